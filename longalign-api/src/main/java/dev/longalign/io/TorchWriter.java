@@ -58,7 +58,6 @@ public final class TorchWriter {
   /** Stored, with its data at a multiple of 64 bytes, as torch lays it out for memory maps. */
   private static void entry(ZipOutputStream zip, CountingStream counter, String name, ByteBuffer data)
       throws IOException {
-    zip.flush();
     CRC32 crc = new CRC32();
     crc.update(data.duplicate());
     ZipEntry entry = new ZipEntry(name);
