@@ -4,7 +4,6 @@ import dev.longalign.LongAlignException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.Arrays;
-import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.IntConsumer;
 import java.util.stream.IntStream;
 
@@ -13,8 +12,7 @@ import java.util.stream.IntStream;
  * the end of each operation. Elements are held as {@code float[]}; BF16 tensors hold values that BF16 can represent.
  */
 public final class ReferenceBackend implements Backend {
-  private final AtomicLong live = new AtomicLong();
-  private final AtomicLong peak = new AtomicLong();
+  private final ReferenceMemory.Counter counter = new ReferenceMemory.Counter();
 
   @Override
   public String name() {
@@ -28,12 +26,12 @@ public final class ReferenceBackend implements Backend {
 
   @Override
   public MemoryUse memory() {
-    return new MemoryUse(live.get(), peak.get(), 0);
+    return counter.use();
   }
 
   @Override
   public void resetPeakMemory() {
-    peak.set(live.get());
+    counter.resetPeak();
   }
 
   @Override
@@ -74,20 +72,29 @@ public final class ReferenceBackend implements Backend {
 
   @Override
   public LinearWeight packLinear(Tensor weight, Tensor bias, DType dtype) {
-    checkPack("packLinear", weight, bias, Shape.of(weight.shape().dim(0), weight.shape().dim(-1)), dtype);
-    return TensorScope.register(new Linear(weight, bias, weight.dim(0), dtype));
+    return packMatrix("packLinear", weight, bias, weight.dim(0), dtype);
   }
 
   @Override
   public LinearWeight packGeglu(Tensor weight, Tensor bias, DType dtype) {
-    checkPack("packGeglu", weight, bias, Shape.of(weight.shape().dim(0), weight.shape().dim(-1)), dtype);
-    return TensorScope.register(new Linear(weight, bias, weight.dim(0) / 2, dtype));
+    return packMatrix("packGeglu", weight, bias, weight.dim(0) / 2, dtype);
   }
 
   @Override
   public Conv2dWeight packConv2d(Tensor weight, Tensor bias, Conv2dGeometry geometry, DType dtype) {
     checkPack("packConv2d", weight, bias, geometry.weightShape(), dtype);
-    return TensorScope.register(new Conv2d(weight, bias, geometry, dtype));
+    float[] biases = biasOf(bias, geometry.outChannels());
+    return TensorScope.register(new ReferenceConv2d(counter, weight.toFloats(), biases, geometry, dtype));
+  }
+
+  private LinearWeight packMatrix(String op, Tensor weight, Tensor bias, int outFeatures, DType dtype) {
+    checkPack(op, weight, bias, Shape.of(weight.shape().dim(0), weight.shape().dim(-1)), dtype);
+    float[] biases = biasOf(bias, weight.dim(0));
+    return TensorScope.register(new ReferenceLinear(counter, weight.toFloats(), biases, outFeatures, dtype));
+  }
+
+  private static float[] biasOf(Tensor bias, int out) {
+    return bias == null ? new float[out] : bias.toFloats();
   }
 
   private void checkPack(String op, Tensor weight, Tensor bias, Shape expected, DType dtype) {
@@ -104,19 +111,19 @@ public final class ReferenceBackend implements Backend {
 
   @Override
   public Tensor linear(Tensor x, LinearWeight weight, Epilogue epilogue) {
-    Linear w = (Linear) alive("linear", weight);
+    ReferenceLinear w = (ReferenceLinear) alive("linear", weight);
     Tensor y = result(x.dtype(), x.shape().with(-1, w.outFeatures()));
-    forEach(rowsOf(x), row -> finish(y, row, w.apply(x, row), epilogue));
+    forEach(rowsOf(x), row -> finish(y, row, w.apply(data(x), start(x) + row * w.inFeatures()), epilogue));
     return y;
   }
 
   @Override
   public Tensor geglu(Tensor x, LinearWeight packedGeglu) {
-    Linear w = (Linear) alive("geglu", packedGeglu);
+    ReferenceLinear w = (ReferenceLinear) alive("geglu", packedGeglu);
     int inner = w.outFeatures();
     Tensor y = result(x.dtype(), x.shape().with(-1, inner));
     forEach(rowsOf(x), row -> {
-      double[] both = w.apply(x, row);
+      double[] both = w.apply(data(x), start(x) + row * w.inFeatures());
       double[] gated = new double[inner];
       for (int c = 0; c < inner; c++) {
         gated[c] = both[c] * ReferenceMath.gelu(both[inner + c]);
@@ -128,16 +135,16 @@ public final class ReferenceBackend implements Backend {
 
   @Override
   public Tensor conv2d(Tensor x, Conv2dWeight weight, Epilogue epilogue) {
-    Conv2d w = (Conv2d) alive("conv2d", weight);
+    ReferenceConv2d w = (ReferenceConv2d) alive("conv2d", weight);
     Conv2dGeometry g = w.geometry();
     int height = g.outHeight(x.dim(1));
     int width = g.outWidth(x.dim(2));
     Tensor y = result(x.dtype(), Shape.of(x.dim(0), height, width, g.outChannels()));
     forEach(x.dim(0) * height * width, pixel -> {
-      int b = pixel / (height * width);
+      int image = start(x) + pixel / (height * width) * x.dim(1) * x.dim(2) * x.dim(3);
       int top = pixel / width % height * g.stride() - g.padTop();
       int left = pixel % width * g.stride() - g.padLeft();
-      finish(y, pixel, w.apply(x, b, top, left), epilogue);
+      finish(y, pixel, w.apply(data(x), image, x.dim(1), x.dim(2), top, left), epilogue);
     });
     return y;
   }
@@ -418,7 +425,7 @@ public final class ReferenceBackend implements Backend {
   /** A new tensor of zeros. */
   private Tensor result(DType dtype, Shape shape) {
     checkSupported(dtype);
-    Memory memory = new Memory(Math.toIntExact(shape.size()), dtype);
+    ReferenceMemory memory = new ReferenceMemory(counter, Math.toIntExact(shape.size()), dtype);
     return new Tensor(this, TensorScope.register(memory), 0, dtype, shape);
   }
 
@@ -439,7 +446,7 @@ public final class ReferenceBackend implements Backend {
     if (x.backend() != this) {
       throw new LongAlignException(x + " belongs to " + x.backend().name() + ", not to this " + name());
     }
-    return ((Memory) x.storage()).data;
+    return ((ReferenceMemory) x.storage()).data;
   }
 
   private float at(Tensor x, int index) {
@@ -460,116 +467,5 @@ public final class ReferenceBackend implements Backend {
 
   private static int rowsOf(Tensor x) {
     return size(x) / Math.max(1, x.dim(-1));
-  }
-
-  private void allocated(long bytes) {
-    peak.accumulateAndGet(live.addAndGet(bytes), Math::max);
-  }
-
-  private final class Memory extends Storage {
-    private final float[] data;
-
-    Memory(int size, DType dtype) {
-      super((long) size * dtype.bytes());
-      data = new float[size];
-      allocated(bytes());
-    }
-
-    @Override
-    protected void release() {
-      live.addAndGet(-bytes());
-    }
-  }
-
-  /** {@code sums += x * weights[from ...]}, the inner loop of every product with a packed weight. */
-  private static void addScaled(double[] sums, double x, double[] weights, int from) {
-    for (int o = 0; o < sums.length; o++) {
-      sums[o] += x * weights[from + o];
-    }
-  }
-
-  private final class Linear extends LinearWeight {
-    private final double[] weight; // [in, out]
-    private final double[] bias; // [out]
-
-    Linear(Tensor weight, Tensor bias, int outFeatures, DType dtype) {
-      super(weight.dim(1), outFeatures, dtype);
-      int out = weight.dim(0);
-      int in = weight.dim(1);
-      this.weight = new double[out * in];
-      for (int i = 0; i < out * in; i++) {
-        this.weight[i % in * out + i / in] = ReferenceMath.round(dtype, at(weight, i));
-      }
-      this.bias = biasOf(bias, out);
-      allocated(packedBytes());
-    }
-
-    double[] apply(Tensor x, int row) {
-      double[] sums = bias.clone();
-      for (int i = 0; i < inFeatures(); i++) {
-        addScaled(sums, at(x, row * inFeatures() + i), weight, i * sums.length);
-      }
-      return sums;
-    }
-
-    private long packedBytes() {
-      return 8L * (weight.length + bias.length);
-    }
-
-    @Override
-    protected void release() {
-      live.addAndGet(-packedBytes());
-    }
-  }
-
-  private double[] biasOf(Tensor bias, int out) {
-    return IntStream.range(0, out).mapToDouble(o -> bias == null ? 0 : at(bias, o)).toArray();
-  }
-
-  private final class Conv2d extends Conv2dWeight {
-    private final double[] weight; // [kernelHeight, kernelWidth, in, out]
-    private final double[] bias; // [out]
-
-    Conv2d(Tensor weight, Tensor bias, Conv2dGeometry g, DType dtype) {
-      super(g, dtype);
-      this.weight = new double[size(weight)];
-      int taps = g.kernelHeight() * g.kernelWidth();
-      for (int i = 0; i < this.weight.length; i++) {
-        int tap = i % taps;
-        int in = i / taps % g.inChannels();
-        int out = i / taps / g.inChannels();
-        this.weight[(tap * g.inChannels() + in) * g.outChannels() + out] = ReferenceMath.round(dtype, at(weight, i));
-      }
-      this.bias = biasOf(bias, g.outChannels());
-      allocated(packedBytes());
-    }
-
-    /** The sums at the output pixel whose kernel begins at (top, left) of the input; outside it everything is 0. */
-    double[] apply(Tensor x, int b, int top, int left) {
-      Conv2dGeometry g = geometry();
-      double[] sums = bias.clone();
-      for (int tap = 0; tap < g.kernelHeight() * g.kernelWidth(); tap++) {
-        int row = top + tap / g.kernelWidth();
-        int column = left + tap % g.kernelWidth();
-        if (row < 0 || row >= x.dim(1) || column < 0 || column >= x.dim(2)) {
-          continue;
-        }
-        int pixel = (b * x.dim(1) + row) * x.dim(2) + column;
-        for (int in = 0; in < g.inChannels(); in++) {
-          double value = at(x, pixel * g.inChannels() + in);
-          addScaled(sums, value, weight, (tap * g.inChannels() + in) * g.outChannels());
-        }
-      }
-      return sums;
-    }
-
-    private long packedBytes() {
-      return 8L * (weight.length + bias.length);
-    }
-
-    @Override
-    protected void release() {
-      live.addAndGet(-packedBytes());
-    }
   }
 }

@@ -2,6 +2,7 @@ package dev.longalign.tensor;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.within;
 
 import org.junit.jupiter.api.Test;
 
@@ -9,9 +10,9 @@ import org.junit.jupiter.api.Test;
 class ReferenceBackendTest {
   @Test
   void erfAgreesWithTables() { // Abramowitz and Stegun, table 7.1
-    assertThat(ReferenceMath.erf(0.5)).isCloseTo(0.5204998778, org.assertj.core.data.Offset.offset(1e-10));
-    assertThat(ReferenceMath.erf(-1)).isCloseTo(-0.8427007929, org.assertj.core.data.Offset.offset(1e-10));
-    assertThat(ReferenceMath.erf(2)).isCloseTo(0.9953222650, org.assertj.core.data.Offset.offset(1e-10));
+    assertThat(ReferenceMath.erf(0.5)).isCloseTo(0.5204998778, within(1e-10));
+    assertThat(ReferenceMath.erf(-1)).isCloseTo(-0.8427007929, within(1e-10));
+    assertThat(ReferenceMath.erf(2)).isCloseTo(0.9953222650, within(1e-10));
     assertThat(ReferenceMath.erf(Double.NaN)).isNaN();
     assertThat(ReferenceMath.erf(7)).isEqualTo(1);
   }
@@ -59,7 +60,7 @@ class ReferenceBackendTest {
   void bf16RoundsToNearestEven() {
     assertThat(ReferenceMath.round(DType.BF16, 1 + 1 / 256.0)).isEqualTo(1);
     assertThat(ReferenceMath.round(DType.BF16, 1 + 3 / 256.0)).isEqualTo(1 + 4 / 256f);
-    assertThat(ReferenceMath.round(DType.BF16, -1e30)).isEqualTo(-1.0016068e30f);
+    assertThat(ReferenceMath.round(DType.BF16, -Math.PI)).isEqualTo(-3.140625f);
     assertThat(ReferenceMath.round(DType.BF16, Double.NaN)).isNaN();
   }
 
