@@ -152,7 +152,7 @@ public final class ReferenceBackend implements Backend {
   /** Applies the epilogue to one row of sums, rounds it and stores it. */
   private void finish(Tensor y, int row, double[] sums, Epilogue epilogue) {
     int channels = sums.length;
-    int b = row / (rowsOf(y) / y.dim(0));
+    int b = row / Math.max(1, rowsOf(y) / y.dim(0)); // 0 for a single row
     for (int c = 0; c < channels; c++) {
       double value = sums[c];
       if (epilogue.channelBias() != null) {
