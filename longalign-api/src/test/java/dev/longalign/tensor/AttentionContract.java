@@ -50,7 +50,7 @@ interface AttentionContract extends Contract {
   /** The same large number added to every logit must not change anything, nor overflow. */
   @TestFactory
   default Stream<DynamicTest> attentionWithCommonShift() {
-    return Stream.of(-80f, 80f, 2000f).flatMap(shift -> agree("attention, all logits near " + shift, in -> {
+    return Stream.of(-80f, 80f, 300f).flatMap(shift -> agree("attention, all logits near " + shift, in -> {
       int keys = 37;
       float[] key = in.values(0, 0.25, 1, keys, 16);
       for (int s = 0; s < keys; s++) {

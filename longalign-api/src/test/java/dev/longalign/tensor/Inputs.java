@@ -44,11 +44,11 @@ final class Inputs {
     return of(values(0, 1, dims), dims);
   }
 
-  Tensor normal(double mean, double deviation, long... dims) {
+  Tensor around(double mean, double deviation, long... dims) {
     return of(values(mean, deviation, dims), dims);
   }
 
-  /** Like {@link #normal(long...)} but f32 whatever the type under test is: scales, shifts, unpacked weights. */
+  /** Like {@link #around} but f32 whatever the type under test is: scales, shifts, unpacked weights. */
   Tensor f32(double mean, double deviation, long... dims) {
     return upload(values(mean, deviation, dims), DType.F32, dims);
   }

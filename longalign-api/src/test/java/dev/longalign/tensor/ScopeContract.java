@@ -109,9 +109,11 @@ interface ScopeContract extends Contract {
   default void useAfterCloseNamesTheTensor() {
     Tensor x;
     LinearWeight weight;
+    Conv2dWeight kernel;
     try (TensorScope scope = TensorScope.open()) {
       x = inputs().normal(2, 3, 8);
-      weight = inputs().linear(8, 8, true);
+      weight = inputs().linear(8, 9, true);
+      kernel = inputs().conv2d(Conv2dGeometry.of(8, 4, 3, 1, 1), true);
     }
     try (TensorScope scope = TensorScope.open()) {
       assertThatThrownBy(x::toFloats)
@@ -120,9 +122,11 @@ interface ScopeContract extends Contract {
           .isInstanceOf(LongAlignException.class).hasMessageContaining("F32 [2, 3, 8]");
       assertThatThrownBy(() -> x.rows(0, 1).toFloats())
           .isInstanceOf(LongAlignException.class).hasMessageContaining("closed");
-      Tensor y = inputs().normal(2, 8);
+      Tensor y = inputs().normal(2, 3, 3, 8);
       assertThatThrownBy(() -> y.linear(weight))
-          .isInstanceOf(LongAlignException.class).hasMessageContaining("closed");
+          .isInstanceOf(LongAlignException.class).hasMessageContainingAll("linear", "[9, 8]", "closed");
+      assertThatThrownBy(() -> y.conv2d(kernel))
+          .isInstanceOf(LongAlignException.class).hasMessageContainingAll("conv2d", "[4, 8, 3, 3]", "closed");
     }
   }
 
