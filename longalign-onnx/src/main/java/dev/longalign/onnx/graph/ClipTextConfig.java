@@ -1,11 +1,13 @@
 package dev.longalign.onnx.graph;
 
+import com.google.gson.JsonObject;
+import dev.longalign.io.Config;
 import java.nio.file.Path;
 
 /**
  * The sizes of a CLIP text tower. Entries that a config.json leaves out have transformers' defaults.
  *
- * @param file the config.json, for messages
+ * @param source the config.json, as messages name it
  * @param vocabSize rows of the token embedding
  * @param width of a hidden state
  * @param feedForward inner width of the MLP
@@ -18,7 +20,7 @@ import java.nio.file.Path;
  * @param projection width of a text feature
  */
 public record ClipTextConfig(
-    Path file,
+    String source,
     int vocabSize,
     int width,
     int feedForward,
@@ -32,34 +34,45 @@ public record ClipTextConfig(
 
   /** Reads the config.json of a CLIPTextModel, or the text part of a CLIPModel's. */
   public static ClipTextConfig read(Path file) {
-    ConfigFile root = ConfigFile.read(file);
+    Config root = Config.read(file);
     boolean both = root.has("text_config") || root.has("text_config_dict");
-    ConfigFile text = both ? root.section("text_config", "text_config_dict") : root;
-    String type = text.string("model_type", "clip_text_model");
+    Config text = both ? textPart(root) : root;
+    String type = text.getString("model_type", "clip_text_model");
     if (!type.equals("clip_text_model") && !type.equals("clip")) {
-      throw text.wrong("model_type", "\"clip_text_model\" (is this another model's directory?)");
+      throw text.refusal("model_type", "\"clip_text_model\" (is this another model's directory?)");
     }
-    int width = text.integer("hidden_size", 512, 1);
-    int heads = text.integer("num_attention_heads", 8, 1);
+    int width = Sizes.atLeast(text, "hidden_size", 512, 1);
+    int heads = Sizes.atLeast(text, "num_attention_heads", 8, 1);
     if (width % heads != 0) {
-      throw text.wrong("num_attention_heads", "a divisor of hidden_size = " + width);
+      throw text.refusal("num_attention_heads", "a divisor of hidden_size = " + width);
     }
-    String activation = text.string("hidden_act", "quick_gelu");
+    String activation = text.getString("hidden_act", "quick_gelu");
     if (!GraphOps.knowsActivation(activation)) {
-      throw text.wrong("hidden_act", "quick_gelu, gelu, gelu_new, relu or silu");
+      throw text.refusal("hidden_act", "quick_gelu, gelu, gelu_new, relu or silu");
     }
-    ConfigFile projecting = both && root.has("projection_dim") ? root : text;
+    Config projecting = both && root.has("projection_dim") ? root : text;
     return new ClipTextConfig(
-        file,
-        text.integer("vocab_size", 49408, 1),
+        root.source(),
+        Sizes.atLeast(text, "vocab_size", 49408, 1),
         width,
-        text.integer("intermediate_size", 2048, 1),
-        text.integer("num_hidden_layers", 12, 0),
+        Sizes.atLeast(text, "intermediate_size", 2048, 1),
+        Sizes.atLeast(text, "num_hidden_layers", 12, 0),
         heads,
-        text.integer("max_position_embeddings", 77, 1),
-        text.positive("layer_norm_eps", 1e-5f),
+        Sizes.atLeast(text, "max_position_embeddings", 77, 1),
+        Sizes.positive(text, "layer_norm_eps", 1e-5f),
         activation,
-        text.integer("eos_token_id", 49407, 0),
-        projecting.integer("projection_dim", 512, 1));
+        Sizes.atLeast(text, "eos_token_id", 49407, 0),
+        Sizes.atLeast(projecting, "projection_dim", 512, 1));
+  }
+
+  /** Old files have the entries twice; transformers lets those of text_config_dict win. */
+  private static Config textPart(Config root) {
+    JsonObject merged = new JsonObject();
+    for (String key : new String[] {"text_config", "text_config_dict"}) {
+      if (root.has(key)) {
+        root.getConfig(key).json().entrySet().forEach(entry -> merged.add(entry.getKey(), entry.getValue()));
+      }
+    }
+    return Config.of(root.source() + ": 'text_config'", merged);
   }
 }

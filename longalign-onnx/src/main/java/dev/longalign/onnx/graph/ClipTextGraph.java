@@ -1,5 +1,6 @@
 package dev.longalign.onnx.graph;
 
+import dev.longalign.io.TensorFile;
 import dev.longalign.tensor.DType;
 
 /**
@@ -32,13 +33,13 @@ public final class ClipTextGraph {
   }
 
   /** Builds the graph over a checkpoint whose names may begin with {@code text_model.} or lack that part. */
-  public static OnnxGraph build(ClipTextConfig config, WeightSource source, Result result) {
+  public static OnnxGraph build(ClipTextConfig config, TensorFile source, Result result) {
     ClipTextGraph builder = new ClipTextGraph(config);
     builder.build(source, result);
     return builder.graph;
   }
 
-  private void build(WeightSource source, Result result) {
+  private void build(TensorFile source, Result result) {
     GraphWeights weights = new GraphWeights(graph, source);
     GraphWeights tower =
         weights.has("embeddings.token_embedding.weight") ? weights : weights.in("text_model");
@@ -73,7 +74,7 @@ public final class ClipTextGraph {
         graph.output(OUTPUT, features, "batch", Integer.toString(config.projection()));
       }
     }
-    weights.check(config.file());
+    weights.check(config.source());
   }
 
   private Value layer(GraphWeights layer, Value x, Value splitShape, Value mask) {

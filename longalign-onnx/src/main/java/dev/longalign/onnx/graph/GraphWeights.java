@@ -1,11 +1,12 @@
 package dev.longalign.onnx.graph;
 
 import dev.longalign.LongAlignException;
+import dev.longalign.io.StoredTensor;
+import dev.longalign.io.TensorFile;
 import dev.longalign.tensor.DType;
 import dev.longalign.tensor.Shape;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Optional;
 
 /**
  * Brings a checkpoint's tensors into a graph as f32, checking name, shape and type. What does not fit is collected, so
@@ -14,15 +15,15 @@ import java.util.Optional;
 public final class GraphWeights {
   private final OnnxGraph graph;
   private final GraphOps ops;
-  private final WeightSource source;
+  private final TensorFile source;
   private final String prefix;
   private final List<String> problems;
 
-  public GraphWeights(OnnxGraph graph, WeightSource source) {
+  public GraphWeights(OnnxGraph graph, TensorFile source) {
     this(graph, source, "", new ArrayList<>());
   }
 
-  private GraphWeights(OnnxGraph graph, WeightSource source, String prefix, List<String> problems) {
+  private GraphWeights(OnnxGraph graph, TensorFile source, String prefix, List<String> problems) {
     this.graph = graph;
     this.ops = new GraphOps(graph);
     this.source = source;
@@ -37,29 +38,27 @@ public final class GraphWeights {
 
   /** Whether the checkpoint has the tensor. */
   public boolean has(String name) {
-    return source.find(prefix + name).isPresent();
+    return source.contains(prefix + name);
   }
 
   /** The tensor of this module called {@code name}, as f32 of the given shape. */
   public Value at(String name, long... dims) {
     String full = prefix + name;
     Shape expected = Shape.of(dims);
-    Optional<StoredWeight> found = source.find(full);
-    if (found.isEmpty()) {
+    if (!source.contains(full)) {
       problems.add(full + ": expected " + expected + ", found no such tensor");
       return new Value(full, DType.F32);
     }
-    StoredWeight weight = found.get();
+    StoredTensor weight = source.tensor(full);
     if (!weight.shape().equals(expected)) {
-      problems.add(full + " in " + weight.file() + ": expected " + expected + ", found " + weight.shape());
-    } else if (!isReadable(weight.dtype())) {
-      problems.add(full + " in " + weight.file() + ": expected F64, F32, F16 or BF16, found " + weight.dtype());
+      problems.add(full + " in " + weight.source() + ": expected " + expected + ", found " + weight.shape());
+    } else if (!weight.dtype().isFloating()) {
+      problems.add(full + " in " + weight.source() + ": expected floating point, found " + weight.dtype());
+    } else if (weight.dtype().bytes() == 1) {
+      // ONNX Runtime's processors do not convert 8-bit floats.
+      weight = StoredTensor.ofFloats(full, DType.F32, expected, weight.toFloats());
     }
     return ops.cast(graph.weight(full, weight), DType.F32);
-  }
-
-  private static boolean isReadable(DType dtype) {
-    return dtype == DType.F64 || dtype == DType.F32 || dtype == DType.F16 || dtype == DType.BF16;
   }
 
   /**
@@ -74,7 +73,7 @@ public final class GraphWeights {
     int shown = Math.min(problems.size(), 12);
     String more = problems.size() > shown ? "\n  ... and " + (problems.size() - shown) + " more" : "";
     throw new LongAlignException(
-        "the weights in " + source.description() + " do not fit " + config + ":\n  "
+        "the weights in " + source.source() + " do not fit " + config + ":\n  "
             + String.join("\n  ", problems.subList(0, shown)) + more
             + "\nUse the config.json that was published with these weights, or download both again.");
   }

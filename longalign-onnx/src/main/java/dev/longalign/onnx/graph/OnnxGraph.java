@@ -10,8 +10,12 @@ import ai.onnx.proto.OnnxMl.TensorShapeProto;
 import ai.onnx.proto.OnnxMl.TypeProto;
 import ai.onnx.proto.OnnxMl.ValueInfoProto;
 import com.google.protobuf.ByteString;
+import dev.longalign.LongAlignException;
+import dev.longalign.io.FileRegion;
+import dev.longalign.io.StoredTensor;
 import dev.longalign.tensor.DType;
 import dev.longalign.tensor.Shape;
+import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Path;
@@ -23,7 +27,8 @@ import java.util.Map;
 
 /**
  * Builds one ONNX model node by node. {@link GraphOps} speaks its operators, {@link GraphWeights} brings a checkpoint's
- * tensors in. Large weights are not copied: the model names the file, the offset and the length of each.
+ * tensors in. Large weights are not copied: the model names the file, the offset and the length of each, and files are
+ * named relative to {@link #folder()}.
  *
  * <pre>{@code
  * OnnxGraph graph = new OnnxGraph("twice");
@@ -43,7 +48,8 @@ public final class OnnxGraph {
 
   private final GraphProto.Builder graph;
   private final Map<String, Integer> counts = new LinkedHashMap<>();
-  private final Map<String, StoredWeight> weights = new LinkedHashMap<>();
+  private final Map<String, StoredTensor> weights = new LinkedHashMap<>();
+  private final Map<Path, Path> realFiles = new LinkedHashMap<>();
   private final Map<List<Object>, Value> constants = new LinkedHashMap<>();
 
   public OnnxGraph(String name) {
@@ -124,35 +130,44 @@ public final class OnnxGraph {
   }
 
   /** A checkpoint's tensor as it is stored; asking twice for a name gives the same value. */
-  public Value weight(String name, StoredWeight weight) {
-    if (weights.putIfAbsent(name, weight) == null) {
+  public Value weight(String name, StoredTensor tensor) {
+    if (weights.putIfAbsent(name, tensor) == null) {
       unique(name);
+      tensor.region().ifPresent(region -> realFiles.computeIfAbsent(region.file(), OnnxGraph::realFile));
     }
-    return new Value(name, weight.dtype());
+    return new Value(name, tensor.dtype());
   }
 
-  /** Every checkpoint tensor that the graph uses, by name. */
-  public Map<String, StoredWeight> weights() {
-    return Collections.unmodifiableMap(weights);
+  /** The checkpoint's tensors that cannot be read in place: whoever opens the model supplies them under these names. */
+  public Map<String, StoredTensor> weightsInMemory() {
+    Map<String, StoredTensor> inMemory = new LinkedHashMap<>(weights);
+    inMemory.values().removeIf(tensor -> tensor.region().isPresent());
+    return inMemory;
   }
 
   /**
-   * The model's bytes. Weights are named by paths relative to {@code folder}, which must contain all their files; those
-   * that are held in memory are only announced, and whoever opens the model supplies them.
+   * The innermost directory that contains every weight file, links followed: ONNX Runtime refuses to look outside of
+   * it, and download caches link from a model's directory to files elsewhere. The working directory if there is none.
    */
-  public byte[] toBytes(Path folder) {
+  public Path folder() {
+    Path folder = null;
+    for (Path file : realFiles.values()) {
+      folder = folder == null ? file.getParent() : folder;
+      while (folder != null && !file.startsWith(folder)) {
+        folder = folder.getParent();
+      }
+      if (folder == null) {
+        throw new LongAlignException("the weight files " + realFiles.values() + " lie on different drives; move them to one");
+      }
+    }
+    return folder == null ? Path.of("").toAbsolutePath() : folder;
+  }
+
+  /** The model's bytes, to be opened with external data looked up in {@link #folder()}. */
+  public byte[] toBytes() {
+    Path folder = folder();
     GraphProto.Builder complete = graph.clone();
-    weights.forEach(
-        (name, weight) -> {
-          String location =
-              weight.bytes() == null ? folder.relativize(weight.file()).toString().replace('\\', '/') : "memory";
-          complete.addInitializer(
-              tensor(name, weight.dtype(), weight.shape())
-                  .setDataLocation(TensorProto.DataLocation.EXTERNAL)
-                  .addExternalData(entry("location", location))
-                  .addExternalData(entry("offset", Long.toString(weight.bytes() == null ? weight.offset() : 0)))
-                  .addExternalData(entry("length", Long.toString(weight.length()))));
-        });
+    weights.forEach((name, weight) -> complete.addInitializer(external(name, weight, folder)));
     return ModelProto.newBuilder()
         .setIrVersion(IR_VERSION)
         .setProducerName("longalign")
@@ -160,6 +175,26 @@ public final class OnnxGraph {
         .setGraph(complete)
         .build()
         .toByteArray();
+  }
+
+  private TensorProto.Builder external(String name, StoredTensor weight, Path folder) {
+    FileRegion region = weight.region().orElse(null);
+    // Only a name for what is in memory: the values come with the session's options.
+    String location =
+        region == null ? "memory" : folder.relativize(realFiles.get(region.file())).toString().replace('\\', '/');
+    return tensor(name, weight.dtype(), weight.shape())
+        .setDataLocation(TensorProto.DataLocation.EXTERNAL)
+        .addExternalData(entry("location", location))
+        .addExternalData(entry("offset", Long.toString(region == null ? 0 : region.offset())))
+        .addExternalData(entry("length", Long.toString(weight.byteSize())));
+  }
+
+  private static Path realFile(Path file) {
+    try {
+      return file.toRealPath();
+    } catch (IOException e) {
+      throw new LongAlignException("cannot find the weight file " + file + " (" + e + "); was it moved?", e);
+    }
   }
 
   private String unique(String name) {

@@ -1,5 +1,6 @@
 package dev.longalign.onnx.graph;
 
+import dev.longalign.io.TensorFile;
 import dev.longalign.tensor.DType;
 import dev.longalign.tensor.Shape;
 
@@ -23,13 +24,13 @@ public final class T5EncoderGraph {
   }
 
   /** Builds the graph over a checkpoint, whose decoder, if there, is not read. */
-  public static OnnxGraph build(T5Config config, WeightSource source) {
+  public static OnnxGraph build(T5Config config, TensorFile source) {
     T5EncoderGraph builder = new T5EncoderGraph(config);
     builder.build(source);
     return builder.graph;
   }
 
-  private void build(WeightSource source) {
+  private void build(TensorFile source) {
     GraphWeights weights = new GraphWeights(graph, source);
     GraphWeights encoder = weights.in("encoder");
     long width = config.width();
@@ -52,7 +53,7 @@ public final class T5EncoderGraph {
     x = norm(encoder.in("final_layer_norm"), x);
     Value hidden = ops.reshape(x, ops.shapeThen(ids, width));
     graph.output(OUTPUT, hidden, "batch", "length", Long.toString(width));
-    weights.check(config.file());
+    weights.check(config.source());
   }
 
   private Value block(GraphWeights block, Value x, Value splitShape, Value bias) {
