@@ -26,6 +26,7 @@ import java.util.stream.Stream;
 public final class ModelDirectory {
   private static final String INDEX = "model_index.json";
   private static final List<String> REQUIRED = List.of("unet", "vae", "text_encoder", "tokenizer", "scheduler");
+  private static final int MAX_SEARCHED = 2000;
   private static final String NEEDED = "; this method needs a Stable Diffusion 1.x or 2.x model in diffusers' layout, "
       + "for example stable-diffusion-v1-5";
 
@@ -159,8 +160,8 @@ public final class ModelDirectory {
       return "; it is a part of a model: give " + parent;
     }
     List<Path> below = new ArrayList<>();
-    try (Stream<Path> files = Files.walk(path, 4)) {
-      files.filter(file -> file.endsWith(INDEX)).limit(3).map(Path::getParent).forEach(below::add);
+    try (Stream<Path> files = Files.walk(path, 3)) {
+      files.limit(MAX_SEARCHED).filter(file -> file.endsWith(INDEX)).limit(3).map(Path::getParent).forEach(below::add);
     } catch (IOException | UncheckedIOException unreadable) {
       below.clear();
     }

@@ -1,0 +1,30 @@
+package dev.longalign.onnx;
+
+import dev.longalign.text.EncoderProvider;
+import dev.longalign.text.TextEncoder;
+import dev.longalign.text.Tokenizer;
+import java.nio.file.Path;
+
+/** Encoders on ONNX Runtime; registered as a service. */
+public final class OnnxEncoderProvider implements EncoderProvider {
+
+  @Override
+  public Tokenizer clipTokenizer(Path directory) {
+    throw new UnsupportedOperationException();
+  }
+
+  @Override
+  public Tokenizer t5Tokenizer(Path directory) {
+    throw new UnsupportedOperationException();
+  }
+
+  @Override
+  public TextEncoder clipTextEncoder(Path directory, int threads) {
+    return OnnxTextEncoder.clip(directory, threads);
+  }
+
+  @Override
+  public TextEncoder t5Encoder(Path directory, int threads) {
+    return OnnxTextEncoder.t5(directory, threads);
+  }
+}
