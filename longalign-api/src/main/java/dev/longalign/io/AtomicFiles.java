@@ -1,6 +1,7 @@
 package dev.longalign.io;
 
 import dev.longalign.LongAlignException;
+import java.io.BufferedOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.channels.Channels;
@@ -19,9 +20,11 @@ import java.util.UUID;
  * failure, of the disk or of the caller, leaves the old one and nothing else.
  */
 public final class AtomicFiles {
+  private static final int BUFFER = 1 << 16;
+
   private AtomicFiles() {}
 
-  /** Writes the content; the stream is buffered by whoever needs it, and closed by {@link #write}. */
+  /** Writes the content; the stream is buffered, and flushed and closed by {@link #write}. */
   @FunctionalInterface
   public interface Content {
     void writeTo(OutputStream out) throws IOException;
@@ -50,7 +53,8 @@ public final class AtomicFiles {
   }
 
   private static void writeDirectly(Path device, Content content) throws IOException {
-    try (OutputStream out = Files.newOutputStream(device, StandardOpenOption.WRITE)) {
+    try (OutputStream out =
+        new BufferedOutputStream(Files.newOutputStream(device, StandardOpenOption.WRITE), BUFFER)) {
       content.writeTo(out);
     }
   }
@@ -62,7 +66,7 @@ public final class AtomicFiles {
     try {
       try (FileChannel channel = FileChannel.open(beside, StandardOpenOption.WRITE, StandardOpenOption.CREATE_NEW)) {
         created = true;
-        OutputStream out = Channels.newOutputStream(channel);
+        OutputStream out = new BufferedOutputStream(Channels.newOutputStream(channel), BUFFER);
         content.writeTo(out);
         out.flush();
         channel.force(true);
