@@ -74,7 +74,10 @@ final class SlowClipTokenizer implements Tokenizer {
     return right ? stripped.stripTrailing() : stripped;
   }
 
-  /** CLIP's word pattern, with the letters and numbers of Unicode versions after Java 17's. */
+  /**
+   * CLIP's word pattern, with the letters and numbers of Unicode versions after Java 17's. The combining iota (U+0345)
+   * falls out between the classes, because Python's case-blind matching takes it for a letter and for none at once.
+   */
   private static Pattern words() {
     StringBuilder letters = new StringBuilder("\\p{L}");
     StringBuilder numbers = new StringBuilder("\\p{N}");
@@ -86,7 +89,7 @@ final class SlowClipTokenizer implements Tokenizer {
     return Pattern.compile(
         Pattern.quote(ClipVocabulary.START) + "|" + Pattern.quote(ClipVocabulary.END)
             + "|'s|'t|'re|'ve|'m|'ll|'d|[" + letters + "]++|[" + numbers + "]|[^" + PythonText.SPACE + letters + numbers
-            + "]++",
+            + "\\u0345]++",
         Pattern.CASE_INSENSITIVE | Pattern.UNICODE_CASE);
   }
 
