@@ -45,12 +45,12 @@ final class SlowClipTokenizer implements Tokenizer {
     boolean stripLeft = false; // whether the token before swallows white space
     while (m.find()) {
       SpecialToken token = special.get(m.group());
-      encodePlain(strip(text.substring(start, m.start()), stripLeft, token.leftStrip()), ids);
+      encodePlain(PythonText.strip(text.substring(start, m.start()), stripLeft, token.leftStrip()), ids);
       ids.add(token.id());
       stripLeft = token.rightStrip();
       start = m.end();
     }
-    encodePlain(strip(text.substring(start), stripLeft, false), ids);
+    encodePlain(PythonText.strip(text.substring(start), stripLeft, false), ids);
     return ids.add(vocabulary.eosId()).build().toArray();
   }
 
@@ -67,11 +67,6 @@ final class SlowClipTokenizer implements Tokenizer {
         }
       }
     }
-  }
-
-  private static String strip(String text, boolean left, boolean right) {
-    String stripped = left ? text.stripLeading() : text;
-    return right ? stripped.stripTrailing() : stripped;
   }
 
   /**
