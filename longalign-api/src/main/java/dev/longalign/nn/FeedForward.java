@@ -15,6 +15,11 @@ public final class FeedForward {
     this.out = new Linear(weights.at("net.2"), MULTIPLE * in, out, true);
   }
 
+  /** The first half, for inspection. */
+  public Geglu geglu() {
+    return geglu;
+  }
+
   public Tensor forward(Tensor x) { // [..., in] -> [..., out]
     return forward(x, null);
   }

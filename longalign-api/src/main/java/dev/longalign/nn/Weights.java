@@ -11,8 +11,8 @@ import dev.longalign.tensor.Tensor;
 import dev.longalign.tensor.TensorScope;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.BiFunction;
 import java.util.function.Consumer;
-import java.util.function.Function;
 
 /**
  * A place in a state dict from which layers take their parameters:
@@ -44,19 +44,25 @@ public final class Weights {
    * Builds a model over a source, after checking that the source has exactly what the model declares.
    *
    * @param dtype the type to compute in
-   * @param owner a detached scope, which will own the weights
    * @param branches what runs beside each layer; asked once for each linear layer and convolution
+   * @param constructor also gets the detached scope that owns the weights, which the model closes; while declaring, null
    */
   public static <M> M load(
       WeightSource source,
       Backend backend,
       DType dtype,
-      TensorScope owner,
       LayerBranches branches,
-      Function<Weights, M> constructor) {
-    source.check(LayerSpec.parameters(declare(constructor::apply)));
-    List<LayerSpec> layers = new ArrayList<>();
-    return constructor.apply(new Weights(new Loader(layers, source, backend, dtype, owner, branches), "", false));
+      BiFunction<Weights, TensorScope, M> constructor) {
+    List<LayerSpec> layers = declare(weights -> constructor.apply(weights, null));
+    source.check(LayerSpec.parameters(layers));
+    TensorScope owner = TensorScope.detached();
+    try {
+      Loader loader = new Loader(new ArrayList<>(), source, backend, dtype, owner, branches);
+      return constructor.apply(new Weights(loader, "", false), owner);
+    } catch (RuntimeException | Error e) {
+      owner.close();
+      throw e;
+    }
   }
 
   /** The place called {@code name} below this one. */
@@ -70,7 +76,7 @@ public final class Weights {
   }
 
   /** This place, with every linear layer and convolution below it marked as adapted by the reference's LoRA. */
-  Weights loraTarget() {
+  public Weights loraTarget() {
     return new Weights(loader, path, true);
   }
 
