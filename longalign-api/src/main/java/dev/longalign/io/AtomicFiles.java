@@ -1,0 +1,115 @@
+package dev.longalign.io;
+
+import dev.longalign.LongAlignException;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.nio.channels.Channels;
+import java.nio.channels.FileChannel;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.AtomicMoveNotSupportedException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.StandardOpenOption;
+import java.util.Locale;
+import java.util.UUID;
+
+/**
+ * Writes a file beside its target, forces it to disk and renames it: a reader sees the old file or the new one, and a
+ * failure, of the disk or of the caller, leaves the old one and nothing else.
+ */
+public final class AtomicFiles {
+  private AtomicFiles() {}
+
+  /** Writes the content; the stream is buffered by whoever needs it, and closed by {@link #write}. */
+  @FunctionalInterface
+  public interface Content {
+    void writeTo(OutputStream out) throws IOException;
+  }
+
+  /**
+   * Writes {@code target}, replacing what was there. Symbolic links are followed; a device or pipe is written directly.
+   *
+   * @throws LongAlignException if it cannot be written; what the content itself throws comes through unchanged, except
+   *     that an {@link IOException} is wrapped
+   */
+  public static void write(Path target, Content content) {
+    try {
+      Path file = Files.isSymbolicLink(target) ? target.toRealPath() : target.toAbsolutePath();
+      if (Files.isDirectory(file)) {
+        throw new LongAlignException(target + " is a directory; give the name of a file in it");
+      }
+      if (Files.exists(file) && !Files.isRegularFile(file)) {
+        writeDirectly(file, content);
+      } else {
+        writeBeside(file, content);
+      }
+    } catch (IOException failure) {
+      throw refusal(target, failure);
+    }
+  }
+
+  private static void writeDirectly(Path device, Content content) throws IOException {
+    try (OutputStream out = Files.newOutputStream(device, StandardOpenOption.WRITE)) {
+      content.writeTo(out);
+    }
+  }
+
+  private static void writeBeside(Path file, Content content) throws IOException {
+    Path beside = file.resolveSibling("." + file.getFileName() + "." + UUID.randomUUID() + ".tmp");
+    boolean created = false;
+    boolean done = false;
+    try {
+      try (FileChannel channel = FileChannel.open(beside, StandardOpenOption.WRITE, StandardOpenOption.CREATE_NEW)) {
+        created = true;
+        OutputStream out = Channels.newOutputStream(channel);
+        content.writeTo(out);
+        out.flush();
+        channel.force(true);
+      }
+      rename(beside, file);
+      done = true;
+    } finally {
+      if (created && !done) {
+        Files.deleteIfExists(beside);
+      }
+    }
+    forceDirectory(file.getParent());
+  }
+
+  private static void rename(Path from, Path to) throws IOException {
+    try {
+      Files.move(from, to, StandardCopyOption.ATOMIC_MOVE);
+    } catch (AtomicMoveNotSupportedException notHere) {
+      Files.move(from, to, StandardCopyOption.REPLACE_EXISTING);
+    }
+  }
+
+  /** Makes the rename itself durable, where the platform lets a directory be opened. */
+  private static void forceDirectory(Path directory) {
+    try (FileChannel channel = FileChannel.open(directory, StandardOpenOption.READ)) {
+      channel.force(true);
+    } catch (IOException unsupported) {
+      // Windows cannot open directories; the file itself is already complete on disk.
+    }
+  }
+
+  private static LongAlignException refusal(Path target, IOException failure) {
+    String reason = String.valueOf(failure.getMessage());
+    String lower = reason.toLowerCase(Locale.ROOT);
+    Path parent = target.toAbsolutePath().getParent();
+    String explanation;
+    if (lower.contains("no space left") || lower.contains("not enough space") || lower.contains("quota")) {
+      explanation = "the disk is full (" + reason + "); free some space or write elsewhere";
+    } else if (parent != null && !Files.exists(parent)) {
+      explanation = "the directory " + parent + " does not exist; create it first";
+    } else if (parent != null && !Files.isDirectory(parent)) {
+      explanation = parent + " is not a directory";
+    } else if (failure instanceof AccessDeniedException || lower.contains("read-only")) {
+      explanation = "no permission to write into " + parent + " (" + reason + ")";
+    } else {
+      explanation = failure.getClass().getSimpleName() + ": " + reason;
+    }
+    return new LongAlignException(target + " cannot be written: " + explanation, failure);
+  }
+}

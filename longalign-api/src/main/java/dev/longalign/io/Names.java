@@ -1,0 +1,69 @@
+package dev.longalign.io;
+
+import dev.longalign.LongAlignException;
+import java.nio.file.Path;
+import java.util.Collection;
+import java.util.Comparator;
+import java.util.List;
+import java.util.stream.Collectors;
+
+/** How messages name files and tensors. */
+final class Names {
+  private static final int MAX_COMPARED = 20_000;
+  private static final int MAX_LENGTH = 200;
+
+  private Names() {}
+
+  /** The last two parts of a path: {@code unet/config.json}. */
+  static String of(Path path) {
+    Path absolute = path.toAbsolutePath().normalize();
+    int count = absolute.getNameCount();
+    return count < 2 ? absolute.toString() : printable(absolute.subpath(count - 2, count).toString());
+  }
+
+  static LongAlignException missing(String source, String name, Collection<String> names) {
+    String found = names.isEmpty() ? "the file has no tensors" : "closest: " + String.join(", ", closest(name, names));
+    return new LongAlignException(
+        "tensor '" + printable(name) + "' is not in " + source + " (" + names.size() + " tensors; " + found + ")");
+  }
+
+  /** Up to three names by edit distance. */
+  static List<String> closest(String wanted, Collection<String> names) {
+    return names.stream()
+        .limit(MAX_COMPARED)
+        .map(name -> new Ranked(name, distance(wanted, name)))
+        .sorted(Comparator.comparingInt(Ranked::distance).thenComparing(Ranked::name))
+        .limit(3)
+        .map(ranked -> "'" + printable(ranked.name()) + "'")
+        .collect(Collectors.toList());
+  }
+
+  /** A name from an untrusted file, shortened and without control characters. */
+  static String printable(String text) {
+    String shown = text.length() > MAX_LENGTH ? text.substring(0, MAX_LENGTH) + "..." : text;
+    StringBuilder out = new StringBuilder(shown.length());
+    shown.codePoints().forEach(c -> out.appendCodePoint(Character.isISOControl(c) ? '?' : c));
+    return out.toString();
+  }
+
+  private record Ranked(String name, int distance) {}
+
+  private static int distance(String a, String b) {
+    String left = a.substring(0, Math.min(a.length(), MAX_LENGTH));
+    String right = b.substring(0, Math.min(b.length(), MAX_LENGTH));
+    int[] row = new int[right.length() + 1];
+    for (int j = 0; j < row.length; j++) {
+      row[j] = j;
+    }
+    for (int i = 1; i <= left.length(); i++) {
+      int diagonal = row[0];
+      row[0] = i;
+      for (int j = 1; j < row.length; j++) {
+        int substituted = diagonal + (left.charAt(i - 1) == right.charAt(j - 1) ? 0 : 1);
+        diagonal = row[j];
+        row[j] = Math.min(substituted, 1 + Math.min(row[j], row[j - 1]));
+      }
+    }
+    return row[right.length()] + Math.abs(a.length() - b.length()) / MAX_LENGTH;
+  }
+}

@@ -1,0 +1,52 @@
+package dev.longalign.io;
+
+import dev.longalign.LongAlignException;
+import java.nio.ByteBuffer;
+import java.nio.file.Path;
+import java.util.Collection;
+import java.util.Locale;
+
+/** Opens weight files of any supported kind. */
+public final class TensorFiles {
+  private TensorFiles() {}
+
+  /**
+   * Opens a safetensors file, the index of a sharded set ({@code *.index.json}), or a torch file; told apart by content,
+   * with the extension deciding where the content is damaged.
+   *
+   * @throws LongAlignException if it is none of them or damaged
+   */
+  public static TensorFile open(Path path) {
+    String name = String.valueOf(path.getFileName()).toLowerCase(Locale.ROOT);
+    if (name.endsWith(".json")) {
+      return ShardedTensorFile.open(path);
+    } else if (name.endsWith(".safetensors")) {
+      return SafetensorsFile.open(path);
+    }
+    MappedFile file = MappedFile.open(path);
+    if (TorchFile.looksLikeTorch(file)) {
+      return TorchFile.open(path);
+    } else if (looksLikeSafetensors(file)) {
+      return SafetensorsFile.open(path);
+    } else if (name.endsWith(".pt") || name.endsWith(".pth") || name.endsWith(".bin") || name.endsWith(".ckpt")) {
+      return TorchFile.open(path);
+    }
+    throw new LongAlignException(
+        file.source() + ": expected weights (.safetensors, .safetensors.index.json, .pt, .bin), found something else"
+            + file.hint());
+  }
+
+  /** Tensors in memory as a file; {@code source} stands for the file's name in messages. */
+  public static TensorFile of(String source, Collection<StoredTensor> tensors) {
+    return new MemoryTensorFile(source, tensors);
+  }
+
+  private static boolean looksLikeSafetensors(MappedFile file) {
+    if (file.size() < 10) {
+      return false;
+    }
+    ByteBuffer start = file.slice(0, 9);
+    long length = start.getLong();
+    return length > 0 && length <= file.size() - 8 && start.get() == '{';
+  }
+}
