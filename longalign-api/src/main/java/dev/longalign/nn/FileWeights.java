@@ -83,6 +83,9 @@ public final class FileWeights implements WeightSource {
   public Tensor load(Backend backend, Parameter parameter) {
     StoredTensor tensor = stored(parameter);
     FiniteCheck.check(tensor);
+    if (!backend.supports(tensor.dtype())) {
+      return Tensor.of(backend, parameter.shape(), tensor.toFloats()); // converted on the host
+    }
     try (TensorScope scope = TensorScope.open()) {
       Tensor uploaded = backend.upload(tensor.data(), tensor.dtype(), parameter.shape());
       return scope.keep(uploaded.cast(DType.F32));

@@ -8,7 +8,7 @@ import dev.longalign.nn.WeightSource;
 import dev.longalign.tensor.Backend;
 import dev.longalign.tensor.DType;
 import dev.longalign.tensor.Golden;
-import dev.longalign.tensor.ReferenceBackend;
+import dev.longalign.tensor.cpu.CpuBackend;
 import java.nio.file.Path;
 
 /** The tiny pipeline that the golden vectors were made with. */
@@ -17,7 +17,7 @@ final class TestModels {
 
   /** Runs the models of these tests. */
   static Backend backend() {
-    return new ReferenceBackend();
+    return new CpuBackend(0);
   }
 
   static Path folder() {
