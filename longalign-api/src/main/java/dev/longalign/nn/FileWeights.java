@@ -4,10 +4,8 @@ import dev.longalign.LongAlignException;
 import dev.longalign.io.StoredTensor;
 import dev.longalign.io.TensorFile;
 import dev.longalign.tensor.Backend;
-import dev.longalign.tensor.DType;
 import dev.longalign.tensor.Shape;
 import dev.longalign.tensor.Tensor;
-import dev.longalign.tensor.TensorScope;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
@@ -81,15 +79,7 @@ public final class FileWeights implements WeightSource {
 
   @Override
   public Tensor load(Backend backend, Parameter parameter) {
-    StoredTensor tensor = stored(parameter);
-    FiniteCheck.check(tensor);
-    if (!backend.supports(tensor.dtype())) {
-      return Tensor.of(backend, parameter.shape(), tensor.toFloats()); // converted on the host
-    }
-    try (TensorScope scope = TensorScope.open()) {
-      Tensor uploaded = backend.upload(tensor.data(), tensor.dtype(), parameter.shape());
-      return scope.keep(uploaded.cast(DType.F32));
-    }
+    return Uploads.f32(backend, stored(parameter), parameter.shape());
   }
 
   private StoredTensor stored(Parameter parameter) {
