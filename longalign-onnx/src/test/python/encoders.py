@@ -58,6 +58,11 @@ def ids(seed, vocab, batch, length):
     return torch.randint(3, vocab, (batch, length), generator=torch.Generator().manual_seed(seed))
 
 
+def without_prefix(key):
+    """Published files say text_model.*; transformers 5 does not."""
+    return key.removeprefix("text_model.")
+
+
 def clip(name, seed, dtype=torch.float32, batch=3, length=7, **options):
     settings = dict(vocab_size=40, hidden_size=24, intermediate_size=40, num_hidden_layers=2,
                     max_position_embeddings=12, projection_dim=10, eos_token_id=2)
@@ -67,6 +72,7 @@ def clip(name, seed, dtype=torch.float32, batch=3, length=7, **options):
     tokens = ids(seed, settings["vocab_size"], batch, length)
     with torch.no_grad():
         output = model(tokens)
+    write_options.setdefault("rename", lambda key: "text_model." + without_prefix(key))
     write(name, model, dtype, {"input_ids": tokens, "last_hidden_state": output.last_hidden_state}, **write_options)
 
 
@@ -104,7 +110,7 @@ def t5(name, seed, dtype=torch.float32, batch=2, length=40, **options):
 clip("clip_quick_gelu", 1, num_attention_heads=3, length=12)
 clip("clip_gelu_bf16", 2, torch.bfloat16, num_attention_heads=2, hidden_act="gelu", num_hidden_layers=3)
 clip("clip_without_prefix", 3, num_attention_heads=6, length=1,
-     rename=lambda key: key.removeprefix("text_model."))
+     rename=without_prefix)
 clip("clip_bin_f16", 4, torch.float16, num_attention_heads=4, bin_file=True)
 clip_both("clip_both_first_eos", 5, eos=37)
 clip_both("clip_both_largest_id", 6, eos=2)

@@ -25,7 +25,7 @@ final class DpmSolverRun extends SolverRun {
     SchedulerConfig.Solver solver = config.solver();
     boolean lower = solver.lowerOrderFinal() && total() < FEW_STEPS;
     int order = Math.min(solver.order(), stepsTaken() + 1);
-    if (k == total() - 1 && (lower || solver.eulerAtFinal() || levels[k + 1] == 0)) {
+    if (k == total() - 1 && (lower || solver.eulerAtFinal() || endsThere(k))) {
       return 1;
     }
     return k == total() - 2 && lower ? Math.min(order, 2) : order;

@@ -109,12 +109,12 @@ public final class NoiseSchedule {
 
   // ---- the arithmetic of training code, in f32
 
-  /** As {@code torch.linspace} in f32: counted from the nearer end. */
+  /** As {@code torch.linspace} in f32 on x86-64: counted from the nearer end, with fused multiply-adds. */
   static float[] linspace(float start, float end, int n) {
     float step = (end - start) / (n - 1);
     float[] values = new float[n];
     for (int i = 0; i < n; i++) {
-      values[i] = i < n / 2 ? start + step * i : end - step * (n - 1 - i);
+      values[i] = i < n / 2 ? Math.fma(step, i, start) : Math.fma(-step, n - 1 - i, end);
     }
     return values;
   }

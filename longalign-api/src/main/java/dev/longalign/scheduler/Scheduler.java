@@ -21,7 +21,7 @@ public enum Scheduler {
   UNIPC {
     @Override
     SchedulerRun create(SchedulerConfig config, int steps, int first) {
-      return new UniPcRun(config, SigmaGrid.forSolver(config, steps), first);
+      return new UniPcRun(config, SigmaGrid.forSolver(config, steps, true), first);
     }
   },
   /** Latent consistency models (arXiv 2310.04378), for a distilled network: few steps, no guidance. */
@@ -69,7 +69,7 @@ public enum Scheduler {
   DPMPP_2M {
     @Override
     SchedulerRun create(SchedulerConfig config, int steps, int first) {
-      return new DpmSolverRun(config, SigmaGrid.forSolver(config, steps), first);
+      return new DpmSolverRun(config, SigmaGrid.forSolver(config, steps, false), first);
     }
   };
 

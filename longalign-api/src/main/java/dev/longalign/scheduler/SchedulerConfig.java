@@ -1,6 +1,7 @@
 package dev.longalign.scheduler;
 
 import com.google.gson.JsonObject;
+import dev.longalign.LongAlignException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Set;
@@ -42,6 +43,11 @@ public record SchedulerConfig(
     VarianceType varianceType,
     Solver solver,
     Consistency consistency) {
+  public SchedulerConfig {
+    if (!(eta >= 0 && eta <= 1)) {
+      throw new LongAlignException("eta: expected 0 to 1, found " + eta);
+    }
+  }
 
   /** The form of beta over the training timesteps. */
   public enum BetaSchedule { LINEAR, SCALED_LINEAR, SQUAREDCOS_CAP_V2, TRAINED }

@@ -58,6 +58,10 @@ final class SchedulerConfigReader {
       refuse("sigma_min", absent("sigma_min"));
       refuse("sigma_max", absent("sigma_max"));
     }
+    double clipRange = number("clip_sample_range", 1);
+    if (!(clipRange > 0)) {
+      throw wrong("clip_sample_range", "a number above 0");
+    }
     return new SchedulerConfig(
         noise(lcm),
         choice("prediction_type", PredictionType.EPSILON, PredictionType.class),
@@ -67,7 +71,7 @@ final class SchedulerConfigReader {
         sigmas ? choice("final_sigmas_type", FinalSigma.ZERO, FinalSigma.class) : FinalSigma.ZERO,
         flag("set_alpha_to_one", true),
         discrete && flag("clip_sample", !lcm),
-        number("clip_sample_range", 1),
+        clipRange,
         0,
         scheduler == Scheduler.DDPM
             ? choice("variance_type", VarianceType.FIXED_SMALL, VarianceType.class)
@@ -106,8 +110,9 @@ final class SchedulerConfigReader {
 
   private SchedulerConfig.Solver solver(Scheduler scheduler) {
     boolean dpm = scheduler == Scheduler.DPMPP_2M;
+    boolean solves = dpm || scheduler == Scheduler.UNIPC;
     SolverType type = dpm ? SolverType.MIDPOINT : SolverType.BH2;
-    if (dpm || scheduler == Scheduler.UNIPC) {
+    if (solves) {
       // Each family reads the other's names as its own default, as diffusers does.
       type = switch (text("solver_type", dpm ? "midpoint" : "bh2")) {
         case "bh1" -> dpm ? SolverType.MIDPOINT : SolverType.BH1;
@@ -125,7 +130,7 @@ final class SchedulerConfigReader {
       }
     }
     return new SchedulerConfig.Solver(
-        integer("solver_order", 2, 1, 3), type, flag("lower_order_final", true), flag("euler_at_final", false),
+        solves ? integer("solver_order", 2, 1, 3) : 2, type, flag("lower_order_final", true), flag("euler_at_final", false),
         disabled, dpm ? number("lambda_min_clipped", Double.NEGATIVE_INFINITY) : Double.NEGATIVE_INFINITY);
   }
 

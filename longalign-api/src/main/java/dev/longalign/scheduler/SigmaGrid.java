@@ -13,17 +13,21 @@ import dev.longalign.scheduler.SchedulerConfig.FinalSigma;
 record SigmaGrid(float[] timesteps, float[] sigmas) {
   private static final double RHO = 7;
 
-  /** For UniPC and DPM-Solver++. */
-  static SigmaGrid forSolver(SchedulerConfig config, int steps) {
+  /**
+   * For UniPC and DPM-Solver++.
+   *
+   * @param roundAlways whether Karras timesteps are rounded for the cosine schedule too, or cut off
+   */
+  static SigmaGrid forSolver(SchedulerConfig config, int steps, boolean roundAlways) {
     float[] training = NoiseSchedule.of(config.noise()).sigmas();
     double[] timesteps = new double[steps];
     double[] sigmas;
     if (config.karrasSigmas()) {
       sigmas = karras(training[0], training[training.length - 1], steps);
-      boolean keepFractions = config.noise().betaSchedule() == BetaSchedule.SQUAREDCOS_CAP_V2;
+      boolean round = roundAlways || config.noise().betaSchedule() != BetaSchedule.SQUAREDCOS_CAP_V2;
       for (int i = 0; i < steps; i++) {
         double t = timestep(sigmas[i], training);
-        timesteps[i] = (int) (keepFractions ? t : Math.rint(t));
+        timesteps[i] = (int) (round ? Math.rint(t) : t);
       }
     } else {
       int[] whole = Timesteps.solver(config, steps, clipped(training, config.solver().lambdaMinClipped()));

@@ -42,6 +42,11 @@ abstract class SolverRun extends SchedulerRun {
     return stepsTaken;
   }
 
+  /** Whether step k goes to no noise at all, or nowhere: higher orders have no limit there, first order does. */
+  final boolean endsThere(int k) {
+    return levels[k + 1] == 0 || levels[k + 1] == levels[k];
+  }
+
   /** Remembers the newest prediction, which must not share memory with a tensor of the caller. */
   final void remember(Tensor x0) {
     predictions.addFirst(Kept.of(x0));

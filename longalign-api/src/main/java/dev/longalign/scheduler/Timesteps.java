@@ -25,7 +25,7 @@ final class Timesteps {
       int back = steps - 1 - i;
       timesteps[i] = switch (config.timestepSpacing()) {
         case LINSPACE -> steps == 1 ? 0 : i == 0 ? n - 1 : back * ((n - 1.0) / (steps - 1));
-        case LEADING -> (double) back * (n / steps) + config.stepsOffset();
+        case LEADING -> (double) ((long) back * Math.floorDiv(n, steps) + config.stepsOffset());
         case TRAILING -> trailing(n, n, steps, i);
       };
     }

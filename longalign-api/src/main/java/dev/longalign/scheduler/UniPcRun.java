@@ -27,8 +27,8 @@ final class UniPcRun extends SolverRun {
     if (solver.lowerOrderFinal()) {
       order = Math.min(order, total() - k);
     }
-    if (levels[k + 1] == 0) {
-      order = 1; // the step to no noise at all is x0; higher orders have no limit there
+    if (endsThere(k)) {
+      order = 1;
     }
     remember(x0);
     forgetLast();

@@ -86,6 +86,15 @@ interface PointwiseContract extends Contract {
     });
   }
 
+  /** In bf16, {@code 64 x + y} would keep nothing of y. */
+  @TestFactory
+  default Stream<DynamicTest> partialSumsStayInF32() {
+    return agree("64 x + y - 64 x", in -> {
+      Tensor x = in.normal(7, 33);
+      return Tensor.linearCombination(new float[] {64, 1, -64}, x, in.around(0, 0.1, 7, 33), x);
+    });
+  }
+
   @TestFactory
   default Stream<DynamicTest> sameTensorTwice() {
     return agree("x + x", in -> {

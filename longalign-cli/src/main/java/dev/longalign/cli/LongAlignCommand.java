@@ -22,7 +22,7 @@ import picocli.CommandLine.Spec;
       "2:the command line was not understood",
       "130:cancelled with Ctrl-C"
     },
-    subcommands = {DoctorCommand.class})
+    subcommands = {InspectCommand.class, DoctorCommand.class})
 final class LongAlignCommand implements Runnable {
   @Spec CommandSpec spec;
 

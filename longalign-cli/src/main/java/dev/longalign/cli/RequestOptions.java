@@ -14,8 +14,11 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.function.Consumer;
+import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.Parameters;
+import picocli.CommandLine.Spec;
 
 /** What to sample; every option is a setting of {@link SampleRequest}. */
 final class RequestOptions {
@@ -98,14 +101,28 @@ final class RequestOptions {
   @Option(names = "--strict", description = "Fail if a token of the prompt would be cut.")
   boolean strict;
 
+  @Spec(Spec.Target.MIXEE)
+  CommandSpec spec;
+
   /** Whether there may be many prompts, so that pictures are numbered. */
   boolean numbered() {
     return promptFile != null;
   }
 
-  /** One request a prompt. */
+  /**
+   * One request a prompt.
+   *
+   * @throws ParameterException if the options contradict each other or a value is out of range
+   */
   List<SampleRequest> requests() {
-    SampleRequestBuilder builder = base();
+    try {
+      return requests(base());
+    } catch (IllegalArgumentException e) {
+      throw new ParameterException(spec.commandLine(), e.getMessage(), e);
+    }
+  }
+
+  private List<SampleRequest> requests(SampleRequestBuilder builder) {
     set(negative, builder::negativePrompt);
     set(scheduler, builder::scheduler);
     set(steps, builder::steps);
@@ -125,7 +142,7 @@ final class RequestOptions {
     if (initImage != null) {
       builder.initImage(PictureFile.readRgb(initImage));
     } else if (strength != null && fromPng == null) {
-      throw new LongAlignException("--strength: expected --init-image with it, found none");
+      throw usage("--strength: expected --init-image with it, found none");
     }
     if (promptFile != null) {
       return prompts().stream().map(text -> builder.prompt(text).build()).toList();
@@ -136,20 +153,23 @@ final class RequestOptions {
 
   private SampleRequestBuilder base() {
     if (prompt == null && promptFile == null && fromPng == null) {
-      throw new LongAlignException(
-          "expected a prompt, --prompt-file or --from-png, found none of them");
+      throw usage("expected a prompt, --prompt-file or --from-png, found none of them");
     } else if (prompt != null && promptFile != null) {
-      throw new LongAlignException("expected a prompt or --prompt-file, found both");
+      throw usage("expected a prompt or --prompt-file, found both");
     }
     if (fromPng == null) {
       return SampleRequest.builder();
     }
     PictureSettings settings = PictureSettings.read(fromPng);
     if (settings.fromInitImage() && initImage == null) {
-      throw new LongAlignException(
+      throw usage(
           fromPng + ": made from another picture, which is not inside; give it with --init-image");
     }
     return settings.request().toBuilder();
+  }
+
+  private ParameterException usage(String message) {
+    return new ParameterException(spec.commandLine(), message);
   }
 
   private List<String> prompts() {

@@ -1,21 +1,23 @@
 package dev.longalign.onnx;
 
+import dev.longalign.onnx.tokenizer.ClipTokenizers;
+import dev.longalign.onnx.tokenizer.T5Tokenizers;
 import dev.longalign.text.EncoderProvider;
 import dev.longalign.text.TextEncoder;
 import dev.longalign.text.Tokenizer;
 import java.nio.file.Path;
 
-/** Encoders on ONNX Runtime; registered as a service. */
+/** Tokenizers of Hugging Face directories and encoders on ONNX Runtime; registered as a service. */
 public final class OnnxEncoderProvider implements EncoderProvider {
 
   @Override
   public Tokenizer clipTokenizer(Path directory) {
-    throw new UnsupportedOperationException();
+    return ClipTokenizers.openSlow(directory);
   }
 
   @Override
   public Tokenizer t5Tokenizer(Path directory) {
-    throw new UnsupportedOperationException();
+    return T5Tokenizers.open(directory);
   }
 
   @Override

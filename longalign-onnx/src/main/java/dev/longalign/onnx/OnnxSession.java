@@ -75,9 +75,11 @@ final class OnnxSession implements AutoCloseable {
     options.setSessionLogLevel(OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR);
     // Lengths and batches differ from call to call, so that a plan made for one would only hold memory.
     options.setMemoryPatternOptimization(false);
-    // Encoders run for moments between long UNet steps: idle threads must not spin on the UNet's cores,
+    // Encoders run for moments between long UNet steps: idle threads must not spin on the UNet's cores.
     options.addConfigEntry("session.intra_op.allow_spinning", "0");
-    // and packed weights must not make the arena of activations grow by doubling.
+    // Packing would copy every weight to save some percent of a short run; unpacked, they stay pages of their file.
+    options.addConfigEntry("session.disable_prepacking", "1");
+    // Converted half-precision weights must not make the arena of activations grow by doubling.
     options.addConfigEntry("session.use_device_allocator_for_initializers", "1");
     options.addConfigEntry("session.model_external_initializers_file_folder_path", folder.toString());
   }

@@ -1,6 +1,8 @@
 package dev.longalign.onnx;
 
 import dev.longalign.LongAlignException;
+import dev.longalign.io.ComponentDirectory;
+import dev.longalign.io.TensorFile;
 import dev.longalign.onnx.graph.ClipTextConfig;
 import dev.longalign.onnx.graph.ClipTextGraph;
 import dev.longalign.onnx.graph.OnnxGraph;
@@ -24,7 +26,7 @@ import java.nio.file.Path;
  */
 public final class OnnxTextEncoder implements TextEncoder {
   /** Batches are cut into runs of about this many tokens, which bounds the memory that activations take. */
-  private static final int TOKENS_PER_RUN = 2048;
+  private static final int TOKENS_PER_RUN = 1024;
 
   private final Path directory;
   private final String input;
@@ -50,11 +52,13 @@ public final class OnnxTextEncoder implements TextEncoder {
    * @param threads used by one call; 0 for one per core
    */
   public static OnnxTextEncoder clip(Path directory, int threads) {
-    ClipTextConfig config = ClipTextConfig.read(directory.resolve("config.json"));
-    OnnxGraph graph =
-        ClipTextGraph.build(config, ModelWeights.open(directory), ClipTextGraph.Result.HIDDEN_STATES);
-    return new OnnxTextEncoder(
-        directory, graph, ClipTextGraph.INPUT, threads, config.vocabSize(), config.width(), config.maxPositions());
+    ComponentDirectory component = ComponentDirectory.open(directory);
+    ClipTextConfig config = ClipTextConfig.read(component.file("config.json"));
+    try (TensorFile weights = component.weights()) {
+      OnnxGraph graph = ClipTextGraph.build(config, weights, ClipTextGraph.Result.HIDDEN_STATES);
+      return new OnnxTextEncoder(
+          directory, graph, ClipTextGraph.INPUT, threads, config.vocabSize(), config.width(), config.maxPositions());
+    }
   }
 
   /**
@@ -64,10 +68,13 @@ public final class OnnxTextEncoder implements TextEncoder {
    * @param threads used by one call; 0 for one per core
    */
   public static OnnxTextEncoder t5(Path directory, int threads) {
-    T5Config config = T5Config.read(directory.resolve("config.json"));
-    OnnxGraph graph = T5EncoderGraph.build(config, ModelWeights.open(directory));
-    return new OnnxTextEncoder(
-        directory, graph, T5EncoderGraph.INPUT, threads, config.vocabSize(), config.width(), Integer.MAX_VALUE);
+    ComponentDirectory component = ComponentDirectory.open(directory);
+    T5Config config = T5Config.read(component.file("config.json"));
+    try (TensorFile weights = component.weights()) {
+      OnnxGraph graph = T5EncoderGraph.build(config, weights);
+      return new OnnxTextEncoder(
+          directory, graph, T5EncoderGraph.INPUT, threads, config.vocabSize(), config.width(), Integer.MAX_VALUE);
+    }
   }
 
   @Override

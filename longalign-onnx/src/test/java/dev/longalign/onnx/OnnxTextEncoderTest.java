@@ -7,6 +7,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.longalign.LongAlignException;
+import dev.longalign.io.ComponentDirectory;
 import dev.longalign.onnx.graph.ClipTextConfig;
 import dev.longalign.onnx.graph.ClipTextGraph;
 import dev.longalign.text.HiddenStates;
@@ -108,7 +109,7 @@ class OnnxTextEncoderTest {
     int[][] ids = Expected.ids(directory.resolve("expected.safetensors"), "input_ids");
     LongBuffer flat = LongBuffer.wrap(Arrays.stream(ids).flatMapToInt(Arrays::stream).asLongStream().toArray());
     ClipTextConfig config = ClipTextConfig.read(directory.resolve("config.json"));
-    var graph = ClipTextGraph.build(config, ModelWeights.open(directory), result);
+    var graph = ClipTextGraph.build(config, ComponentDirectory.open(directory).weights(), result);
     try (OnnxSession session = OnnxSession.open(graph, directory.toString(), 1)) {
       return session.run(ClipTextGraph.INPUT, flat, new long[] {ids.length, ids[0].length}, true);
     }

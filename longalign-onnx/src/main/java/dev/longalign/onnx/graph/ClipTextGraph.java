@@ -51,9 +51,9 @@ public final class ClipTextGraph {
 
     // 1. embeddings, then one row per token so that every linear layer is a plain matrix product
     GraphWeights embeddings = tower.in("embeddings");
-    Value tokens = embeddings.in("token_embedding").at("weight", config.vocabSize(), width);
+    Value tokens = embeddings.in("token_embedding").rows("weight", ids, config.vocabSize(), width);
     Value positions = embeddings.in("position_embedding").at("weight", config.maxPositions(), width);
-    Value embedded = ops.add(ops.gather(tokens, ids), ops.head(positions, length)); // [batch, length, width]
+    Value embedded = ops.add(tokens, ops.head(positions, length)); // [batch, length, width]
     Value x = ops.reshape(embedded, ops.ints(-1, width)); // [rows, width]
 
     // 2. layers

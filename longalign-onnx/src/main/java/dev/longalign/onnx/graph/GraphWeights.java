@@ -43,6 +43,21 @@ public final class GraphWeights {
 
   /** The tensor of this module called {@code name}, as f32 of the given shape. */
   public Value at(String name, long... dims) {
+    return ops.cast(stored(name, dims), DType.F32);
+  }
+
+  /**
+   * Rows of a table, as f32. Only the rows are converted, so that a table stored in half precision stays as it is.
+   *
+   * @param indices i64 of any shape
+   * @return [...indices, width]
+   */
+  public Value rows(String name, Value indices, long count, long width) {
+    return ops.cast(ops.gather(stored(name, count, width), indices), DType.F32);
+  }
+
+  /** As it lies in the file. */
+  private Value stored(String name, long... dims) {
     String full = prefix + name;
     Shape expected = Shape.of(dims);
     if (!source.contains(full)) {
@@ -58,7 +73,7 @@ public final class GraphWeights {
       // ONNX Runtime's processors do not convert 8-bit floats.
       weight = StoredTensor.ofFloats(full, DType.F32, expected, weight.toFloats());
     }
-    return ops.cast(graph.weight(full, weight), DType.F32);
+    return graph.weight(full, weight);
   }
 
   /**

@@ -40,7 +40,7 @@ public final class T5EncoderGraph {
 
     // 1. embeddings, one row per token
     String table = weights.has("shared.weight") ? "shared.weight" : "encoder.embed_tokens.weight";
-    Value embedded = ops.gather(weights.at(table, config.vocabSize(), width), ids);
+    Value embedded = weights.rows(table, ids, config.vocabSize(), width); // [batch, length, width]
     Value x = ops.reshape(embedded, ops.ints(-1, width)); // [rows, width]
 
     // 2. blocks
