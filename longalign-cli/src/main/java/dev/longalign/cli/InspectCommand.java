@@ -61,7 +61,8 @@ final class InspectCommand implements Callable<Integer> {
       return directory(path);
     } else if (!Files.exists(path)) {
       throw new LongAlignException(
-          path + ": expected a model directory, a weights file or a PNG, found nothing; check the path");
+          path
+              + ": expected a model directory, a weights file or a PNG, found nothing; check the path");
     }
     String name = path.getFileName().toString().toLowerCase(Locale.ROOT);
     if (PICTURES.stream().anyMatch(name::endsWith)) {
@@ -73,14 +74,16 @@ final class InspectCommand implements Callable<Integer> {
   }
 
   private boolean directory(Path path) {
-    if (!Files.exists(path.resolve("model_index.json")) && Files.exists(path.resolve("config.json"))) {
+    if (!Files.exists(path.resolve("model_index.json"))
+        && Files.exists(path.resolve("config.json"))) {
       Path file =
           ComponentDirectory.open(path)
               .weightsFile()
               .orElseThrow(
                   () ->
                       new LongAlignException(
-                          path + ": expected weights beside config.json, found none; an incomplete"
+                          path
+                              + ": expected weights beside config.json, found none; an incomplete"
                               + " download?"));
       weights(file);
       return true;
@@ -124,7 +127,8 @@ final class InspectCommand implements Callable<Integer> {
     out.println(file + ": picture, " + image.getWidth() + " x " + image.getHeight());
     settings.ifPresentOrElse(
         s -> {
-          s.provenance().ifPresent(p -> out.println("made by " + p.software() + " with " + p.model()));
+          s.provenance()
+              .ifPresent(p -> out.println("made by " + p.software() + " with " + p.model()));
           out.println("repeat it with: longalign sample --from-png " + file);
         },
         () -> {});

@@ -26,7 +26,8 @@ final class Json {
               (JsonSerializer<OptionalInt>)
                   (o, type, c) -> o.isPresent() ? new JsonPrimitive(o.getAsInt()) : null)
           .registerTypeHierarchyAdapter(
-              Optional.class, (JsonSerializer<Optional<?>>) (o, type, c) -> c.serialize(o.orElse(null)))
+              Optional.class,
+              (JsonSerializer<Optional<?>>) (o, type, c) -> c.serialize(o.orElse(null)))
           .create();
 
   private Json() {}

@@ -21,13 +21,15 @@ record ModelSummary(ModelDescription model, List<String> missing) {
     ModelDirectory directory = ModelDirectory.open(path);
     List<String> missing = new ArrayList<>();
     if (!directory.has("t5")) {
-      missing.add("t5/: give --t5 with an adapter; without both, prompts are encoded by CLIP alone");
+      missing.add(
+          "t5/: give --t5 with an adapter; without both, prompts are encoded by CLIP alone");
     }
     if (!directory.has("adapter")) {
       missing.add("adapter/: give --adapter; without it T5 is not used");
     }
     if (!Files.isRegularFile(path.resolve("lora_vis.pt"))) {
-      missing.add("lora_vis.pt: give LongAlign's LoRA with --lora; without it this is the base model");
+      missing.add(
+          "lora_vis.pt: give LongAlign's LoRA with --lora; without it this is the base model");
     }
     return new ModelSummary(directory.describe(), missing);
   }

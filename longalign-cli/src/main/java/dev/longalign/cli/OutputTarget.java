@@ -43,7 +43,10 @@ record OutputTarget(Path path, boolean directory, int digits) {
     }
     if (!Files.isWritable(place)) {
       throw new LongAlignException(
-          "--out " + text + ": expected a directory that can be written, found that " + place
+          "--out "
+              + text
+              + ": expected a directory that can be written, found that "
+              + place
               + " is read-only; choose another place");
     }
     return new OutputTarget(path, directory, Math.max(2, Integer.toString(pictures - 1).length()));

@@ -40,10 +40,7 @@ final class RequestOptions {
       description = "Repeat the settings inside a PNG; other options change them.")
   Path fromPng;
 
-  @Option(
-      names = "--negative",
-      paramLabel = "TEXT",
-      description = "What to move away from.")
+  @Option(names = "--negative", paramLabel = "TEXT", description = "What to move away from.")
   String negative;
 
   @Option(names = "--scheduler", description = "One of: ${COMPLETION-CANDIDATES}. Default: unipc.")
@@ -90,7 +87,8 @@ final class RequestOptions {
 
   @Option(
       names = "--generator",
-      description = "Noise as torch makes it, one of: ${COMPLETION-CANDIDATES}. Default: torch_cpu.")
+      description =
+          "Noise as torch makes it, one of: ${COMPLETION-CANDIDATES}. Default: torch_cpu.")
   Generator generator;
 
   @Option(
@@ -182,7 +180,8 @@ final class RequestOptions {
     }
     List<String> prompts = lines.stream().filter(line -> !line.isBlank()).toList();
     if (prompts.isEmpty()) {
-      throw new LongAlignException("--prompt-file " + promptFile + ": expected a prompt a line, found none");
+      throw new LongAlignException(
+          "--prompt-file " + promptFile + ": expected a prompt a line, found none");
     }
     return prompts;
   }

@@ -94,7 +94,9 @@ record WeightsSummary(
       return Kind.LORA_KOHYA;
     } else if (any(names, ".lora_A.")) {
       return Kind.LORA_PEFT;
-    } else if (any(names, ".lora.up.") || any(names, "_lora.up.") || any(names, "lora_linear_layer")) {
+    } else if (any(names, ".lora.up.")
+        || any(names, "_lora.up.")
+        || any(names, "lora_linear_layer")) {
       return Kind.LORA_DIFFUSERS;
     } else if (any(names, "model.diffusion_model.")) {
       return Kind.CHECKPOINT;
