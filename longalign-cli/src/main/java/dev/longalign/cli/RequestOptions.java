@@ -145,7 +145,7 @@ final class RequestOptions {
     if (promptFile != null) {
       return prompts().stream().map(text -> builder.prompt(text).build()).toList();
     }
-    set(prompt, text -> builder.prompt(text.equals("-") ? standardInput() : text));
+    set(prompt, text -> builder.prompt(StandardInput.orText(text)));
     return List.of(builder.build());
   }
 
@@ -184,14 +184,6 @@ final class RequestOptions {
           "--prompt-file " + promptFile + ": expected a prompt a line, found none");
     }
     return prompts;
-  }
-
-  private static String standardInput() {
-    try {
-      return new String(System.in.readAllBytes(), StandardCharsets.UTF_8).strip();
-    } catch (IOException e) {
-      throw new LongAlignException("standard input cannot be read: " + e, e);
-    }
   }
 
   private static <T> void set(T value, Consumer<T> setter) {
