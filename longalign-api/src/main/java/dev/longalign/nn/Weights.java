@@ -56,10 +56,7 @@ public final class Weights {
       DType dtype,
       LayerBranches branches,
       BiFunction<Weights, TensorScope, M> constructor) {
-    List<LayerSpec> layers = declare(
-        weights -> {
-          M unused = constructor.apply(weights, null);
-        });
+    List<LayerSpec> layers = declare(weights -> constructor.apply(weights, null));
     source.check(LayerSpec.parameters(layers));
     TensorScope owner = TensorScope.detached();
     try {
