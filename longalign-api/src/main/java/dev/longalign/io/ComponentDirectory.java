@@ -29,8 +29,8 @@ public final class ComponentDirectory {
 
   public static ComponentDirectory open(Path path) {
     if (!Files.isDirectory(path)) {
-      throw new LongAlignException(path + (Files.exists(path) ? " is a file, expected a directory with a config and weights"
-          : ": no such directory"));
+      String found = Files.exists(path) ? " is a file, expected a directory with config and weights" : ": no such directory";
+      throw new LongAlignException(path + found);
     }
     return new ComponentDirectory(path);
   }

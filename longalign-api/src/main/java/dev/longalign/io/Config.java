@@ -156,7 +156,8 @@ public final class Config {
 
   /** A nested object; messages then name the path. */
   public Config getConfig(String key) {
-    return get(key, "an object", e -> e.isJsonObject() ? new Config(source + ": '" + key + "'", e.getAsJsonObject()) : null);
+    JsonObject nested = get(key, "an object", element -> element.isJsonObject() ? element.getAsJsonObject() : null);
+    return new Config(source + ": '" + key + "'", nested);
   }
 
   /** The exception to throw when a value has the right type but cannot be used. */

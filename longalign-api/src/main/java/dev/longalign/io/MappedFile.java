@@ -64,10 +64,10 @@ final class MappedFile {
   ByteBuffer slice(long offset, long length) {
     if (offset < 0 || length < 0 || offset > size - length) {
       throw new LongAlignException(
-          source() + ": bytes " + offset + " to " + (offset + length) + " are outside of the file (" + size + " bytes)");
+          source() + ": " + length + " bytes at " + offset + " are outside of the file (" + size + " bytes)");
     }
     if (length > Integer.MAX_VALUE) {
-      throw new LongAlignException(source() + ": " + length + " bytes in one piece; at most 2 GiB can be mapped at once");
+      throw new LongAlignException(source() + ": " + length + " bytes in one piece; at most 2 GiB can be mapped");
     }
     if (whole != null) {
       return whole.slice((int) offset, (int) length).order(ByteOrder.LITTLE_ENDIAN);

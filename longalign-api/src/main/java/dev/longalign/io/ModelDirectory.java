@@ -15,7 +15,8 @@ import java.util.stream.Stream;
 
 /**
  * A Stable Diffusion 1.x or 2.x model as diffusers stores it: {@code model_index.json} and one directory per part.
- * Beside the five parts that every such model has, others may lie in it ({@code t5}, {@code adapter}, {@code denscore}).
+ * Beside the five parts that every such model has, others may lie in it ({@code t5}, {@code adapter},
+ * {@code denscore}).
  *
  * <pre>{@code
  * ModelDirectory model = ModelDirectory.open(Path.of("stable-diffusion-v1-5"));

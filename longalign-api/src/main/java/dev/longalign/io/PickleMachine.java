@@ -15,8 +15,8 @@ import java.util.Map;
  * number of executed opcodes is bounded, so that neither stack nor heap can be exhausted.
  */
 final class PickleMachine {
-  /** Enough for some 60,000 tensors; each opcode makes at most one small object. */
-  private static final int MAX_STEPS = 2_000_000;
+  /** Enough for some 30,000 tensors; each opcode makes at most one small object. */
+  private static final int MAX_STEPS = 1_000_000;
 
   private static final int MAX_LONG_BYTES = 64;
 

@@ -57,8 +57,8 @@ final class ShardedTensorFile implements TensorFile {
       }
     }
     if (!missing.isEmpty()) {
-      throw new LongAlignException(source + ": " + missing.size() + " tensors are not in the shard that the index gives, "
-          + "first " + missing.subList(0, Math.min(3, missing.size())));
+      throw new LongAlignException(source + ": " + missing.size()
+          + " tensors are not in the shard that the index gives: " + missing.subList(0, Math.min(3, missing.size())));
     }
     return new ShardedTensorFile(source, shardOf, shards, metadata(json));
   }

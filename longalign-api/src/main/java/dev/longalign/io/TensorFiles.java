@@ -11,8 +11,8 @@ public final class TensorFiles {
   private TensorFiles() {}
 
   /**
-   * Opens a safetensors file, the index of a sharded set ({@code *.index.json}), or a torch file; told apart by content,
-   * with the extension deciding where the content is damaged.
+   * Opens a safetensors file, the index of a sharded set ({@code *.index.json}), or a torch file; told apart by
+   * content, with the extension deciding where the content is damaged.
    *
    * @throws LongAlignException if it is none of them or damaged
    */

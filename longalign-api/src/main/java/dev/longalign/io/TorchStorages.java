@@ -35,8 +35,8 @@ final class TorchStorages {
     if (entry == null) {
       throw refusal(what + " needs storage '" + storage.key() + "', which is not in the file");
     } else if (entry.size() != storage.bytes()) {
-      throw refusal(what + ": storage '" + storage.key() + "' should have " + storage.bytes() + " bytes, its record has "
-          + entry.size());
+      throw refusal(what + ": storage '" + storage.key() + "' should have " + storage.bytes()
+          + " bytes, its record has " + entry.size());
     } else if (entry.deflated() && entry.size() > ZipDirectory.MAX_INFLATED) {
       throw refusal(what + ": storage '" + storage.key() + "' is compressed; save it again with torch.save");
     }

@@ -8,6 +8,8 @@ import dev.longalign.LongAlignException;
 import dev.longalign.tensor.DType;
 import dev.longalign.tensor.Shape;
 import java.io.IOException;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -77,6 +79,21 @@ class AtomicFilesTest {
     assumeTrue(locked.toFile().setWritable(false) && !Files.isWritable(locked), "a user whom permissions bind");
     assertThatThrownBy(() -> AtomicFiles.write(locked.resolve("a.bin"), out -> out.write(1)))
         .isExactlyInstanceOf(LongAlignException.class).hasMessageContaining("no permission to write into");
+  }
+
+  @Test
+  void whatTheSystemRefusesIsExplained() {
+    Path path = directory.resolve("a.bin");
+    assertThatThrownBy(() -> AtomicFiles.write(path, out -> {
+      throw new FileSystemException(path.toString(), null, "Read-only file system");
+    })).hasMessageContaining("no permission to write into " + directory);
+    assertThatThrownBy(() -> AtomicFiles.write(path, out -> {
+      throw new AccessDeniedException(path.toString());
+    })).hasMessageContaining("no permission to write into " + directory);
+    assertThatThrownBy(() -> AtomicFiles.write(path, out -> {
+      throw new IOException("Input/output error");
+    })).hasMessageContaining("a.bin cannot be written: IOException: Input/output error");
+    assertThat(IoFixtures.list(directory)).isEmpty();
   }
 
   @Test

@@ -153,7 +153,8 @@ class GoldenIoTest {
   /** Values are exact: floats as doubles bit for bit, integers as longs. */
   private static void check(StoredTensor tensor, JsonObject expected) {
     String dtype = expected.get("dtype").getAsString();
-    assertThat(tensor.dtype()).isEqualTo(TORCH_NAMES.containsKey(dtype) ? TORCH_NAMES.get(dtype) : DType.valueOf(dtype));
+    assertThat(tensor.dtype())
+        .isEqualTo(TORCH_NAMES.containsKey(dtype) ? TORCH_NAMES.get(dtype) : DType.valueOf(dtype));
     JsonArray shape = expected.getAsJsonArray("shape");
     assertThat(tensor.shape().rank()).isEqualTo(shape.size());
     for (int i = 0; i < shape.size(); i++) {

@@ -20,16 +20,16 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** Random damage to valid files: the answer is the file's content or a {@link LongAlignException}, never anything else. */
+/** Random damage to valid files: the answer is a content or a {@link LongAlignException}, never anything else. */
 class MalformedFilesTest {
   private static final Path IO = IoFixtures.GOLDEN.resolve("io");
   private static final int MUTATIONS = 250;
 
   /** Bytes that mean something to a pickle, a JSON text or a length. */
   private static final byte[] TELLING = {
-    0, 1, 2, (byte) 0x7f, (byte) 0x80, (byte) 0xff, '(', ')', '.', '0', '1', '2', 'Q', 'R', 'b', 'c', 'e', 'h', 'q', 's',
-    't', 'u', 'J', 'K', 'M', 'N', 'X', ']', '}', '{', '[', '"', ',', ':', '-', (byte) 0x85, (byte) 0x86, (byte) 0x8a,
-    (byte) 0x8b, (byte) 0x93, (byte) 0x94, (byte) 0x95
+    0, 1, 2, (byte) 0x7f, (byte) 0x80, (byte) 0xff, '(', ')', '.', '0', '1', '2', 'Q', 'R', 'b', 'c', 'e', 'h', 'q',
+    's', 't', 'u', 'J', 'K', 'M', 'N', 'X', ']', '}', '{', '[', '"', ',', ':', '-', (byte) 0x85, (byte) 0x86,
+    (byte) 0x8a, (byte) 0x8b, (byte) 0x93, (byte) 0x94, (byte) 0x95
   };
 
   @TempDir Path directory;
@@ -66,7 +66,8 @@ class MalformedFilesTest {
   }
 
   private void readAll(byte[] bytes, String extension, String what) throws IOException {
-    Path path = IoFixtures.write(directory.resolve(files++ + extension), bytes); // never a file that may still be mapped
+    // A new name each time: an old file may still be mapped.
+    Path path = IoFixtures.write(directory.resolve(files++ + extension), bytes);
     try (TensorFile file = TensorFiles.open(path)) {
       for (StoredTensor tensor : file.tensors()) {
         if (tensor.byteSize() < 1 << 20) {
@@ -103,7 +104,8 @@ class MalformedFilesTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"list_fp16.pt", "dict.pt", "state_dict.pt", "strided_views.pt", "protocol4.pt", "handmade.pt"})
+  @ValueSource(strings = {
+      "list_fp16.pt", "dict.pt", "state_dict.pt", "strided_views.pt", "protocol4.pt", "handmade.pt"})
   void damagedPickles(String name) throws IOException {
     Random random = new Random(name.hashCode());
     byte[] pickle = null;

@@ -163,15 +163,17 @@ class SafetensorsTest {
     assertThatThrownBy(() -> SafetensorsWriter.write(path, List.of(tensor, tensor))).hasMessageContaining("twice");
     assertThatThrownBy(() -> SafetensorsWriter.write(path, List.of(tensor.named("__metadata__"))))
         .hasMessageContaining("reserved");
-    assertThatThrownBy(() -> SafetensorsWriter.write(path, List.of(tensor.named("\ud800")))).hasMessageContaining("Unicode");
-    assertThatThrownBy(() -> SafetensorsWriter.write(path, List.of(lying))).hasMessageContaining("expected 8 bytes, got 4");
+    assertThatThrownBy(() -> SafetensorsWriter.write(path, List.of(tensor.named("\ud800"))))
+        .hasMessageContaining("Unicode");
+    assertThatThrownBy(() -> SafetensorsWriter.write(path, List.of(lying)))
+        .hasMessageContaining("expected 8 bytes, got 4");
     assertThat(IoFixtures.list(directory)).isEmpty();
   }
 
   @Test
   void convertsIntegersAndRefusesTheRest() {
-    ByteBuffer bytes = ByteBuffer.allocate(16).order(ByteOrder.LITTLE_ENDIAN).putLong(-1).putLong(Long.MIN_VALUE).flip();
-    StoredTensor unsigned = StoredTensor.of("u", DType.U64, Shape.of(2), bytes);
+    ByteBuffer bytes = ByteBuffer.allocate(16).order(ByteOrder.LITTLE_ENDIAN).putLong(-1).putLong(Long.MIN_VALUE);
+    StoredTensor unsigned = StoredTensor.of("u", DType.U64, Shape.of(2), bytes.flip());
     assertThat(unsigned.toFloats()).containsExactly(0x1p64f, 0x1p63f);
     assertThat(unsigned.toDoubles()).containsExactly(0x1p64, 0x1p63);
     StoredTensor floats = StoredTensor.ofFloats("f", DType.BF16, Shape.of(2), new float[] {1, -2.5f});
@@ -192,7 +194,8 @@ class SafetensorsTest {
     try (TensorFile file = TensorFiles.open(index("m-00001-of-00002.safetensors", "m-00002-of-00002.safetensors"))) {
       assertThat(file.names()).containsExactly("a", "b");
       assertThat(file.tensor("b").toFloats()).containsExactly(2, 3);
-      assertThat(file.tensor("b").region().orElseThrow().file().getFileName()).hasToString("m-00002-of-00002.safetensors");
+      Path shard = file.tensor("b").region().orElseThrow().file();
+      assertThat(shard.getFileName()).hasToString("m-00002-of-00002.safetensors");
       assertThat(file.metadata()).containsEntry("total_size", "8");
       assertThatThrownBy(() -> file.tensor("c")).hasMessageContaining("m.safetensors.index.json");
     }
@@ -204,7 +207,8 @@ class SafetensorsTest {
 
   @Test
   void shardsStayInTheirDirectory() {
-    for (String name : List.of("../x.safetensors", "/etc/passwd", "..", ".", "", "a/b.bin", "C:x", "a\\\\b", "i.json", "a\\u0000b")) {
+    for (String name : List.of(
+        "../x.safetensors", "/etc/passwd", "..", ".", "", "a/b.bin", "C:x", "a\\\\b", "i.json", "a\\u0000b")) {
       assertThatThrownBy(() -> TensorFiles.open(index(name, name))).as(name)
           .isInstanceOf(LongAlignException.class).hasMessageContaining("in the same directory");
     }

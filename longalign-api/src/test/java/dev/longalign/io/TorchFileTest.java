@@ -38,7 +38,8 @@ class TorchFileTest {
 
   @Test
   void namesNestedTensorsByTheirPath() {
-    String inner = "}(X\1\0\0\0w" + tensor(6, "K\2K\3\u0086", "K\3K\1\u0086") + "K\5](" + tensor(6, "K\6\u0085", "K\1\u0085") + "eu";
+    String inner = "}(X\1\0\0\0w" + tensor(6, "K\2K\3\u0086", "K\3K\1\u0086")
+        + "K\5](" + tensor(6, "K\6\u0085", "K\1\u0085") + "eu";
     try (TorchFile file = open("\u0080\2}(X\5\0\0\0model" + inner + "X\4\0\0\0stepK\7u.")) {
       assertThat(file.names()).containsExactly("model.w", "model.5.0");
       assertThat(file.tensor("model.w").shape()).isEqualTo(Shape.of(2, 3));
@@ -89,7 +90,8 @@ class TorchFileTest {
     refuses("\u0080\2}q\0X\1\0\0\0ah\0s.", "nest deeper");
     StringBuilder doubling = new StringBuilder("\u0080\2](K\1e");
     for (int level = 0; level < 40; level++) { // 2^40 leaves
-      doubling.append('q').append((char) level).append("0](h").append((char) level).append('h').append((char) level).append('e');
+      String recall = "h" + (char) level;
+      doubling.append('q').append((char) level).append("0](").append(recall).append(recall).append('e');
     }
     refuses(doubling + ".", "or are more than");
     refuses("\u0080\2" + "]".repeat(100) + "a".repeat(99) + ".", "nest deeper");
