@@ -29,7 +29,7 @@ public final class ComponentDirectory {
 
   public static ComponentDirectory open(Path path) {
     if (!Files.isDirectory(path)) {
-      String found = Files.exists(path) ? " is a file, expected a directory with config and weights" : ": no such directory";
+      String found = Files.exists(path) ? " is a file, expected a directory with config and weights" : ": not there";
       throw new LongAlignException(path + found);
     }
     return new ComponentDirectory(path);
