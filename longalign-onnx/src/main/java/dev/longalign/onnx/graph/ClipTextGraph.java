@@ -62,6 +62,8 @@ public final class ClipTextGraph {
       x = layer(tower.in("encoder.layers." + i), x, splitShape, mask);
     }
 
+    tower.warnOfMore("encoder.layers." + config.layers() + ".layer_norm1.weight", config.source());
+
     // 3. final norm
     x = norm(tower.in("final_layer_norm"), x);
     Value hidden = ops.reshape(x, ops.shapeThen(ids, width));
