@@ -8,6 +8,9 @@ final class PythonText {
   static final String SPACE = "\\t-\\r \\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";
 
   private static final Pattern SPACES = Pattern.compile("[" + SPACE + "]++");
+  private static final Pattern SPACES_BEFORE = Pattern.compile("^[" + SPACE + "\\x1c-\\x1f]++");
+  private static final Pattern SPACES_AFTER =
+      Pattern.compile("(?<![" + SPACE + "\\x1c-\\x1f])[" + SPACE + "\\x1c-\\x1f]++\\z");
   private static final char SIGMA = '\u03a3';
 
   private PythonText() {}
@@ -18,6 +21,12 @@ final class PythonText {
     int start = collapsed.startsWith(" ") ? 1 : 0;
     int end = collapsed.length() > start && collapsed.endsWith(" ") ? collapsed.length() - 1 : collapsed.length();
     return collapsed.substring(start, end);
+  }
+
+  /** {@code str.lstrip()} and {@code str.rstrip()}, which unlike Java's know every kind of blank. */
+  static String strip(String text, boolean left, boolean right) {
+    String stripped = left ? SPACES_BEFORE.matcher(text).replaceFirst("") : text;
+    return right ? SPACES_AFTER.matcher(stripped).replaceFirst("") : stripped;
   }
 
   /**

@@ -45,12 +45,12 @@ final class SlowClipTokenizer implements Tokenizer {
     boolean stripLeft = false; // whether the token before swallows white space
     while (m.find()) {
       SpecialToken token = special.get(m.group());
-      encodePlain(strip(text.substring(start, m.start()), stripLeft, token.leftStrip()), ids);
+      encodePlain(PythonText.strip(text.substring(start, m.start()), stripLeft, token.leftStrip()), ids);
       ids.add(token.id());
       stripLeft = token.rightStrip();
       start = m.end();
     }
-    encodePlain(strip(text.substring(start), stripLeft, false), ids);
+    encodePlain(PythonText.strip(text.substring(start), stripLeft, false), ids);
     return ids.add(vocabulary.eosId()).build().toArray();
   }
 
@@ -69,12 +69,10 @@ final class SlowClipTokenizer implements Tokenizer {
     }
   }
 
-  private static String strip(String text, boolean left, boolean right) {
-    String stripped = left ? text.stripLeading() : text;
-    return right ? stripped.stripTrailing() : stripped;
-  }
-
-  /** CLIP's word pattern, with the letters and numbers of Unicode versions after Java 17's. */
+  /**
+   * CLIP's word pattern, with the letters and numbers of Unicode versions after Java 17's. The combining iota (U+0345)
+   * falls out between the classes, because Python's case-blind matching takes it for a letter and for none at once.
+   */
   private static Pattern words() {
     StringBuilder letters = new StringBuilder("\\p{L}");
     StringBuilder numbers = new StringBuilder("\\p{N}");
@@ -86,7 +84,7 @@ final class SlowClipTokenizer implements Tokenizer {
     return Pattern.compile(
         Pattern.quote(ClipVocabulary.START) + "|" + Pattern.quote(ClipVocabulary.END)
             + "|'s|'t|'re|'ve|'m|'ll|'d|[" + letters + "]++|[" + numbers + "]|[^" + PythonText.SPACE + letters + numbers
-            + "]++",
+            + "\\u0345]++",
         Pattern.CASE_INSENSITIVE | Pattern.UNICODE_CASE);
   }
 

@@ -1,0 +1,83 @@
+package dev.longalign.nn;
+
+import dev.longalign.LongAlignException;
+import dev.longalign.io.StoredTensor;
+import dev.longalign.tensor.DType;
+import java.nio.ByteBuffer;
+import java.nio.LongBuffer;
+
+/**
+ * Finds NaN and infinities among stored numbers: those whose exponent bits are all ones. Eight bytes at a time, because
+ * a model has a billion numbers: masking everything but the exponents and adding the lowest exponent bit carries into
+ * the (masked) sign bit exactly where an exponent is all ones, and never further.
+ */
+public final class FiniteCheck {
+  private static final int CHUNK = 4096;
+
+  private FiniteCheck() {}
+
+  /** @throws LongAlignException naming the tensor and the position of the first number that is not finite */
+  public static void check(StoredTensor tensor) {
+    long exponents = exponentMask(tensor.dtype());
+    if (exponents == 0) {
+      return; // 8-bit types and integers
+    }
+    ByteBuffer data = tensor.data();
+    long lowest = exponents & ~(exponents << 1);
+    long signs = (exponents << 1) & ~exponents;
+    LongBuffer longs = data.asLongBuffer();
+    long[] chunk = new long[CHUNK];
+    long found = 0;
+    while (longs.hasRemaining() && found == 0) {
+      int count = Math.min(CHUNK, longs.remaining());
+      longs.get(chunk, 0, count);
+      for (int i = 0; i < count; i++) {
+        found |= (chunk[i] & exponents) + lowest;
+      }
+      found &= signs;
+    }
+    int tail = data.limit() & ~7;
+    boolean tailFinite = true;
+    for (int i = tail; i < data.limit(); i += tensor.dtype().bytes()) {
+      tailFinite &= isFinite(data, i, tensor.dtype());
+    }
+    if (found != 0 || !tailFinite) {
+      refuse(tensor, data);
+    }
+  }
+
+  private static long exponentMask(DType dtype) {
+    return switch (dtype) {
+      case F64 -> 0x7ff0000000000000L;
+      case F32 -> 0x7f8000007f800000L;
+      case F16 -> 0x7c007c007c007c00L;
+      case BF16 -> 0x7f807f807f807f80L;
+      default -> 0;
+    };
+  }
+
+  private static boolean isFinite(ByteBuffer data, int at, DType dtype) {
+    return switch (dtype) {
+      case F64 -> Double.isFinite(data.getDouble(at));
+      case F32 -> Float.isFinite(data.getFloat(at));
+      case F16 -> (data.getShort(at) & 0x7c00) != 0x7c00;
+      default -> (data.getShort(at) & 0x7f80) != 0x7f80;
+    };
+  }
+
+  private static void refuse(StoredTensor tensor, ByteBuffer data) {
+    int size = tensor.dtype().bytes();
+    int bad = 0;
+    int first = -1;
+    for (int i = 0; i < data.limit(); i += size) {
+      if (!isFinite(data, i, tensor.dtype())) {
+        first = first < 0 ? i / size : first;
+        bad++;
+      }
+    }
+    throw new LongAlignException(
+        tensor.name() + " in " + tensor.source() + ": expected finite numbers, found " + bad
+            + " NaN or infinite of " + data.limit() / size + " (the first is element " + first
+            + "); the file is damaged or was saved from a training that diverged: fetch it again");
+  }
+}

@@ -1,0 +1,61 @@
+package dev.longalign.nn;
+
+import dev.longalign.tensor.Activation;
+import dev.longalign.tensor.Backend;
+import dev.longalign.tensor.DType;
+import dev.longalign.tensor.Epilogue;
+import dev.longalign.tensor.Shape;
+import dev.longalign.tensor.Tensor;
+import dev.longalign.tensor.TensorScope;
+
+/** Sinusoidal timesteps (Ho et al. 2020), then {@code linear_1}, SiLU, {@code linear_2}. */
+public final class TimestepEmbedding {
+  private static final double MAX_PERIOD = 10_000;
+
+  private final int channels;
+  private final boolean flipSinToCos;
+  private final float freqShift;
+  private final Linear linear1;
+  private final Linear linear2;
+
+  /**
+   * @param channels of the sinusoids, even
+   * @param flipSinToCos whether the cosines come first
+   * @param freqShift subtracted from the number of frequencies in the exponent
+   */
+  public TimestepEmbedding(Weights weights, int channels, int embedDim, boolean flipSinToCos, float freqShift) {
+    this.channels = channels;
+    this.flipSinToCos = flipSinToCos;
+    this.freqShift = freqShift;
+    this.linear1 = new Linear(weights.at("linear_1"), channels, embedDim, true);
+    this.linear2 = new Linear(weights.at("linear_2"), embedDim, embedDim, true);
+  }
+
+  /** One embedding per timestep, [B, embedDim]. */
+  public Tensor forward(Backend backend, DType dtype, float[] timesteps) {
+    try (TensorScope scope = TensorScope.open()) {
+      Shape shape = Shape.of(timesteps.length, channels);
+      Tensor t = Tensor.of(backend, shape, sinusoids(timesteps)).cast(dtype);           // [B, C]
+      Tensor h = linear1.forward(t, Epilogue.activation(Activation.SILU));              // [B, D]
+      return scope.keep(linear2.forward(h));                                            // [B, D]
+    }
+  }
+
+  /** In f32 throughout, as the reference does: at t = 999 a frequency in f64 would already differ by 1e-5. */
+  private float[] sinusoids(float[] timesteps) {
+    int half = channels / 2;
+    float[] values = new float[timesteps.length * channels];
+    for (int i = 0; i < half; i++) {
+      float exponent = (float) -Math.log(MAX_PERIOD) * i / (half - freqShift);
+      float frequency = (float) Math.exp(exponent);
+      for (int b = 0; b < timesteps.length; b++) {
+        float angle = timesteps[b] * frequency;
+        int sin = b * channels + (flipSinToCos ? half + i : i);
+        int cos = b * channels + (flipSinToCos ? i : half + i);
+        values[sin] = (float) Math.sin(angle);
+        values[cos] = (float) Math.cos(angle);
+      }
+    }
+    return values;
+  }
+}

@@ -1,0 +1,124 @@
+package dev.longalign.tensor.cpu;
+
+import dev.longalign.LongAlignException;
+import dev.longalign.tensor.MemoryUse;
+import java.util.ArrayDeque;
+import java.util.Deque;
+import java.util.HashMap;
+import java.util.Map;
+import java.util.TreeMap;
+import org.bytedeco.javacpp.Pointer;
+
+/**
+ * Native memory, counted, aligned to cache lines, and kept for reuse: a denoising step asks for the same sizes again and
+ * again, and fresh pages cost more than the arithmetic on them.
+ */
+final class CpuMemory {
+  private static final long ALIGNMENT = 64;
+  private static final long PAGE = 4096;
+  private static final long LARGE = 1 << 20;
+
+  private final TreeMap<Long, Deque<Long>> free = new TreeMap<>();
+  /** Aligned address -> the address that malloc gave. */
+  private final Map<Long, Long> blocks = new HashMap<>();
+  private final Map<Long, Long> sizes = new HashMap<>();
+  private long live;
+  private long cached;
+  private long peak;
+
+  /** At least {@code bytes} bytes, uninitialised; what is larger than a megabyte starts on a page. */
+  synchronized long allocate(long bytes) {
+    long size = rounded(bytes);
+    Map.Entry<Long, Deque<Long>> fit = free.ceilingEntry(size);
+    long address;
+    if (fit != null && fit.getKey() <= size + size / 4) {
+      address = fit.getValue().pop();
+      size = fit.getKey();
+      if (fit.getValue().isEmpty()) {
+        free.remove(size);
+      }
+      cached -= size;
+    } else {
+      address = reserve(size);
+    }
+    live += size;
+    peak = Math.max(peak, live + cached);
+    return address;
+  }
+
+  /** Gives back what {@link #allocate} returned. */
+  synchronized void free(long address) {
+    long size = sizeOf(address);
+    live -= size;
+    cached += size;
+    free.computeIfAbsent(size, s -> new ArrayDeque<>()).push(address);
+  }
+
+  /** Gives back memory that will not be wanted again soon, to the operating system. */
+  synchronized void discard(long address) {
+    long size = sizeOf(address);
+    live -= size;
+    unreserve(address);
+  }
+
+  synchronized MemoryUse use() {
+    return new MemoryUse(live, peak, cached);
+  }
+
+  synchronized void resetPeak() {
+    trim();
+    peak = live;
+  }
+
+  /** Returns all cached blocks to the operating system. */
+  synchronized void trim() {
+    for (Deque<Long> addresses : free.values()) {
+      for (long address : addresses) {
+        unreserve(address);
+      }
+    }
+    free.clear();
+    cached = 0;
+  }
+
+  private long sizeOf(long address) {
+    return sizes.get(address);
+  }
+
+  private long reserve(long size) {
+    long alignment = size >= LARGE ? PAGE : ALIGNMENT;
+    Pointer block = Pointer.malloc(size + alignment);
+    if (block == null || block.isNull()) {
+      trim();
+      block = Pointer.malloc(size + alignment);
+    }
+    if (block == null || block.isNull()) {
+      throw new LongAlignException(
+          "out of memory: asked for "
+              + size
+              + " bytes, "
+              + live
+              + " bytes are held by open scopes; use a smaller picture or batch, BF16, or VAE tiling");
+    }
+    long address = (block.address() + alignment - 1) / alignment * alignment;
+    blocks.put(address, block.address());
+    sizes.put(address, size);
+    return address;
+  }
+
+  private void unreserve(long address) {
+    sizes.remove(address);
+    Pointer.free(new Block(blocks.remove(address)));
+  }
+
+  private static long rounded(long bytes) {
+    long unit = bytes >= LARGE ? PAGE : ALIGNMENT;
+    return Math.max(unit, (bytes + unit - 1) / unit * unit);
+  }
+
+  private static final class Block extends Pointer {
+    Block(long address) {
+      this.address = address;
+    }
+  }
+}

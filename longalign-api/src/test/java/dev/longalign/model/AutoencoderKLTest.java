@@ -1,0 +1,139 @@
+package dev.longalign.model;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.longalign.LongAlignException;
+import dev.longalign.nn.FileWeights;
+import dev.longalign.tensor.Backend;
+import dev.longalign.tensor.DType;
+import dev.longalign.tensor.Golden;
+import dev.longalign.tensor.Shape;
+import dev.longalign.tensor.Tensor;
+import dev.longalign.tensor.TensorScope;
+import dev.longalign.tensor.Tolerance;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** The autoencoder against the reference, with current and with older names. */
+class AutoencoderKLTest {
+  private static final Golden VAE = Golden.open("unet/vae");
+
+  private static Backend backend;
+
+  @BeforeAll
+  static void open() {
+    backend = TestModels.backend();
+  }
+
+  @AfterAll
+  static void closeEverything() {
+    assertThat(backend.memory().live()).as("bytes that no scope freed").isZero();
+    backend.close();
+  }
+
+  private static AutoencoderKL load(String model) {
+    return AutoencoderKL.load(
+        AutoencoderKLConfig.of(TestModels.config(model)),
+        new FileWeights(TestModels.file(model), AutoencoderKL::currentName),
+        backend,
+        DType.F32);
+  }
+
+  @Test
+  void encodesAsTheReference() {
+    try (AutoencoderKL vae = load("vae");
+        TensorScope scope = TensorScope.open()) {
+      Tensor pictures = pictures();
+      VAE.checkNhwc(Tolerance.F32, "moments", vae.moments(pictures));
+      Tensor sampled = vae.encode(pictures).sample(VAE.nhwc(backend, "noise"));
+      VAE.checkNhwc(Tolerance.F32, "sampled", sampled);
+      VAE.checkNhwc(Tolerance.F32, "scaled", vae.scale(sampled));
+    }
+  }
+
+  @Test
+  void decodesAsTheReference() {
+    try (AutoencoderKL vae = load("vae");
+        TensorScope scope = TensorScope.open()) {
+      VAE.checkNhwc(Tolerance.F32, "decoded", vae.decodeScaled(VAE.nhwc(backend, "latents")));
+    }
+  }
+
+  /** That file holds the same weights in F16, so its results differ a little where those of the other are not exact. */
+  @Test
+  void readsTheNamesOfOlderFiles() {
+    try (AutoencoderKL vae = load("vae_deprecated_names");
+        TensorScope scope = TensorScope.open()) {
+      VAE.checkNhwc(Tolerance.relative(5e-3), "decoded", vae.decodeScaled(VAE.nhwc(backend, "latents")));
+      VAE.checkNhwc(Tolerance.relative(5e-3), "moments", vae.moments(pictures()));
+    }
+  }
+
+  @Test
+  void refusesPicturesWhoseSidesAreNoMultipleOfEight() {
+    try (AutoencoderKL vae = load("vae");
+        TensorScope scope = TensorScope.open()) {
+      Tensor picture = backend.zeros(DType.F32, Shape.of(1, 64, 60, 3));
+      assertThatThrownBy(() -> vae.moments(picture))
+          .isInstanceOf(LongAlignException.class)
+          .hasMessageContaining("multiples of 8, found [1, 64, 60, 3]");
+      assertThatThrownBy(() -> vae.decode(picture)).hasMessageContaining("expected latents [B, h, w, 4]");
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {16, 12})
+  void tilesAreCloseToTheWhole(int latentTile) {
+    try (AutoencoderKL vae = load("vae");
+        TensorScope scope = TensorScope.open()) {
+      TiledAutoencoder tiled = new TiledAutoencoder(vae, latentTile, 0.25);
+      Tensor latents = upscaled(VAE.nhwc(backend, "latents").rows(0, 1), 36, 28);       // [1, 36, 28, 4]
+      Tensor whole = vae.decode(latents);
+      // Attention and group norms see a tile instead of the picture, so this is an approximation by nature.
+      assertThat(relativeRms(whole, tiled.decode(latents))).isLessThan(0.35);
+      Tensor moments = vae.moments(whole);
+      assertThat(relativeRms(moments, tiled.moments(whole))).isLessThan(0.35);
+    }
+  }
+
+  @Test
+  void whatFitsIntoOneTileIsNotCut() {
+    try (AutoencoderKL vae = load("vae");
+        TensorScope scope = TensorScope.open()) {
+      Tensor latents = VAE.nhwc(backend, "latents");
+      TiledAutoencoder tiled = new TiledAutoencoder(vae);
+      Tolerance.relative(1e-6).check("one tile", vae.decode(latents), tiled.decode(latents));
+      Tolerance.relative(1e-6).check("one tile", vae.moments(pictures()), tiled.moments(pictures()));
+    }
+  }
+
+  private static Tensor pictures() {
+    Shape shape = VAE.shape("image_u8");
+    float[] pixels = VAE.floats("image_u8");
+    for (int i = 0; i < pixels.length; i++) {
+      pixels[i] = pixels[i] / 127.5f - 1;
+    }
+    return Tensor.of(backend, Golden.nhwc(shape), Golden.toNhwc(shape, pixels));
+  }
+
+  private static Tensor upscaled(Tensor latents, int height, int width) {
+    return latents.upsampleNearest(height, width);
+  }
+
+  private static double relativeRms(Tensor expected, Tensor actual) {
+    assertThat(actual.shape()).isEqualTo(expected.shape());
+    float[] a = expected.toFloats();
+    float[] b = actual.toFloats();
+    double error = 0;
+    double power = 0;
+    for (int i = 0; i < a.length; i++) {
+      error += (a[i] - b[i]) * (double) (a[i] - b[i]);
+      power += a[i] * (double) a[i];
+    }
+    return Math.sqrt(error / power);
+  }
+}
