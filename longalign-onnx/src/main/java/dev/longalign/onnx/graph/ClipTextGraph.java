@@ -4,8 +4,8 @@ import dev.longalign.io.TensorFile;
 import dev.longalign.tensor.DType;
 
 /**
- * CLIP's text tower (Radford et al. 2021, section 2.4): token and position embeddings, pre-norm transformer layers under
- * a causal mask, final layer norm. There is no padding mask: what is attended to is decided by position alone.
+ * CLIP's text tower (Radford et al. 2021, section 2.4): token and position embeddings, pre-norm transformer layers
+ * under a causal mask, final layer norm. There is no padding mask: what is attended to is decided by position alone.
  */
 public final class ClipTextGraph {
   /** Name of the only input: i64 [batch, length]. */

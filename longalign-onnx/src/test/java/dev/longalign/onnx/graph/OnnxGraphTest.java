@@ -7,6 +7,7 @@ import static org.assertj.core.api.Assertions.within;
 import ai.onnxruntime.OnnxTensor;
 import ai.onnxruntime.OrtEnvironment;
 import ai.onnxruntime.OrtException;
+import ai.onnxruntime.OrtLoggingLevel;
 import ai.onnxruntime.OrtSession;
 import dev.longalign.LongAlignException;
 import dev.longalign.tensor.DType;
@@ -24,7 +25,8 @@ class OnnxGraphTest {
 
   /** Runs the graph with its one input x [rows, columns]. */
   private float[] run(String output, int columns, float... x) throws OrtException {
-    OrtEnvironment environment = OrtEnvironment.getEnvironment();
+    OrtEnvironment environment =
+        OrtEnvironment.getEnvironment(OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR, "longalign");
     try (OrtSession session = environment.createSession(graph.toBytes());
         OnnxTensor input =
             OnnxTensor.createTensor(environment, FloatBuffer.wrap(x), new long[] {x.length / columns, columns});
@@ -83,7 +85,9 @@ class OnnxGraphTest {
   void unknownActivation() {
     Value x = graph.input("x", DType.F32, "rows", "1");
     assertThat(GraphOps.knowsActivation("tan")).isFalse();
-    assertThatThrownBy(() -> ops.activation("tan", x)).isInstanceOf(LongAlignException.class).hasMessageContaining("tan");
+    assertThatThrownBy(() -> ops.activation("tan", x))
+        .isInstanceOf(LongAlignException.class)
+        .hasMessageContaining("tan");
   }
 
   @Test
