@@ -10,6 +10,7 @@ import dev.longalign.tensor.TensorScope;
 import dev.longalign.text.EncoderProvider;
 import dev.longalign.text.EncodingReport;
 import dev.longalign.text.HiddenStates;
+import dev.longalign.text.ReportBuilder;
 import dev.longalign.text.SegmentSplitter;
 import dev.longalign.text.TextEncoder;
 import dev.longalign.text.Tokenizer;
@@ -130,11 +131,6 @@ public final class PromptEncoder implements AutoCloseable {
         new Key(prompt, encoding, !sentences), key -> compute(prompt, encoding, sentences));
   }
 
-  /** How the prompt would be encoded, without encoding it: only the tokenizers run. */
-  public synchronized EncodingReport report(String prompt, TextEncoding encoding, boolean sentences) {
-    return encode(prompt, encoding, sentences).report();
-  }
-
   private Encoding compute(String prompt, TextEncoding encoding, boolean sentences) {
     if (clip == null) {
       clip = Clip.open(provider, files, threads);
@@ -172,8 +168,11 @@ public final class PromptEncoder implements AutoCloseable {
   private EncodingReport report(
       String prompt, List<String> segments, List<int[]> clipIds, int[] t5Ids, TextEncoding encoding) {
     int tokenLength = encoding == TextEncoding.TRUNCATED ? clip.window : TOKEN_LENGTH;
-    return EncodingReport.of(
-        prompt, segments, clipIds, clip.tokenizer, clip.window, tokenLength, t5Ids, t5Ids == null ? null : t5.tokenizer, TOKEN_LENGTH);
+    ReportBuilder report =
+        EncodingReport.builder(prompt)
+            .clip(clip.tokenizer, clip.window, tokenLength)
+            .segments(segments, clipIds);
+    return (t5Ids == null ? report : report.t5(t5.tokenizer, t5Ids, TOKEN_LENGTH)).build();
   }
 
   /** [1, 240, D] of one caption's segments. */

@@ -8,8 +8,10 @@ final class MersenneTwister {
   private static final int LOWER = 0x7fffffff;
 
   final int[] words = new int[N];
+
   /** Words left before the next twist, plus one; 1 right after seeding. */
   int left = 1;
+
   /** Index of the next word. */
   int next;
 

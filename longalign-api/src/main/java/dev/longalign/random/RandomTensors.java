@@ -5,12 +5,16 @@ import dev.longalign.tensor.Backend;
 import dev.longalign.tensor.Shape;
 import dev.longalign.tensor.Tensor;
 
-/** Noise as tensors. PyTorch draws pictures channel by channel (NCHW); the result here is NHWC, element for element. */
+/**
+ * Noise as tensors. PyTorch draws pictures channel by channel (NCHW); the result here is NHWC,
+ * element for element.
+ */
 public final class RandomTensors {
   private RandomTensors() {}
 
   /**
-   * N(0, 1) of the shape [B, H, W, C], f32: what one {@code torch.randn(B, C, H, W)} gives, transposed.
+   * N(0, 1) of the shape [B, H, W, C], f32: what one {@code torch.randn(B, C, H, W)} gives,
+   * transposed.
    *
    * @throws LongAlignException if the shape is not [B, H, W, C]
    */

@@ -12,9 +12,9 @@ import java.util.Arrays;
  * float[] noise = new TorchGenerator(42).randn(4 * 64 * 64);   // torch.randn(1, 4, 64, 64, generator=g)
  * }</pre>
  *
- * {@link #randn}, {@link #rand}, {@link #randint} and {@link #randperm} equal torch 2.x on x86-64 with AVX2 bit by bit;
- * other builds of torch differ from this one by their log, sine and cosine, at most a few units in the last place.
- * Not thread-safe.
+ * {@link #randn}, {@link #rand}, {@link #randint} and {@link #randperm} equal torch 2.x on x86-64
+ * with AVX2 bit by bit; other builds of torch differ from this one by their log, sine and cosine,
+ * at most a few units in the last place. Not thread-safe.
  */
 public final class TorchGenerator implements NoiseSource {
   /** From this many elements on, torch transforms blocks of 16 instead of single pairs. */
@@ -25,6 +25,7 @@ public final class TorchGenerator implements NoiseSource {
 
   private MersenneTwister engine;
   private long initialSeed;
+
   /** The second half of the last pair of {@link #nextNormal}, or null. */
   private Double cachedNormal;
 
@@ -100,7 +101,8 @@ public final class TorchGenerator implements NoiseSource {
   /** As {@code torch.randint(low, high, (size,))}: uniform in [low, high). */
   public long[] randint(long low, long high, int size) {
     if (low >= high) {
-      throw new LongAlignException("randint: expected low < high, found [" + low + ", " + high + ")");
+      throw new LongAlignException(
+          "randint: expected low < high, found [" + low + ", " + high + ")");
     }
     long range = high - low;
     // Torch takes 64 bits where the remainder of 32 would be noticeably skewed.
@@ -158,17 +160,30 @@ public final class TorchGenerator implements NoiseSource {
   public void setState(byte[] state) {
     if (state.length != STATE_BYTES) {
       throw new LongAlignException(
-          "random state: expected the " + STATE_BYTES + " bytes of a torch CPU generator, found " + state.length);
+          "random state: expected the "
+              + STATE_BYTES
+              + " bytes of a torch CPU generator, found "
+              + state.length);
     }
     ByteBuffer in = ByteBuffer.wrap(state).order(ByteOrder.LITTLE_ENDIAN);
     long seed = in.getLong();
     int left = in.getInt();
     int seeded = in.getInt();
     long next = in.getLong();
-    if (seeded != 1 || left < 1 || left > MersenneTwister.N || next < 0 || next > MersenneTwister.N
+    if (seeded != 1
+        || left < 1
+        || left > MersenneTwister.N
+        || next < 0
+        || next > MersenneTwister.N
         || next + left > MersenneTwister.N + 1) {
-      throw new LongAlignException("random state: not a torch CPU generator's (seeded " + seeded + ", left " + left
-          + ", next " + next + ")");
+      throw new LongAlignException(
+          "random state: not a torch CPU generator's (seeded "
+              + seeded
+              + ", left "
+              + left
+              + ", next "
+              + next
+              + ")");
     }
     MersenneTwister restored = new MersenneTwister(0);
     restored.left = left;

@@ -4,7 +4,10 @@ import dev.longalign.LongAlignException;
 import dev.longalign.tensor.Tensor;
 import java.util.Arrays;
 
-/** Linear combinations with coefficients computed in double; the only arithmetic that schedulers do on tensors. */
+/**
+ * Linear combinations with coefficients computed in double; the only arithmetic that schedulers do
+ * on tensors.
+ */
 final class Combination {
   private Combination() {}
 
@@ -30,7 +33,10 @@ final class Combination {
     int rows = xs[0].dim(0);
     if (coefficients.length != 1 && coefficients.length != rows) {
       throw new LongAlignException(
-          "timesteps: expected one, or one per row of " + xs[0].shape() + ", found " + coefficients.length);
+          "timesteps: expected one, or one per row of "
+              + xs[0].shape()
+              + ", found "
+              + coefficients.length);
     }
     if (Arrays.stream(coefficients).allMatch(row -> Arrays.equals(row, coefficients[0]))) {
       return of(coefficients[0], xs);

@@ -1,8 +1,9 @@
 package dev.longalign.scheduler;
 
 /**
- * The boundary condition of a consistency model, {@code f(x, t) = cSkip x + cOut x0(x, t)}, which makes f the identity
- * at t = 0 (arXiv 2303.01469, appendix C; timesteps scaled as in latent consistency models).
+ * The boundary condition of a consistency model, {@code f(x, t) = cSkip x + cOut x0(x, t)}, which
+ * makes f the identity at t = 0 (arXiv 2303.01469, appendix C; timesteps scaled as in latent
+ * consistency models).
  *
  * @param sigmaData standard deviation of the data
  * @param timestepScaling factor on the timestep

@@ -20,7 +20,13 @@ final class DdimRun extends DiscreteRun {
     double direction = Math.sqrt(Math.max(1 - aPrevious - deviation * deviation, 0));
     PredictionType.Mix eps = noiseMix(k);
     return combine(
-        k, direction * eps.sample(), direction * eps.output(), Math.sqrt(aPrevious), deviation,
-        output, x, config.eta() > 0 ? noise.get() : null);
+        k,
+        direction * eps.sample(),
+        direction * eps.output(),
+        Math.sqrt(aPrevious),
+        deviation,
+        output,
+        x,
+        config.eta() > 0 ? noise.get() : null);
   }
 }

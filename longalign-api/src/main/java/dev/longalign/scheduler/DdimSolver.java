@@ -4,8 +4,9 @@ import dev.longalign.LongAlignException;
 import dev.longalign.tensor.Tensor;
 
 /**
- * The deterministic DDIM steps of LongAlign's training code: evenly strided timesteps, one timestep per row, and the
- * alpha of timestep 0 (never 1) where a step would go below it. Differentiable: only linear combinations.
+ * The deterministic DDIM steps of LongAlign's training code: evenly strided timesteps, one timestep
+ * per row, and the alpha of timestep 0 (never 1) where a step would go below it. Differentiable:
+ * only linear combinations.
  *
  * @param schedule the noise schedule of training
  * @param ddimSteps how many steps the training timesteps are divided into (50)
@@ -13,7 +14,8 @@ import dev.longalign.tensor.Tensor;
 public record DdimSolver(NoiseSchedule schedule, int ddimSteps) {
   public DdimSolver {
     if (ddimSteps < 1 || ddimSteps > schedule.size()) {
-      throw new LongAlignException("DDIM steps: expected 1 to " + schedule.size() + ", found " + ddimSteps);
+      throw new LongAlignException(
+          "DDIM steps: expected 1 to " + schedule.size() + ", found " + ddimSteps);
     }
   }
 

@@ -14,9 +14,12 @@ abstract class DiscreteRun extends SchedulerRun {
     this.config = config;
     this.schedule = NoiseSchedule.of(config.noise());
     this.timesteps = timesteps;
-    if (config.predictionType() == PredictionType.EPSILON && schedule.alphaCumprod(timesteps[first]) == 0) {
-      throw new LongAlignException("prediction_type: expected v_prediction or sample, found epsilon: timestep "
-          + timesteps[first] + " is pure noise (rescale_betas_zero_snr), which epsilon cannot be turned back from");
+    if (config.predictionType() == PredictionType.EPSILON
+        && schedule.alphaCumprod(timesteps[first]) == 0) {
+      throw new LongAlignException(
+          "prediction_type: expected v_prediction or sample, found epsilon: timestep "
+              + timesteps[first]
+              + " is pure noise (rescale_betas_zero_snr), which epsilon cannot be turned back from");
     }
   }
 
@@ -61,7 +64,15 @@ abstract class DiscreteRun extends SchedulerRun {
    *
    * @param noise null where cNoise is 0
    */
-  final Tensor combine(int k, double cx, double cOutput, double c0, double cNoise, Tensor output, Tensor x, Tensor noise) {
+  final Tensor combine(
+      int k,
+      double cx,
+      double cOutput,
+      double c0,
+      double cNoise,
+      Tensor output,
+      Tensor x,
+      Tensor noise) {
     Tensor z = noise == null ? x : noise;
     if (config.clipSample()) {
       Tensor x0 = original(k, output, x);

@@ -4,7 +4,10 @@ import dev.longalign.scheduler.SchedulerConfig.SolverType;
 import dev.longalign.tensor.Tensor;
 import java.util.function.Supplier;
 
-/** DPM-Solver++, deterministic and multistep, of order 1 to 3 (arXiv 2211.01095, algorithm 2 and appendix). */
+/**
+ * DPM-Solver++, deterministic and multistep, of order 1 to 3 (arXiv 2211.01095, algorithm 2 and
+ * appendix).
+ */
 final class DpmSolverRun extends SolverRun {
   /** Below this number of steps the last ones are taken with lower order. */
   private static final int FEW_STEPS = 15;
@@ -43,13 +46,15 @@ final class DpmSolverRun extends SolverRun {
       return c;
     }
     double r0 = (lambda(levels[k]) - lambda(levels[k - 1])) / h;
-    double d1 = order == 2 && config.solver().type() == SolverType.MIDPOINT ? -0.5 * e : e / h + alpha;
+    double d1 =
+        order == 2 && config.solver().type() == SolverType.MIDPOINT ? -0.5 * e : e / h + alpha;
     if (order == 2) {
       c[1] += d1 / r0;
       c[2] -= d1 / r0;
       return c;
     }
-    // D1 = (1 + q) D10 - q D11 and D2 = (D10 - D11) / (r0 + r1), with D10 = (m0 - m1) / r0, D11 = (m1 - m2) / r1
+    // D1 = (1 + q) D10 - q D11 and D2 = (D10 - D11) / (r0 + r1), with D10 = (m0 - m1) / r0, D11 =
+    // (m1 - m2) / r1
     double r1 = (lambda(levels[k - 1]) - lambda(levels[k - 2])) / h;
     double q = r0 / (r0 + r1);
     double d2 = -((e + alpha * h) / (h * h) - 0.5 * alpha) / (r0 + r1);

@@ -4,7 +4,10 @@ import dev.longalign.scheduler.SchedulerConfig.TimestepSpacing;
 import dev.longalign.tensor.Tensor;
 import java.util.function.Supplier;
 
-/** Algorithm 2 of arXiv 2206.00364 without churn, and its ancestral variant. Here {@code x = x0 + sigma noise}. */
+/**
+ * Algorithm 2 of arXiv 2206.00364 without churn, and its ancestral variant. Here {@code x = x0 +
+ * sigma noise}.
+ */
 final class EulerRun extends SchedulerRun {
   private final SchedulerConfig config;
   private final SigmaGrid grid;
@@ -20,7 +23,9 @@ final class EulerRun extends SchedulerRun {
   @Override
   public float initNoiseSigma() {
     float max = grid.max();
-    return config.timestepSpacing() == TimestepSpacing.LEADING ? (float) Math.sqrt(max * max + 1) : max;
+    return config.timestepSpacing() == TimestepSpacing.LEADING
+        ? (float) Math.sqrt(max * max + 1)
+        : max;
   }
 
   @Override

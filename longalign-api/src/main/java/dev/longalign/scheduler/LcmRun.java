@@ -3,7 +3,10 @@ package dev.longalign.scheduler;
 import dev.longalign.tensor.Tensor;
 import java.util.function.Supplier;
 
-/** Algorithm 2 of arXiv 2303.01469 on a latent consistency model: jump to x0, add noise back, repeat. */
+/**
+ * Algorithm 2 of arXiv 2303.01469 on a latent consistency model: jump to x0, add noise back,
+ * repeat.
+ */
 final class LcmRun extends DiscreteRun {
   LcmRun(SchedulerConfig config, int[] timesteps, int first) {
     super(config, timesteps, first);
@@ -14,7 +17,8 @@ final class LcmRun extends DiscreteRun {
     double cSkip = 0;
     double cOut = 1;
     if (config.consistency().boundaryScalings()) {
-      ConsistencyBoundary boundary = new ConsistencyBoundary(0.5, config.consistency().timestepScaling());
+      ConsistencyBoundary boundary =
+          new ConsistencyBoundary(0.5, config.consistency().timestepScaling());
       cSkip = boundary.cSkip(timestepAt(k));
       cOut = boundary.cOut(timestepAt(k));
     }
@@ -23,6 +27,7 @@ final class LcmRun extends DiscreteRun {
     }
     double aNext = alphaCumprod(k + 1);
     double signal = Math.sqrt(aNext);
-    return combine(k, signal * cSkip, 0, signal * cOut, Math.sqrt(1 - aNext), output, x, noise.get());
+    return combine(
+        k, signal * cSkip, 0, signal * cOut, Math.sqrt(1 - aNext), output, x, noise.get());
   }
 }

@@ -6,8 +6,9 @@ import java.util.List;
 import java.util.function.IntFunction;
 
 /**
- * How much noise each training timestep carries: {@code x_t = sqrt(a_t) x0 + sqrt(1 - a_t) noise} with {@code a_t} the
- * product of {@code 1 - beta} up to t. Computed in f32, rounding where PyTorch rounds. Immutable.
+ * How much noise each training timestep carries: {@code x_t = sqrt(a_t) x0 + sqrt(1 - a_t) noise}
+ * with {@code a_t} the product of {@code 1 - beta} up to t. Computed in f32, rounding where PyTorch
+ * rounds. Immutable.
  */
 public final class NoiseSchedule {
   /** What samplers that divide by alpha use for a last timestep of pure noise. */
@@ -23,13 +24,18 @@ public final class NoiseSchedule {
 
   public static NoiseSchedule of(SchedulerConfig.Noise config) {
     int n = config.numTrainTimesteps();
-    float[] betas = switch (config.betaSchedule()) {
-      case LINEAR -> linspace((float) config.betaStart(), (float) config.betaEnd(), n);
-      case SCALED_LINEAR ->
-          squares(linspace((float) Math.sqrt(config.betaStart()), (float) Math.sqrt(config.betaEnd()), n));
-      case SQUAREDCOS_CAP_V2 -> squaredCosine(n);
-      case TRAINED -> toArray(config.trainedBetas());
-    };
+    float[] betas =
+        switch (config.betaSchedule()) {
+          case LINEAR -> linspace((float) config.betaStart(), (float) config.betaEnd(), n);
+          case SCALED_LINEAR ->
+              squares(
+                  linspace(
+                      (float) Math.sqrt(config.betaStart()),
+                      (float) Math.sqrt(config.betaEnd()),
+                      n));
+          case SQUAREDCOS_CAP_V2 -> squaredCosine(n);
+          case TRAINED -> toArray(config.trainedBetas());
+        };
     return new NoiseSchedule(config.zeroTerminalSnr() ? zeroTerminalSnr(betas) : betas);
   }
 
@@ -65,7 +71,10 @@ public final class NoiseSchedule {
     return (float) Math.sqrt(1 - alphaCumprod(timestep));
   }
 
-  /** Noise per unit of signal, sigma / alpha, of every timestep; finite even where the signal is gone. */
+  /**
+   * Noise per unit of signal, sigma / alpha, of every timestep; finite even where the signal is
+   * gone.
+   */
   public float[] sigmas() {
     float[] sigmas = new float[alphasCumprod.length];
     for (int t = 0; t < sigmas.length; t++) {
@@ -109,7 +118,10 @@ public final class NoiseSchedule {
 
   // ---- the arithmetic of training code, in f32
 
-  /** As {@code torch.linspace} in f32 on x86-64: counted from the nearer end, with fused multiply-adds. */
+  /**
+   * As {@code torch.linspace} in f32 on x86-64: counted from the nearer end, with fused
+   * multiply-adds.
+   */
   static float[] linspace(float start, float end, int n) {
     float step = (end - start) / (n - 1);
     float[] values = new float[n];
@@ -141,7 +153,10 @@ public final class NoiseSchedule {
     return c * c;
   }
 
-  /** Algorithm 1 of arXiv 2305.08891: shift sqrt(a) so that it ends at 0 and still starts where it did. */
+  /**
+   * Algorithm 1 of arXiv 2305.08891: shift sqrt(a) so that it ends at 0 and still starts where it
+   * did.
+   */
   private static float[] zeroTerminalSnr(float[] betas) {
     float[] root = cumulativeProduct(betas);
     int n = root.length;

@@ -3,8 +3,8 @@ package dev.longalign.scheduler;
 import dev.longalign.LongAlignException;
 
 /**
- * The samplers on offer. A constant names the method; {@link #start} gives the object that walks along one picture's
- * (or batch's) timesteps:
+ * The samplers on offer. A constant names the method; {@link #start} gives the object that walks
+ * along one picture's (or batch's) timesteps:
  *
  * <pre>{@code
  * try (SchedulerRun run = Scheduler.UNIPC.start(SchedulerConfig.read(file, Scheduler.UNIPC), 25)) {
@@ -24,7 +24,9 @@ public enum Scheduler {
       return new UniPcRun(config, SigmaGrid.forSolver(config, steps, true), first);
     }
   },
-  /** Latent consistency models (arXiv 2310.04378), for a distilled network: few steps, no guidance. */
+  /**
+   * Latent consistency models (arXiv 2310.04378), for a distilled network: few steps, no guidance.
+   */
   LCM {
     @Override
     SchedulerRun create(SchedulerConfig config, int steps, int first) {
@@ -65,7 +67,9 @@ public enum Scheduler {
       return new EulerRun(config, SigmaGrid.forEuler(config, steps), first, true);
     }
   },
-  /** DPM-Solver++, multistep, second order unless the config asks for another (arXiv 2211.01095). */
+  /**
+   * DPM-Solver++, multistep, second order unless the config asks for another (arXiv 2211.01095).
+   */
   DPMPP_2M {
     @Override
     SchedulerRun create(SchedulerConfig config, int steps, int first) {
@@ -83,8 +87,8 @@ public enum Scheduler {
   }
 
   /**
-   * From a picture with noise added ({@link SchedulerRun#addNoise}): the last {@code floor(steps * strength)} steps, or
-   * for {@link #LCM} all steps from a lower noise level.
+   * From a picture with noise added ({@link SchedulerRun#addNoise}): the last {@code floor(steps *
+   * strength)} steps, or for {@link #LCM} all steps from a lower noise level.
    *
    * @param strength how much of the picture is replaced: above 0, at most 1
    */
@@ -94,7 +98,8 @@ public enum Scheduler {
       throw new LongAlignException(this + ": expected 1 to " + most + " steps, found " + steps);
     }
     if (!(strength > 0 && strength <= 1)) {
-      throw new LongAlignException(this + ": expected a strength above 0 and at most 1, found " + strength);
+      throw new LongAlignException(
+          this + ": expected a strength above 0 and at most 1, found " + strength);
     }
     return strength == 1 ? create(config, steps, 0) : createPartial(config, steps, strength);
   }
@@ -105,7 +110,12 @@ public enum Scheduler {
     int remaining = Math.min((int) (steps * strength), steps);
     if (remaining == 0) {
       throw new LongAlignException(
-          this + ": strength " + strength + " leaves none of " + steps + " steps; raise one of them");
+          this
+              + ": strength "
+              + strength
+              + " leaves none of "
+              + steps
+              + " steps; raise one of them");
     }
     return create(config, steps, steps - remaining);
   }

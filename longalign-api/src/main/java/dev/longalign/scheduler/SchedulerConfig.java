@@ -7,9 +7,9 @@ import java.util.List;
 import java.util.Set;
 
 /**
- * What a {@code scheduler/scheduler_config.json} says to one scheduler. As in diffusers a file written by another
- * scheduler may be used: keys that are not in it take the default of the scheduler that reads it, not of the one that
- * wrote it.
+ * What a {@code scheduler/scheduler_config.json} says to one scheduler. As in diffusers a file
+ * written by another scheduler may be used: keys that are not in it take the default of the
+ * scheduler that reads it, not of the one that wrote it.
  *
  * <pre>{@code
  * SchedulerConfig config = SchedulerConfig.read(dir.resolve("scheduler/scheduler_config.json"), Scheduler.UNIPC);
@@ -50,19 +50,44 @@ public record SchedulerConfig(
   }
 
   /** The form of beta over the training timesteps. */
-  public enum BetaSchedule { LINEAR, SCALED_LINEAR, SQUAREDCOS_CAP_V2, TRAINED }
+  public enum BetaSchedule {
+    LINEAR,
+    SCALED_LINEAR,
+    SQUAREDCOS_CAP_V2,
+    TRAINED
+  }
 
-  /** Table 2 of "Common Diffusion Noise Schedules and Sample Steps are Flawed" (arXiv 2305.08891). */
-  public enum TimestepSpacing { LINSPACE, LEADING, TRAILING }
+  /**
+   * Table 2 of "Common Diffusion Noise Schedules and Sample Steps are Flawed" (arXiv 2305.08891).
+   */
+  public enum TimestepSpacing {
+    LINSPACE,
+    LEADING,
+    TRAILING
+  }
 
   /** The noise level after the last step: none, or that of training timestep 0. */
-  public enum FinalSigma { ZERO, SIGMA_MIN }
+  public enum FinalSigma {
+    ZERO,
+    SIGMA_MIN
+  }
 
   /** Variance of a DDPM step: the posterior's, or beta. */
-  public enum VarianceType { FIXED_SMALL, FIXED_SMALL_LOG, FIXED_LARGE }
+  public enum VarianceType {
+    FIXED_SMALL,
+    FIXED_SMALL_LOG,
+    FIXED_LARGE
+  }
 
-  /** B(h) of UniPC (arXiv 2302.04867), or the second-order rule of DPM-Solver++ (arXiv 2211.01095). */
-  public enum SolverType { BH1, BH2, MIDPOINT, HEUN }
+  /**
+   * B(h) of UniPC (arXiv 2302.04867), or the second-order rule of DPM-Solver++ (arXiv 2211.01095).
+   */
+  public enum SolverType {
+    BH1,
+    BH2,
+    MIDPOINT,
+    HEUN
+  }
 
   /**
    * @param numTrainTimesteps at least 2
@@ -90,7 +115,8 @@ public record SchedulerConfig(
    * @param lowerOrderFinal lower the order near the end
    * @param eulerAtFinal DPM-Solver++: first order in the last step, however many there are
    * @param disableCorrector UniPC: indices of steps whose result is not corrected
-   * @param lambdaMinClipped DPM-Solver++: smallest log(alpha / sigma) to start from, or negative infinity
+   * @param lambdaMinClipped DPM-Solver++: smallest log(alpha / sigma) to start from, or negative
+   *     infinity
    */
   public record Solver(
       int order,
@@ -107,9 +133,11 @@ public record SchedulerConfig(
   /**
    * @param originalInferenceSteps DDIM steps that the model was distilled with
    * @param timestepScaling of the boundary condition
-   * @param boundaryScalings false: c_skip = 0, c_out = 1, as LongAlign samples; true: as diffusers does
+   * @param boundaryScalings false: c_skip = 0, c_out = 1, as LongAlign samples; true: as diffusers
+   *     does
    */
-  public record Consistency(int originalInferenceSteps, double timestepScaling, boolean boundaryScalings) {}
+  public record Consistency(
+      int originalInferenceSteps, double timestepScaling, boolean boundaryScalings) {}
 
   /**
    * Reads the keys of a scheduler_config.json for a scheduler.
@@ -139,27 +167,87 @@ public record SchedulerConfig(
   }
 
   public SchedulerConfig withPredictionType(PredictionType type) {
-    return new SchedulerConfig(noise, type, timestepSpacing, stepsOffset, karrasSigmas, finalSigma, setAlphaToOne,
-        clipSample, clipSampleRange, eta, varianceType, solver, consistency);
+    return new SchedulerConfig(
+        noise,
+        type,
+        timestepSpacing,
+        stepsOffset,
+        karrasSigmas,
+        finalSigma,
+        setAlphaToOne,
+        clipSample,
+        clipSampleRange,
+        eta,
+        varianceType,
+        solver,
+        consistency);
   }
 
   public SchedulerConfig withTimestepSpacing(TimestepSpacing spacing) {
-    return new SchedulerConfig(noise, predictionType, spacing, stepsOffset, karrasSigmas, finalSigma, setAlphaToOne,
-        clipSample, clipSampleRange, eta, varianceType, solver, consistency);
+    return new SchedulerConfig(
+        noise,
+        predictionType,
+        spacing,
+        stepsOffset,
+        karrasSigmas,
+        finalSigma,
+        setAlphaToOne,
+        clipSample,
+        clipSampleRange,
+        eta,
+        varianceType,
+        solver,
+        consistency);
   }
 
   public SchedulerConfig withKarrasSigmas(boolean karras) {
-    return new SchedulerConfig(noise, predictionType, timestepSpacing, stepsOffset, karras, finalSigma, setAlphaToOne,
-        clipSample, clipSampleRange, eta, varianceType, solver, consistency);
+    return new SchedulerConfig(
+        noise,
+        predictionType,
+        timestepSpacing,
+        stepsOffset,
+        karras,
+        finalSigma,
+        setAlphaToOne,
+        clipSample,
+        clipSampleRange,
+        eta,
+        varianceType,
+        solver,
+        consistency);
   }
 
   public SchedulerConfig withEta(double newEta) {
-    return new SchedulerConfig(noise, predictionType, timestepSpacing, stepsOffset, karrasSigmas, finalSigma,
-        setAlphaToOne, clipSample, clipSampleRange, newEta, varianceType, solver, consistency);
+    return new SchedulerConfig(
+        noise,
+        predictionType,
+        timestepSpacing,
+        stepsOffset,
+        karrasSigmas,
+        finalSigma,
+        setAlphaToOne,
+        clipSample,
+        clipSampleRange,
+        newEta,
+        varianceType,
+        solver,
+        consistency);
   }
 
   public SchedulerConfig withConsistency(Consistency newConsistency) {
-    return new SchedulerConfig(noise, predictionType, timestepSpacing, stepsOffset, karrasSigmas, finalSigma,
-        setAlphaToOne, clipSample, clipSampleRange, eta, varianceType, solver, newConsistency);
+    return new SchedulerConfig(
+        noise,
+        predictionType,
+        timestepSpacing,
+        stepsOffset,
+        karrasSigmas,
+        finalSigma,
+        setAlphaToOne,
+        clipSample,
+        clipSampleRange,
+        eta,
+        varianceType,
+        solver,
+        newConsistency);
   }
 }

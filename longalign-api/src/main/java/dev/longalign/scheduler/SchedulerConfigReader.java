@@ -32,9 +32,11 @@ final class SchedulerConfigReader {
 
   static SchedulerConfigReader open(Path file) {
     try (Reader reader = Files.newBufferedReader(file)) {
-      return new SchedulerConfigReader(file.toString(), JsonParser.parseReader(reader).getAsJsonObject());
+      return new SchedulerConfigReader(
+          file.toString(), JsonParser.parseReader(reader).getAsJsonObject());
     } catch (IOException | JsonParseException | IllegalStateException e) {
-      throw new LongAlignException(file + ": expected a scheduler_config.json of diffusers, found " + e.getMessage(), e);
+      throw new LongAlignException(
+          file + ": expected a scheduler_config.json of diffusers, found " + e.getMessage(), e);
     }
   }
 
@@ -44,13 +46,18 @@ final class SchedulerConfigReader {
     boolean sigmas = solver || scheduler == Scheduler.EULER;
     boolean discrete = lcm || scheduler == Scheduler.DDIM || scheduler == Scheduler.DDPM;
     refuse("thresholding", !flag("thresholding", false) || !(discrete || solver));
-    for (String key : new String[] {"use_exponential_sigmas", "use_beta_sigmas", "use_flow_sigmas", "use_lu_lambdas"}) {
+    for (String key :
+        new String[] {
+          "use_exponential_sigmas", "use_beta_sigmas", "use_flow_sigmas", "use_lu_lambdas"
+        }) {
       refuse(key, !flag(key, false) || !sigmas);
     }
     if (solver) {
       refuse("solver_p", absent("solver_p"));
       refuse("predict_x0", flag("predict_x0", true));
-      refuse("algorithm_type", Set.of("dpmsolver++", "deis").contains(text("algorithm_type", "dpmsolver++")));
+      refuse(
+          "algorithm_type",
+          Set.of("dpmsolver++", "deis").contains(text("algorithm_type", "dpmsolver++")));
     }
     if (scheduler == Scheduler.EULER) {
       refuse("timestep_type", text("timestep_type", "discrete").equals("discrete"));
@@ -65,7 +72,10 @@ final class SchedulerConfigReader {
     return new SchedulerConfig(
         noise(lcm),
         choice("prediction_type", PredictionType.EPSILON, PredictionType.class),
-        choice("timestep_spacing", discrete ? TimestepSpacing.LEADING : TimestepSpacing.LINSPACE, TimestepSpacing.class),
+        choice(
+            "timestep_spacing",
+            discrete ? TimestepSpacing.LEADING : TimestepSpacing.LINSPACE,
+            TimestepSpacing.class),
         integer("steps_offset", 0, 0, Integer.MAX_VALUE),
         sigmas && flag("use_karras_sigmas", false),
         sigmas ? choice("final_sigmas_type", FinalSigma.ZERO, FinalSigma.class) : FinalSigma.ZERO,
@@ -78,7 +88,9 @@ final class SchedulerConfigReader {
             : VarianceType.FIXED_SMALL,
         solver(scheduler),
         new SchedulerConfig.Consistency(
-            integer("original_inference_steps", 50, 1, Integer.MAX_VALUE), number("timestep_scaling", 10), false));
+            integer("original_inference_steps", 50, 1, Integer.MAX_VALUE),
+            number("timestep_scaling", 10),
+            false));
   }
 
   private SchedulerConfig.Noise noise(boolean lcm) {
@@ -96,13 +108,20 @@ final class SchedulerConfigReader {
     }
     BetaSchedule schedule =
         trained.isEmpty()
-            ? choice("beta_schedule", lcm ? BetaSchedule.SCALED_LINEAR : BetaSchedule.LINEAR, BetaSchedule.class)
+            ? choice(
+                "beta_schedule",
+                lcm ? BetaSchedule.SCALED_LINEAR : BetaSchedule.LINEAR,
+                BetaSchedule.class)
             : BetaSchedule.TRAINED;
     double start = number("beta_start", lcm ? 0.00085 : 0.0001);
     double end = number("beta_end", lcm ? 0.012 : 0.02);
     if (!(start > 0 && start < 1 && end > 0 && end < 1)) {
       throw new LongAlignException(
-          source + ": expected beta_start and beta_end between 0 and 1, found " + start + " and " + end);
+          source
+              + ": expected beta_start and beta_end between 0 and 1, found "
+              + start
+              + " and "
+              + end);
     }
     return new SchedulerConfig.Noise(
         timesteps, start, end, schedule, trained, flag("rescale_betas_zero_snr", false));
@@ -114,12 +133,13 @@ final class SchedulerConfigReader {
     SolverType type = dpm ? SolverType.MIDPOINT : SolverType.BH2;
     if (solves) {
       // Each family reads the other's names as its own default, as diffusers does.
-      type = switch (text("solver_type", dpm ? "midpoint" : "bh2")) {
-        case "bh1" -> dpm ? SolverType.MIDPOINT : SolverType.BH1;
-        case "heun" -> dpm ? SolverType.HEUN : SolverType.BH2;
-        case "bh2", "midpoint", "logrho" -> type;
-        default -> throw wrong("solver_type", dpm ? "midpoint or heun" : "bh1 or bh2");
-      };
+      type =
+          switch (text("solver_type", dpm ? "midpoint" : "bh2")) {
+            case "bh1" -> dpm ? SolverType.MIDPOINT : SolverType.BH1;
+            case "heun" -> dpm ? SolverType.HEUN : SolverType.BH2;
+            case "bh2", "midpoint", "logrho" -> type;
+            default -> throw wrong("solver_type", dpm ? "midpoint or heun" : "bh1 or bh2");
+          };
     }
     Set<Integer> disabled = new HashSet<>();
     if (scheduler == Scheduler.UNIPC && !absent("disable_corrector")) {
@@ -130,8 +150,12 @@ final class SchedulerConfigReader {
       }
     }
     return new SchedulerConfig.Solver(
-        solves ? integer("solver_order", 2, 1, 3) : 2, type, flag("lower_order_final", true), flag("euler_at_final", false),
-        disabled, dpm ? number("lambda_min_clipped", Double.NEGATIVE_INFINITY) : Double.NEGATIVE_INFINITY);
+        solves ? integer("solver_order", 2, 1, 3) : 2,
+        type,
+        flag("lower_order_final", true),
+        flag("euler_at_final", false),
+        disabled,
+        dpm ? number("lambda_min_clipped", Double.NEGATIVE_INFINITY) : Double.NEGATIVE_INFINITY);
   }
 
   // ---- keys; JSON null means "not given", as None does in diffusers
@@ -169,7 +193,11 @@ final class SchedulerConfigReader {
   private int integer(String key, int otherwise, int low, int high) {
     double value = number(key, otherwise);
     if (value != Math.rint(value) || value < low || value > high) {
-      throw wrong(key, high == Integer.MAX_VALUE ? "a whole number from " + low : "a whole number from " + low + " to " + high);
+      throw wrong(
+          key,
+          high == Integer.MAX_VALUE
+              ? "a whole number from " + low
+              : "a whole number from " + low + " to " + high);
     }
     return (int) value;
   }
@@ -202,13 +230,24 @@ final class SchedulerConfigReader {
   private void refuse(String key, boolean good) {
     if (!good) {
       throw new LongAlignException(
-          source + ": " + key + " = " + json.get(key) + " is not supported; remove the key or choose another scheduler");
+          source
+              + ": "
+              + key
+              + " = "
+              + json.get(key)
+              + " is not supported; remove the key or choose another scheduler");
     }
   }
 
   private LongAlignException wrong(String key, String expected) {
     String found = String.valueOf(json.get(key));
-    return new LongAlignException(source + ": " + key + ": expected " + expected + ", found "
-        + (found.length() > 80 ? found.substring(0, 80) + "..." : found));
+    return new LongAlignException(
+        source
+            + ": "
+            + key
+            + ": expected "
+            + expected
+            + ", found "
+            + (found.length() > 80 ? found.substring(0, 80) + "..." : found));
   }
 }

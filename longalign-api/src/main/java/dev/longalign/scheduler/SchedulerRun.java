@@ -7,19 +7,21 @@ import java.util.Arrays;
 import java.util.function.Supplier;
 
 /**
- * One walk from noise to latents; made by {@link Scheduler#start}. Steps are numbered from 0 and taken in order. Latents
- * are f32 of any shape; network outputs of other types are cast.
+ * One walk from noise to latents; made by {@link Scheduler#start}. Steps are numbered from 0 and
+ * taken in order. Latents are f32 of any shape; network outputs of other types are cast.
  *
- * <p>Results belong to the caller's open {@link TensorScope}. What a multistep method remembers of earlier steps is
- * copied or moved into scopes of the run, so the caller may close the scope of a step as soon as it has kept the
- * result; {@link #close} frees what is remembered. Not thread-safe.
+ * <p>Results belong to the caller's open {@link TensorScope}. What a multistep method remembers of
+ * earlier steps is copied or moved into scopes of the run, so the caller may close the scope of a
+ * step as soon as it has kept the result; {@link #close} frees what is remembered. Not thread-safe.
  */
 public abstract class SchedulerRun implements AutoCloseable {
   private final float[] timesteps;
   private final int first;
   private int next;
 
-  /** @param first the number of leading steps that are left out */
+  /**
+   * @param first the number of leading steps that are left out
+   */
   SchedulerRun(float[] timesteps, int first) {
     this.timesteps = timesteps;
     this.first = first;
@@ -62,8 +64,12 @@ public abstract class SchedulerRun implements AutoCloseable {
   public final Tensor step(int i, Tensor output, Tensor x, Supplier<Tensor> noise) {
     int k = absolute(i);
     if (i != next) {
-      throw new LongAlignException("scheduler step: expected step " + next + " next, found " + i
-          + "; a run goes through its steps once and in order");
+      throw new LongAlignException(
+          "scheduler step: expected step "
+              + next
+              + " next, found "
+              + i
+              + "; a run goes through its steps once and in order");
     }
     try (TensorScope scope = TensorScope.open()) {
       Tensor result = scope.keep(advance(k, output.cast(x.dtype()), x, noise));
@@ -80,7 +86,9 @@ public abstract class SchedulerRun implements AutoCloseable {
     }
   }
 
-  /** Clean latents with as much noise as step i starts from; that of step 0 begins image-to-image. */
+  /**
+   * Clean latents with as much noise as step i starts from; that of step 0 begins image-to-image.
+   */
   public final Tensor addNoise(Tensor x0, Tensor noise, int i) {
     PredictionType.Mix mix = noising(absolute(i));
     return Combination.of(new double[] {mix.sample(), mix.output()}, x0, noise);
@@ -114,7 +122,8 @@ public abstract class SchedulerRun implements AutoCloseable {
 
   private int absolute(int i) {
     if (i < 0 || i >= steps()) {
-      throw new LongAlignException("scheduler step: expected 0 to " + (steps() - 1) + ", found " + i);
+      throw new LongAlignException(
+          "scheduler step: expected 0 to " + (steps() - 1) + ", found " + i);
     }
     return first + i;
   }

@@ -24,20 +24,23 @@ record SigmaGrid(float[] timesteps, float[] sigmas) {
     double[] sigmas;
     if (config.karrasSigmas()) {
       sigmas = karras(training[0], training[training.length - 1], steps);
-      boolean round = roundAlways || config.noise().betaSchedule() != BetaSchedule.SQUAREDCOS_CAP_V2;
+      boolean round =
+          roundAlways || config.noise().betaSchedule() != BetaSchedule.SQUAREDCOS_CAP_V2;
       for (int i = 0; i < steps; i++) {
         double t = timestep(sigmas[i], training);
         timesteps[i] = (int) (round ? Math.rint(t) : t);
       }
     } else {
-      int[] whole = Timesteps.solver(config, steps, clipped(training, config.solver().lambdaMinClipped()));
+      int[] whole =
+          Timesteps.solver(config, steps, clipped(training, config.solver().lambdaMinClipped()));
       for (int i = 0; i < steps; i++) {
         timesteps[i] = whole[i];
       }
       sigmas = interpolate(timesteps, training);
     }
     double last = sigmas[steps - 1];
-    return withLast(config, timesteps, sigmas, config.karrasSigmas() ? last : training[0]).checkedFalling();
+    return withLast(config, timesteps, sigmas, config.karrasSigmas() ? last : training[0])
+        .checkedFalling();
   }
 
   /** For the Euler methods, which also visit fractions of timesteps. */
@@ -66,7 +69,8 @@ record SigmaGrid(float[] timesteps, float[] sigmas) {
     return max;
   }
 
-  private static SigmaGrid withLast(SchedulerConfig config, double[] timesteps, double[] sigmas, double sigmaMin) {
+  private static SigmaGrid withLast(
+      SchedulerConfig config, double[] timesteps, double[] sigmas, double sigmaMin) {
     int steps = timesteps.length;
     float[] t = new float[steps];
     float[] s = new float[steps + 1];
@@ -78,13 +82,23 @@ record SigmaGrid(float[] timesteps, float[] sigmas) {
     return new SigmaGrid(t, s);
   }
 
-  /** Two steps at one noise level make the solvers divide by zero; only the last step may stand still. */
+  /**
+   * Two steps at one noise level make the solvers divide by zero; only the last step may stand
+   * still.
+   */
   private SigmaGrid checkedFalling() {
     for (int i = 1; i < timesteps.length; i++) {
       if (!(sigmas[i] < sigmas[i - 1])) {
         throw new LongAlignException(
-            "of " + timesteps.length + " steps, numbers " + i + " and " + (i + 1) + " fall on one noise level (timestep "
-                + timesteps[i] + "); use fewer steps");
+            "of "
+                + timesteps.length
+                + " steps, numbers "
+                + i
+                + " and "
+                + (i + 1)
+                + " fall on one noise level (timestep "
+                + timesteps[i]
+                + "); use fewer steps");
       }
     }
     return this;

@@ -5,7 +5,10 @@ import dev.longalign.tensor.TensorScope;
 import java.util.ArrayDeque;
 import java.util.Iterator;
 
-/** What the multistep solvers share: noise levels with {@code alpha^2 + sigma^2 = 1}, and earlier predictions of x0. */
+/**
+ * What the multistep solvers share: noise levels with {@code alpha^2 + sigma^2 = 1}, and earlier
+ * predictions of x0.
+ */
 abstract class SolverRun extends SchedulerRun {
   final SchedulerConfig config;
   final float[] levels;
@@ -42,7 +45,10 @@ abstract class SolverRun extends SchedulerRun {
     return stepsTaken;
   }
 
-  /** Whether step k goes to no noise at all, or nowhere: higher orders have no limit there, first order does. */
+  /**
+   * Whether step k goes to no noise at all, or nowhere: higher orders have no limit there, first
+   * order does.
+   */
   final boolean endsThere(int k) {
     return levels[k + 1] == 0 || levels[k + 1] == levels[k];
   }
@@ -56,7 +62,10 @@ abstract class SolverRun extends SchedulerRun {
     stepsTaken++;
   }
 
-  /** {@code c[0] x + c[1] m0 + c[2] m1 + ...} over the remembered predictions, newest first; then {@code c[n] extra}. */
+  /**
+   * {@code c[0] x + c[1] m0 + c[2] m1 + ...} over the remembered predictions, newest first; then
+   * {@code c[n] extra}.
+   */
   final Tensor combine(double[] c, Tensor x, Tensor extra) {
     Tensor[] terms = new Tensor[c.length];
     terms[0] = x;

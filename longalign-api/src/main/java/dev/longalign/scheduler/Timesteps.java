@@ -23,11 +23,12 @@ final class Timesteps {
     double[] timesteps = new double[steps];
     for (int i = 0; i < steps; i++) {
       int back = steps - 1 - i;
-      timesteps[i] = switch (config.timestepSpacing()) {
-        case LINSPACE -> steps == 1 ? 0 : i == 0 ? n - 1 : back * ((n - 1.0) / (steps - 1));
-        case LEADING -> (double) ((long) back * Math.floorDiv(n, steps) + config.stepsOffset());
-        case TRAILING -> trailing(n, n, steps, i);
-      };
+      timesteps[i] =
+          switch (config.timestepSpacing()) {
+            case LINSPACE -> steps == 1 ? 0 : i == 0 ? n - 1 : back * ((n - 1.0) / (steps - 1));
+            case LEADING -> (double) ((long) back * Math.floorDiv(n, steps) + config.stepsOffset());
+            case TRAILING -> trailing(n, n, steps, i);
+          };
     }
     return timesteps;
   }
@@ -40,11 +41,13 @@ final class Timesteps {
   static int[] solver(SchedulerConfig config, int steps, int last) {
     int[] timesteps = new int[steps];
     for (int i = 0; i < steps; i++) {
-      timesteps[i] = switch (config.timestepSpacing()) {
-        case LINSPACE -> (int) Math.rint(i == 0 ? last - 1 : (steps - i) * ((last - 1.0) / steps));
-        case LEADING -> (steps - i) * (last / (steps + 1)) + config.stepsOffset();
-        case TRAILING -> (int) trailing(config.noise().numTrainTimesteps(), last, steps, i);
-      };
+      timesteps[i] =
+          switch (config.timestepSpacing()) {
+            case LINSPACE ->
+                (int) Math.rint(i == 0 ? last - 1 : (steps - i) * ((last - 1.0) / steps));
+            case LEADING -> (steps - i) * (last / (steps + 1)) + config.stepsOffset();
+            case TRAILING -> (int) trailing(config.noise().numTrainTimesteps(), last, steps, i);
+          };
     }
     return timesteps;
   }
@@ -59,12 +62,22 @@ final class Timesteps {
     int original = config.consistency().originalInferenceSteps();
     if (original > n) {
       throw new LongAlignException(
-          "LCM: original_inference_steps: expected at most " + n + " training timesteps, found " + original);
+          "LCM: original_inference_steps: expected at most "
+              + n
+              + " training timesteps, found "
+              + original);
     }
     int available = (int) (original * strength);
     if (steps > available) {
-      throw new LongAlignException("LCM: expected at most " + available + " steps (" + original
-          + " steps of the distilled model x strength " + strength + "), found " + steps);
+      throw new LongAlignException(
+          "LCM: expected at most "
+              + available
+              + " steps ("
+              + original
+              + " steps of the distilled model x strength "
+              + strength
+              + "), found "
+              + steps);
     }
     int[] timesteps = new int[steps];
     for (int i = 0; i < steps; i++) {
@@ -77,9 +90,18 @@ final class Timesteps {
   private static int[] checked(SchedulerConfig config, int[] timesteps) {
     int n = config.noise().numTrainTimesteps();
     if (timesteps[0] >= n) {
-      throw new LongAlignException("the first of " + timesteps.length + " steps would be timestep " + timesteps[0]
-          + " of " + n + " (" + TimestepSpacing.LEADING + " with steps_offset " + config.stepsOffset()
-          + "); use fewer steps");
+      throw new LongAlignException(
+          "the first of "
+              + timesteps.length
+              + " steps would be timestep "
+              + timesteps[0]
+              + " of "
+              + n
+              + " ("
+              + TimestepSpacing.LEADING
+              + " with steps_offset "
+              + config.stepsOffset()
+              + "); use fewer steps");
     }
     return timesteps;
   }

@@ -2,14 +2,18 @@ package dev.longalign.scheduler;
 
 import dev.longalign.scheduler.SchedulerConfig.SolverType;
 
-/** The weights of a UniPC update (arXiv 2302.04867, algorithms 5 to 8), folded into one linear combination. */
+/**
+ * The weights of a UniPC update (arXiv 2302.04867, algorithms 5 to 8), folded into one linear
+ * combination.
+ */
 final class UniPcCoefficients {
   private UniPcCoefficients() {}
 
   /**
    * From noise level {@code levels[s]} to {@code levels[s + 1]}.
    *
-   * @param order of the update, 1 to 3; uses the predictions of x0 at levels s, s - 1, ..., s - order + 1
+   * @param order of the update, 1 to 3; uses the predictions of x0 at levels s, s - 1, ..., s -
+   *     order + 1
    * @param corrector whether the prediction at level s + 1 takes part, as the last weight
    * @return the weights of the sample at s, of the predictions, newest first, and of that at s + 1
    */
@@ -19,7 +23,8 @@ final class UniPcCoefficients {
     double phi1 = Math.expm1(-h);
     double b = type == SolverType.BH1 ? -h : phi1;
 
-    double[] r = new double[order]; // relative positions of the older predictions, then of level s + 1
+    double[] r =
+        new double[order]; // relative positions of the older predictions, then of level s + 1
     for (int i = 1; i < order; i++) {
       r[i - 1] = (SolverRun.lambda(levels[s - i]) - SolverRun.lambda(levels[s])) / h;
     }
@@ -40,7 +45,10 @@ final class UniPcCoefficients {
   private static double[] predictorWeights(double[] r, double h, double phi1, double b) {
     return switch (r.length) {
       case 1 -> new double[0];
-      case 2 -> new double[] {0.5}; // the simplification of the reference, not the solution of the equations
+      case 2 ->
+          new double[] {
+            0.5
+          }; // the simplification of the reference, not the solution of the equations
       default -> solve(r, r.length - 1, h, phi1, b);
     };
   }
@@ -49,7 +57,10 @@ final class UniPcCoefficients {
     return r.length == 1 ? new double[] {0.5} : solve(r, r.length, h, phi1, b);
   }
 
-  /** The first n weights from {@code sum_j r_j^i rho_j = i! phi_{i+2}(h) / B(h)}, i = 0..n-1, by elimination. */
+  /**
+   * The first n weights from {@code sum_j r_j^i rho_j = i! phi_{i+2}(h) / B(h)}, i = 0..n-1, by
+   * elimination.
+   */
   private static double[] solve(double[] r, int n, double h, double phi1, double b) {
     double[][] rows = new double[n][n + 1];
     double phi = phi1 / -h - 1;

@@ -3,7 +3,10 @@ package dev.longalign.scheduler;
 import dev.longalign.tensor.Tensor;
 import java.util.function.Supplier;
 
-/** UniPC on predictions of x0: each network output first corrects the last step, then predicts the next one. */
+/**
+ * UniPC on predictions of x0: each network output first corrects the last step, then predicts the
+ * next one.
+ */
 final class UniPcRun extends SolverRun {
   private Kept last;
   private int lastOrder;

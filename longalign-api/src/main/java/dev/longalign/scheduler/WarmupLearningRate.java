@@ -12,7 +12,10 @@ public record WarmupLearningRate(double peak, int warmupSteps) {
   public WarmupLearningRate {
     if (!(peak >= 0) || warmupSteps < 0) {
       throw new LongAlignException(
-          "learning rate: expected a peak and warm-up steps of at least 0, found " + peak + " and " + warmupSteps);
+          "learning rate: expected a peak and warm-up steps of at least 0, found "
+              + peak
+              + " and "
+              + warmupSteps);
     }
   }
 

@@ -45,7 +45,9 @@ class TorchGeneratorTest {
 
   private static JsonObject read() {
     try (Reader reader =
-        new InputStreamReader(TorchGeneratorTest.class.getResourceAsStream("torch_random.json"), StandardCharsets.UTF_8)) {
+        new InputStreamReader(
+            TorchGeneratorTest.class.getResourceAsStream("torch_random.json"),
+            StandardCharsets.UTF_8)) {
       return JsonParser.parseReader(reader).getAsJsonObject();
     } catch (IOException e) {
       throw new AssertionError(e);
@@ -69,10 +71,13 @@ class TorchGeneratorTest {
       for (int i = 0; i < actual.length; i++) {
         bits += (i + 1L) * Float.floatToRawIntBits(actual[i]);
         if (i % step == 0) {
-          assertThat(actual[i]).as("seed %d, size %d, element %d", seed, actual.length, i).isEqualTo(values[i / step]);
+          assertThat(actual[i])
+              .as("seed %d, size %d, element %d", seed, actual.length, i)
+              .isEqualTo(values[i / step]);
         }
       }
-      assertThat(bits).as("digest of all bits, seed %d, size %d", seed, actual.length)
+      assertThat(bits)
+          .as("digest of all bits, seed %d, size %d", seed, actual.length)
           .isEqualTo(draw.get("bits").getAsLong());
     }
   }
@@ -83,11 +88,14 @@ class TorchGeneratorTest {
     TorchGenerator generator = new TorchGenerator(7);
     assertThat(generator.rand(20)).isEqualTo(floats(other.getAsJsonArray("rand")));
     assertThat(generator.randint(0, 10, 12)).isEqualTo(longs(other.getAsJsonArray("randint_10")));
-    assertThat(generator.randint(-5, 1L << 40, 6)).isEqualTo(longs(other.getAsJsonArray("randint_wide")));
-    assertThat(generator.randint(0, 1L << 28, 4)).isEqualTo(longs(other.getAsJsonArray("randint_28")));
+    assertThat(generator.randint(-5, 1L << 40, 6))
+        .isEqualTo(longs(other.getAsJsonArray("randint_wide")));
+    assertThat(generator.randint(0, 1L << 28, 4))
+        .isEqualTo(longs(other.getAsJsonArray("randint_28")));
     assertThat(generator.randperm(30)).containsExactly(ints(other.getAsJsonArray("randperm_30")));
     assertThat(generator.randn(3)).isEqualTo(floats(other.getAsJsonArray("after")));
-    assertThat(HexFormat.of().formatHex(generator.getState())).isEqualTo(other.get("state").getAsString());
+    assertThat(HexFormat.of().formatHex(generator.getState()))
+        .isEqualTo(other.get("state").getAsString());
   }
 
   @Test
@@ -113,9 +121,14 @@ class TorchGeneratorTest {
   void refusesBadStatesAndRanges() {
     TorchGenerator generator = new TorchGenerator(5);
     assertThatThrownBy(() -> generator.setState(new byte[16]))
-        .isInstanceOf(LongAlignException.class).hasMessageContaining("5056").hasMessageContaining("16");
-    assertThatThrownBy(() -> generator.setState(new byte[5056])).isInstanceOf(LongAlignException.class);
-    assertThatThrownBy(() -> generator.randint(3, 3, 1)).isInstanceOf(LongAlignException.class).hasMessageContaining("[3, 3)");
+        .isInstanceOf(LongAlignException.class)
+        .hasMessageContaining("5056")
+        .hasMessageContaining("16");
+    assertThatThrownBy(() -> generator.setState(new byte[5056]))
+        .isInstanceOf(LongAlignException.class);
+    assertThatThrownBy(() -> generator.randint(3, 3, 1))
+        .isInstanceOf(LongAlignException.class)
+        .hasMessageContaining("[3, 3)");
   }
 
   private static float[] floats(JsonArray array) {

@@ -60,11 +60,17 @@ class GoldenNoisingTest {
   @Test
   void predictionsOfX0() {
     Tensor noisy = golden.nhwc(backend, "noisy");
-    golden.checkNhwc(TOLERANCE, "pred_x0_epsilon",
+    golden.checkNhwc(
+        TOLERANCE,
+        "pred_x0_epsilon",
         schedule.predictedOriginal(PredictionType.EPSILON, noise, noisy, timesteps));
-    golden.checkNhwc(TOLERANCE, "pred_x0_v_prediction",
+    golden.checkNhwc(
+        TOLERANCE,
+        "pred_x0_v_prediction",
         schedule.predictedOriginal(PredictionType.V_PREDICTION, noise, noisy, timesteps));
-    golden.checkNhwc(TOLERANCE, "pred_x0_sample",
+    golden.checkNhwc(
+        TOLERANCE,
+        "pred_x0_sample",
         schedule.predictedOriginal(PredictionType.SAMPLE, noise, noisy, timesteps));
   }
 
@@ -75,9 +81,12 @@ class GoldenNoisingTest {
     Tensor noisy = schedule.addNoise(sample, noise, inner);
     Tensor velocity = schedule.velocity(sample, noise, inner);
     Tolerance tolerance = Tolerance.relative(2e-5); // x0 at timestep 1 holds little of the noise
-    tolerance.check("epsilon", noise, schedule.predictedNoise(PredictionType.EPSILON, noise, noisy, inner));
-    tolerance.check("v", noise, schedule.predictedNoise(PredictionType.V_PREDICTION, velocity, noisy, inner));
-    tolerance.check("x0", noise, schedule.predictedNoise(PredictionType.SAMPLE, sample, noisy, inner));
+    tolerance.check(
+        "epsilon", noise, schedule.predictedNoise(PredictionType.EPSILON, noise, noisy, inner));
+    tolerance.check(
+        "v", noise, schedule.predictedNoise(PredictionType.V_PREDICTION, velocity, noisy, inner));
+    tolerance.check(
+        "x0", noise, schedule.predictedNoise(PredictionType.SAMPLE, sample, noisy, inner));
   }
 
   @Test
@@ -89,7 +98,8 @@ class GoldenNoisingTest {
 
   @Test
   void timestepsOfRewardTraining() {
-    assertThat(solver.timesteps()).isEqualTo(ints(golden.values().getAsJsonObject("reward_timesteps").get("value")));
+    assertThat(solver.timesteps())
+        .isEqualTo(ints(golden.values().getAsJsonObject("reward_timesteps").get("value")));
     assertThat(new DdimSolver(schedule, 4).timesteps())
         .isEqualTo(ints(golden.values().getAsJsonObject("reward_lcm_timesteps").get("value")));
   }
@@ -97,8 +107,10 @@ class GoldenNoisingTest {
   @Test
   void boundaryScalings() {
     for (int i = 0; i < timesteps.length; i++) {
-      assertThat((float) ConsistencyBoundary.DEFAULT.cSkip(timesteps[i])).isCloseTo(golden.floats("c_skip")[i], within(1e-7f));
-      assertThat((float) ConsistencyBoundary.DEFAULT.cOut(timesteps[i])).isCloseTo(golden.floats("c_out")[i], within(1e-7f));
+      assertThat((float) ConsistencyBoundary.DEFAULT.cSkip(timesteps[i]))
+          .isCloseTo(golden.floats("c_skip")[i], within(1e-7f));
+      assertThat((float) ConsistencyBoundary.DEFAULT.cOut(timesteps[i]))
+          .isCloseTo(golden.floats("c_out")[i], within(1e-7f));
     }
   }
 

@@ -21,9 +21,9 @@ import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.TestFactory;
 
 /**
- * The trajectories of golden/schedulers/schedulers.json: UniPC and LCM on the network {@code 0.1 x + sin(0.01 t) c}.
- * Their names say the case: {@code unipc_PREDICTION_STEPS...} with a {@code _config} in the values, or {@code
- * lcm_PREDICTION_(forced|stock)_STEPS}.
+ * The trajectories of golden/schedulers/schedulers.json: UniPC and LCM on the network {@code 0.1 x
+ * + sin(0.01 t) c}. Their names say the case: {@code unipc_PREDICTION_STEPS...} with a {@code
+ * _config} in the values, or {@code lcm_PREDICTION_(forced|stock)_STEPS}.
  */
 class GoldenSchedulersTest {
   /** Of the largest latent; the reference rounds its coefficients to f32. */
@@ -50,7 +50,8 @@ class GoldenSchedulersTest {
     int steps = golden.shape(name).intDim(0);
     assertThat(SigmaGrid.forSolver(config, steps, true).sigmas())
         .containsExactly(golden.floats(name + "_sigmas"), within(2e-6f));
-    try (TensorScope scope = TensorScope.open(); SchedulerRun run = Scheduler.UNIPC.start(config, steps)) {
+    try (TensorScope scope = TensorScope.open();
+        SchedulerRun run = Scheduler.UNIPC.start(config, steps)) {
       assertThat(run.timesteps()).isEqualTo(timesteps(name));
       Tensor x = golden.tensor(backend, "init").scale(run.initNoiseSigma());
       for (int i = 0; i < steps; i++) {
@@ -74,16 +75,20 @@ class GoldenSchedulersTest {
   }
 
   private void checkLcm(String stem) {
-    JsonObject json = JsonParser.parseString(
-        "{'beta_start': 0.00085, 'beta_end': 0.012, 'beta_schedule': 'scaled_linear', 'set_alpha_to_one': false,"
-            + " 'clip_sample': false, 'steps_offset': 1}").getAsJsonObject();
+    JsonObject json =
+        JsonParser.parseString(
+                "{'beta_start': 0.00085, 'beta_end': 0.012, 'beta_schedule': 'scaled_linear', 'set_alpha_to_one': false,"
+                    + " 'clip_sample': false, 'steps_offset': 1}")
+            .getAsJsonObject();
     if (stem.contains("v_prediction")) {
       json.addProperty("prediction_type", "v_prediction");
     }
     boolean stock = stem.contains("stock");
-    SchedulerConfig config = SchedulerConfig.of(json, Scheduler.LCM).withConsistency(new Consistency(50, 10, stock));
+    SchedulerConfig config =
+        SchedulerConfig.of(json, Scheduler.LCM).withConsistency(new Consistency(50, 10, stock));
     int steps = golden.shape(stem + "_prev").intDim(0);
-    try (TensorScope scope = TensorScope.open(); SchedulerRun run = Scheduler.LCM.start(config, steps)) {
+    try (TensorScope scope = TensorScope.open();
+        SchedulerRun run = Scheduler.LCM.start(config, steps)) {
       assertThat(run.timesteps()).isEqualTo(timesteps(stem));
       Tensor x = golden.tensor(backend, "init");
       for (int i = 0; i < steps; i++) {
@@ -101,8 +106,10 @@ class GoldenSchedulersTest {
           golden.values().getAsJsonObject(stem + "_scalings").getAsJsonArray("value").asList();
       for (int i = 0; i < steps; i++) {
         int t = (int) timesteps(stem)[i];
-        assertThat(boundary.cSkip(t)).isCloseTo(scalings.get(i).getAsJsonArray().get(0).getAsDouble(), within(1e-12));
-        assertThat(boundary.cOut(t)).isCloseTo(scalings.get(i).getAsJsonArray().get(1).getAsDouble(), within(1e-7));
+        assertThat(boundary.cSkip(t))
+            .isCloseTo(scalings.get(i).getAsJsonArray().get(0).getAsDouble(), within(1e-12));
+        assertThat(boundary.cOut(t))
+            .isCloseTo(scalings.get(i).getAsJsonArray().get(1).getAsDouble(), within(1e-7));
       }
     }
   }
