@@ -99,7 +99,11 @@ public final class AtomicFiles {
   }
 
   private static LongAlignException refusal(Path target, IOException failure) {
-    String reason = String.valueOf(failure.getMessage());
+    Throwable root = failure;
+    while (root.getCause() != null) { // ImageIO wraps what the disk said
+      root = root.getCause();
+    }
+    String reason = String.valueOf(root.getMessage());
     String lower = reason.toLowerCase(Locale.ROOT);
     Path parent = target.toAbsolutePath().getParent();
     String explanation;
@@ -109,10 +113,10 @@ public final class AtomicFiles {
       explanation = "the directory " + parent + " does not exist; create it first";
     } else if (parent != null && !Files.isDirectory(parent)) {
       explanation = parent + " is not a directory";
-    } else if (failure instanceof AccessDeniedException || lower.contains("read-only")) {
+    } else if (root instanceof AccessDeniedException || lower.contains("read-only")) {
       explanation = "no permission to write into " + parent + " (" + reason + ")";
     } else {
-      explanation = failure.getClass().getSimpleName() + ": " + reason;
+      explanation = root.getClass().getSimpleName() + ": " + reason;
     }
     return new LongAlignException(target + " cannot be written: " + explanation, failure);
   }

@@ -18,7 +18,8 @@ import java.util.zip.ZipOutputStream;
  * them: a bare list, as this method's LoRA files are, or a dict. Atomic; equal content gives equal bytes.
  */
 public final class TorchWriter {
-  private static final LocalDateTime NO_TIME = LocalDateTime.of(1980, 1, 1, 0, 0);
+  /** Constant; not January 1980, which java.util.zip takes for "earlier" and describes in an extra field. */
+  private static final LocalDateTime NO_TIME = LocalDateTime.of(1980, 2, 1, 0, 0);
   private static final int ALIGNMENT = 64;
 
   private TorchWriter() {}
