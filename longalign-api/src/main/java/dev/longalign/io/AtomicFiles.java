@@ -1,6 +1,7 @@
 package dev.longalign.io;
 
 import dev.longalign.LongAlignException;
+import java.io.BufferedOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.channels.Channels;
@@ -19,9 +20,11 @@ import java.util.UUID;
  * failure, of the disk or of the caller, leaves the old one and nothing else.
  */
 public final class AtomicFiles {
+  private static final int BUFFER = 1 << 16;
+
   private AtomicFiles() {}
 
-  /** Writes the content; the stream is buffered by whoever needs it, and closed by {@link #write}. */
+  /** Writes the content; the stream is buffered, and flushed and closed by {@link #write}. */
   @FunctionalInterface
   public interface Content {
     void writeTo(OutputStream out) throws IOException;
@@ -50,7 +53,8 @@ public final class AtomicFiles {
   }
 
   private static void writeDirectly(Path device, Content content) throws IOException {
-    try (OutputStream out = Files.newOutputStream(device, StandardOpenOption.WRITE)) {
+    try (OutputStream out =
+        new BufferedOutputStream(Files.newOutputStream(device, StandardOpenOption.WRITE), BUFFER)) {
       content.writeTo(out);
     }
   }
@@ -62,7 +66,7 @@ public final class AtomicFiles {
     try {
       try (FileChannel channel = FileChannel.open(beside, StandardOpenOption.WRITE, StandardOpenOption.CREATE_NEW)) {
         created = true;
-        OutputStream out = Channels.newOutputStream(channel);
+        OutputStream out = new BufferedOutputStream(Channels.newOutputStream(channel), BUFFER);
         content.writeTo(out);
         out.flush();
         channel.force(true);
@@ -95,7 +99,11 @@ public final class AtomicFiles {
   }
 
   private static LongAlignException refusal(Path target, IOException failure) {
-    String reason = String.valueOf(failure.getMessage());
+    Throwable root = failure;
+    while (root.getCause() != null) { // ImageIO wraps what the disk said
+      root = root.getCause();
+    }
+    String reason = String.valueOf(root.getMessage());
     String lower = reason.toLowerCase(Locale.ROOT);
     Path parent = target.toAbsolutePath().getParent();
     String explanation;
@@ -105,10 +113,10 @@ public final class AtomicFiles {
       explanation = "the directory " + parent + " does not exist; create it first";
     } else if (parent != null && !Files.isDirectory(parent)) {
       explanation = parent + " is not a directory";
-    } else if (failure instanceof AccessDeniedException || lower.contains("read-only")) {
+    } else if (root instanceof AccessDeniedException || lower.contains("read-only")) {
       explanation = "no permission to write into " + parent + " (" + reason + ")";
     } else {
-      explanation = failure.getClass().getSimpleName() + ": " + reason;
+      explanation = root.getClass().getSimpleName() + ": " + reason;
     }
     return new LongAlignException(target + " cannot be written: " + explanation, failure);
   }

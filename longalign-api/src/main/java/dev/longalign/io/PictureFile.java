@@ -1,9 +1,9 @@
 package dev.longalign.io;
 
 import dev.longalign.LongAlignException;
+import java.awt.Color;
 import java.awt.Graphics2D;
 import java.awt.image.BufferedImage;
-import java.awt.Color;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
@@ -44,7 +44,7 @@ public final class PictureFile {
    * @throws LongAlignException if it cannot be written; no half file stays
    */
   public static void writePng(Path path, BufferedImage image, Map<String, String> texts) {
-    texts.keySet().forEach(keyword -> checkKeyword(path, keyword));
+    texts.forEach((keyword, text) -> checkText(path, keyword, text));
     AtomicFiles.write(path, out -> encode(toRgb(image), texts, out));
   }
 
@@ -79,10 +79,13 @@ public final class PictureFile {
     return rgb;
   }
 
-  private static void checkKeyword(Path path, String keyword) {
+  private static void checkText(Path path, String keyword, String text) {
     if (!keyword.matches("[!-~]([ -~]{0,77}[!-~])?")) {
       throw new LongAlignException(path + " cannot be written: the text keyword '" + Names.printable(keyword)
           + "' is not 1 to 79 printable ASCII characters");
+    }
+    if (text.indexOf('\0') >= 0) {
+      throw new LongAlignException(path + " cannot be written: the text '" + keyword + "' contains a NUL character");
     }
   }
 
@@ -122,7 +125,6 @@ public final class PictureFile {
     return node;
   }
 
-  /** NUL ends a tEXt chunk's keyword and must not occur in either kind; iTXt carries it harmlessly nowhere. */
   private static boolean isLatin1(String text) {
     return StandardCharsets.ISO_8859_1.newEncoder().canEncode(text);
   }

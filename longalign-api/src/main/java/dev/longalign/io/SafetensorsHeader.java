@@ -212,7 +212,14 @@ final class SafetensorsHeader {
   }
 
   private static String text(JsonToken token) {
-    return token.name().toLowerCase(Locale.ROOT).replace('_', ' ');
+    return switch (token) {
+      case BEGIN_OBJECT -> "an object";
+      case BEGIN_ARRAY -> "a list";
+      case STRING -> "a string";
+      case NUMBER -> "a number";
+      case END_DOCUMENT -> "the end of the header";
+      default -> token.name().toLowerCase(Locale.ROOT).replace('_', ' ');
+    };
   }
 
   private LongAlignException refusal(String reason) {

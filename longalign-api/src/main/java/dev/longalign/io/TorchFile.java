@@ -182,8 +182,7 @@ public final class TorchFile implements TensorFile {
   public List<StoredTensor> list() {
     if (!isList()) {
       String found = value() instanceof Map<?, ?> map
-          ? "a dict with " + map.size() + " keys, first '"
-              + Names.printable(String.valueOf(map.keySet().stream().findFirst().orElse(""))) + "'"
+          ? "a dict with the keys " + map.keySet().stream().limit(3).map(k -> Names.printable("" + k)).toList()
           : "something else";
       throw new LongAlignException(source() + ": expected a bare list of tensors, found " + found);
     }

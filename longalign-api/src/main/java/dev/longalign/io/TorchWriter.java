@@ -18,7 +18,8 @@ import java.util.zip.ZipOutputStream;
  * them: a bare list, as this method's LoRA files are, or a dict. Atomic; equal content gives equal bytes.
  */
 public final class TorchWriter {
-  private static final LocalDateTime NO_TIME = LocalDateTime.of(1980, 1, 1, 0, 0);
+  /** Constant; not January 1980, which java.util.zip takes for "earlier" and describes in an extra field. */
+  private static final LocalDateTime NO_TIME = LocalDateTime.of(1980, 2, 1, 0, 0);
   private static final int ALIGNMENT = 64;
 
   private TorchWriter() {}
@@ -58,7 +59,6 @@ public final class TorchWriter {
   /** Stored, with its data at a multiple of 64 bytes, as torch lays it out for memory maps. */
   private static void entry(ZipOutputStream zip, CountingStream counter, String name, ByteBuffer data)
       throws IOException {
-    zip.flush();
     CRC32 crc = new CRC32();
     crc.update(data.duplicate());
     ZipEntry entry = new ZipEntry(name);
