@@ -11,8 +11,9 @@ import dev.longalign.tensor.Tensor;
 import dev.longalign.tensor.TensorScope;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.function.BiFunction;
-import java.util.function.Consumer;
+import java.util.function.Function;
 
 /**
  * A place in a state dict from which layers take their parameters:
@@ -34,9 +35,11 @@ public final class Weights {
   }
 
   /** The layers that {@code constructor} asks for, in that order. */
-  public static List<LayerSpec> declare(Consumer<Weights> constructor) {
+  public static List<LayerSpec> declare(Function<Weights, ?> constructor) {
     List<LayerSpec> layers = new ArrayList<>();
-    constructor.accept(new Weights(new Loader(layers, null, null, null, null, null), "", false));
+    Object model =
+        constructor.apply(new Weights(new Loader(layers, null, null, null, null, null), "", false));
+    Objects.requireNonNull(model, "the constructor built no model");
     return List.copyOf(layers);
   }
 

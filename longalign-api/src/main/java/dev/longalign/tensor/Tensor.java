@@ -107,6 +107,7 @@ public final class Tensor {
     Conv2dGeometry g = weight.geometry();
     check(shape.rank() == 4 && dim(3) == g.inChannels(), "conv2d", "input %s, expected [B, H, W, %d]", shape, g.inChannels());
     check(dtype == weight.dtype(), "conv2d", "input is %s, the weight computes in %s", dtype, weight.dtype());
+    checkAlive("conv2d", weight, g.weightShape());
     check(
         dim(1) + g.padTop() + g.padBottom() >= g.kernelHeight() && dim(2) + g.padLeft() + g.padRight() >= g.kernelWidth(),
         "conv2d", "input %s is smaller than the kernel of %s", shape, g);
@@ -238,6 +239,11 @@ public final class Tensor {
         shape.rank() >= 1 && shape.dim(-1) == weight.inFeatures(),
         op, "inner dimensions differ: %s x [%d, %d]", shape, weight.inFeatures(), weight.outFeatures());
     check(dtype == weight.dtype(), op, "input is %s, the weight computes in %s", dtype, weight.dtype());
+    checkAlive(op, weight, Shape.of(weight.outFeatures(), weight.inFeatures()));
+  }
+
+  private static void checkAlive(String op, ScopedResource weight, Shape shape) {
+    check(weight.isAlive(), op, "the weight %s was used after its TensorScope was closed; adopt() it in another", shape);
   }
 
   private void checkEpilogue(String op, Epilogue epilogue, Shape result) {

@@ -2,14 +2,12 @@ package dev.longalign.tensor;
 
 import com.google.gson.JsonObject;
 import com.google.gson.JsonParser;
+import dev.longalign.io.SafetensorsFile;
+import dev.longalign.io.TensorFile;
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.LinkedHashSet;
 import java.util.Set;
 
 /**
@@ -23,18 +21,11 @@ import java.util.Set;
  */
 public final class Golden {
   private final JsonObject description;
-  private final JsonObject header;
-  private final ByteBuffer data;
-  private final Path file;
+  private final TensorFile tensors;
 
-  private Golden(Path json, Path safetensors) throws IOException {
-    description = JsonParser.parseString(Files.readString(json)).getAsJsonObject();
-    file = safetensors;
-    ByteBuffer all = ByteBuffer.wrap(Files.readAllBytes(safetensors)).order(ByteOrder.LITTLE_ENDIAN);
-    int headerLength = Math.toIntExact(all.getLong());
-    String text = StandardCharsets.UTF_8.decode(all.slice(8, headerLength)).toString();
-    header = JsonParser.parseString(text).getAsJsonObject();
-    data = all.slice(8 + headerLength, all.limit() - 8 - headerLength).order(ByteOrder.LITTLE_ENDIAN);
+  private Golden(JsonObject description, TensorFile tensors) {
+    this.description = description;
+    this.tensors = tensors;
   }
 
   /** The folder of golden vectors; the system property {@code longalign.golden} names another of the same layout. */
@@ -54,7 +45,8 @@ public final class Golden {
 
   public static Golden open(Path json, Path safetensors) {
     try {
-      return new Golden(json, safetensors);
+      JsonObject description = JsonParser.parseString(Files.readString(json)).getAsJsonObject();
+      return new Golden(description, SafetensorsFile.open(safetensors));
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
@@ -76,42 +68,21 @@ public final class Golden {
   }
 
   public Set<String> names() {
-    Set<String> names = new LinkedHashSet<>(header.keySet());
-    names.remove("__metadata__");
-    return names;
+    return tensors.names();
   }
 
   public Shape shape(String name) {
-    return Shape.of(entry(name).getAsJsonArray("shape").asList().stream().mapToLong(e -> e.getAsLong()).toArray());
+    return tensors.tensor(name).shape();
   }
 
   /** All elements, as stored, in f32 (f64 and integers are rounded). */
   public float[] floats(String name) {
-    ByteBuffer bytes = bytes(name);
-    DType dtype = dtype(name);
-    float[] values = new float[Math.toIntExact(shape(name).size())];
-    for (int i = 0; i < values.length; i++) {
-      int at = i * dtype.bytes();
-      values[i] = switch (dtype) {
-        case F32 -> bytes.getFloat(at);
-        case F64 -> (float) bytes.getDouble(at);
-        case BF16 -> Float.intBitsToFloat(bytes.getShort(at) << 16);
-        case F16 -> fromHalf(bytes.getShort(at));
-        default -> integer(bytes, dtype, at);
-      };
-    }
-    return values;
+    return tensors.tensor(name).toFloats();
   }
 
   /** All elements of an integer or boolean tensor. */
   public long[] longs(String name) {
-    ByteBuffer bytes = bytes(name);
-    DType dtype = dtype(name);
-    long[] values = new long[Math.toIntExact(shape(name).size())];
-    for (int i = 0; i < values.length; i++) {
-      values[i] = integer(bytes, dtype, i * dtype.bytes());
-    }
-    return values;
+    return tensors.tensor(name).toLongs();
   }
 
   /** The tensor as stored, in f32. */
@@ -127,13 +98,13 @@ public final class Golden {
 
   /** Compares with a tensor stored in the same layout. */
   public void check(Tolerance tolerance, String name, Tensor actual) {
-    tolerance.check(file.getFileName() + " " + name, shape(name), floats(name), actual);
+    tolerance.check(tensors.source() + " " + name, shape(name), floats(name), actual);
   }
 
   /** Compares an [B, H, W, C] result with a tensor stored as [B, C, H, W]. */
   public void checkNhwc(Tolerance tolerance, String name, Tensor actual) {
     Shape nchw = shape(name);
-    tolerance.check(file.getFileName() + " " + name + " (NHWC)", nhwc(nchw), toNhwc(nchw, floats(name)), actual);
+    tolerance.check(tensors.source() + " " + name + " (NHWC)", nhwc(nchw), toNhwc(nchw, floats(name)), actual);
   }
 
   /** The shape [B, H, W, C] of a [B, C, H, W] tensor. */
@@ -153,43 +124,5 @@ public final class Golden {
       reordered[(b * pixels + pixel) * channels + c] = values[i];
     }
     return reordered;
-  }
-
-  private JsonObject entry(String name) {
-    if (!header.has(name)) {
-      throw new IllegalArgumentException(file + " has no tensor " + name + "; it has " + names());
-    }
-    return header.getAsJsonObject(name);
-  }
-
-  private DType dtype(String name) {
-    return DType.valueOf(entry(name).get("dtype").getAsString());
-  }
-
-  private ByteBuffer bytes(String name) {
-    var offsets = entry(name).getAsJsonArray("data_offsets");
-    int from = offsets.get(0).getAsInt();
-    return data.slice(from, offsets.get(1).getAsInt() - from).order(ByteOrder.LITTLE_ENDIAN);
-  }
-
-  private static long integer(ByteBuffer bytes, DType dtype, int at) {
-    return switch (dtype) {
-      case I64 -> bytes.getLong(at);
-      case I32 -> bytes.getInt(at);
-      case I16 -> bytes.getShort(at);
-      case I8 -> bytes.get(at);
-      case U8, BOOL -> bytes.get(at) & 0xff;
-      default -> throw new IllegalArgumentException(dtype + " is not an integer type");
-    };
-  }
-
-  private static float fromHalf(short half) {
-    int exponent = half >> 10 & 31;
-    int fraction = half & 1023;
-    float magnitude =
-        exponent == 31
-            ? (fraction == 0 ? Float.POSITIVE_INFINITY : Float.NaN)
-            : exponent == 0 ? Math.scalb((float) fraction, -24) : Math.scalb(1024f + fraction, exponent - 25);
-    return half < 0 ? -magnitude : magnitude;
   }
 }

@@ -30,10 +30,6 @@ final class Attributes implements AutoCloseable {
     };
   }
 
-  Attributes scale(float factor) {
-    return eltwise(dnnl_eltwise_linear, factor, 0);
-  }
-
   /** Adds another tensor, which becomes one more argument of the primitive. */
   Attributes add(Layout other) {
     return binary(dnnl_binary_add, other);

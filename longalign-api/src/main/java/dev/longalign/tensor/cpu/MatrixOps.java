@@ -215,21 +215,17 @@ final class MatrixOps {
                     batched(
                         Layout.dense(a.dtype(), batch, m, k),
                         Layout.strided(a.dtype(), new long[] {batch, k, n}, bStrides),
-                        Layout.dense(a.dtype(), batch, m, n),
-                        1));
+                        Layout.dense(a.dtype(), batch, m, n)));
     primitive.execute(context.memory(), address(a), address(b), address(y));
     return y;
   }
 
-  /** {@code dst = factor * src weights}; takes the layouts over. */
-  static Primitive batched(Layout src, Layout weights, Layout dst, float factor) {
+  /** {@code dst = src weights}; takes the layouts over. */
+  static Primitive batched(Layout src, Layout weights, Layout dst) {
     try (src;
         weights;
         dst;
         Attributes attributes = new Attributes()) {
-      if (factor != 1) {
-        attributes.scale(factor);
-      }
       return Primitive.create(
           "matmul",
           (pd, attr) ->

@@ -8,6 +8,7 @@ import dev.longalign.tensor.DType;
 import dev.longalign.tensor.Shape;
 import dev.longalign.tensor.Tensor;
 import dev.longalign.tensor.TensorScope;
+import java.util.Arrays;
 import java.util.List;
 
 /** Pointwise operations. */
@@ -26,8 +27,17 @@ final class PointwiseOps {
     };
   }
 
+  /** In Java, whose min and max keep NaN where oneDNN's clip turns it into a bound; pictures are clamped, once each. */
   Tensor clamp(Tensor x, float low, float high) {
-    return eltwise(x, dnnl_eltwise_clip_v2, low, high);
+    float[] values = x.toFloats();
+    for (int i = 0; i < values.length; i++) {
+      values[i] = Math.max(low, Math.min(high, values[i]));
+    }
+    Tensor y = context.allocateLike(x);
+    try (TensorScope scope = TensorScope.open()) {
+      context.convert(Tensor.of(x.backend(), x.shape(), values), x.dtype(), address(y));
+    }
+    return y;
   }
 
   private Tensor eltwise(Tensor x, int kind, float alpha, float beta) {
@@ -109,6 +119,13 @@ final class PointwiseOps {
     boolean plain = xs.length == 2 && coefficients[0] == 1 && coefficients[1] == 1;
     if (plain) {
       binary(dnnl_binary_add, xs[0], xs[1], y, false);
+      return y;
+    }
+    if (xs.length > 2 && xs[0].dtype() != DType.F32) { // partial sums stay in f32
+      try (TensorScope scope = TensorScope.open()) {
+        Tensor[] wide = Arrays.stream(xs).map(x -> x.cast(DType.F32)).toArray(Tensor[]::new);
+        context.convert(linearCombination(coefficients, wide), xs[0].dtype(), address(y));
+      }
       return y;
     }
     Tensor sum = xs[0];

@@ -32,12 +32,10 @@ final class Primitive implements AutoCloseable {
 
   private Primitive(dnnl_primitive_desc description, Attributes attributes, int[] names, Layout[] layouts) {
     try {
-      BytePointer info = new BytePointer((Pointer) null);
-      PointerPointer<BytePointer> out = new PointerPointer<>(1);
-      OneDnn.check(dnnl_primitive_desc_query(description, dnnl_query_impl_info_str, 0, out), "query");
-      info = out.get(BytePointer.class, 0);
-      implementation = info.getString();
-      out.close();
+      try (PointerPointer<BytePointer> name = new PointerPointer<>(1)) {
+        OneDnn.check(dnnl_primitive_desc_query(description, dnnl_query_impl_info_str, 0, name), "query");
+        implementation = name.get(BytePointer.class, 0).getString();
+      }
       dnnl_memory_desc chosen = dnnl_primitive_desc_query_md(description, dnnl_query_weights_md, 0);
       weights = chosen == null ? null : Layout.copyOf(chosen, layouts[0].dtype());
       dnnl_memory_desc scratch = dnnl_primitive_desc_query_md(description, dnnl_query_scratchpad_md, 0);

@@ -1,0 +1,69 @@
+package dev.longalign.benchmarks;
+
+import dev.longalign.tensor.Tensor;
+import dev.longalign.tensor.TensorScope;
+import java.util.Random;
+import java.util.concurrent.TimeUnit;
+import org.openjdk.jmh.annotations.Benchmark;
+import org.openjdk.jmh.annotations.BenchmarkMode;
+import org.openjdk.jmh.annotations.Fork;
+import org.openjdk.jmh.annotations.Measurement;
+import org.openjdk.jmh.annotations.Mode;
+import org.openjdk.jmh.annotations.OutputTimeUnit;
+import org.openjdk.jmh.annotations.Scope;
+import org.openjdk.jmh.annotations.Setup;
+import org.openjdk.jmh.annotations.State;
+import org.openjdk.jmh.annotations.Warmup;
+
+/** Segment-embedding concatenation of 64 captions of 1 to 9 sentences, CLIP's sizes. */
+@State(Scope.Benchmark)
+@BenchmarkMode(Mode.AverageTime)
+@OutputTimeUnit(TimeUnit.MILLISECONDS)
+@Warmup(iterations = 3, time = 1)
+@Measurement(iterations = 5, time = 1)
+@Fork(1)
+public class SegmentConcatBenchmark {
+  private static final int CAPTIONS = 64;
+  private static final int LENGTH = 77;
+  private static final int WIDTH = 768;
+  private static final int EOS = 49407;
+  private static final int TOKEN_LENGTH = 240;
+
+  private final int[] segmentsPerCaption = new int[CAPTIONS];
+  private int[][] ids;
+  private Tensor hidden;
+  private Tensor padEmbedding;
+
+  @Setup
+  public void inputs(Lab lab) {
+    Random random = new Random(2);
+    int segments = 0;
+    for (int i = 0; i < CAPTIONS; i++) {
+      segmentsPerCaption[i] = 1 + i % 9;
+      segments += segmentsPerCaption[i];
+    }
+    ids = new int[segments][LENGTH];
+    for (int[] row : ids) {
+      int tokens = 8 + random.nextInt(30);
+      for (int t = 0; t < LENGTH; t++) {
+        row[t] = t < tokens ? 320 + t : EOS;
+      }
+    }
+    try (TensorScope scope = TensorScope.open()) {
+      hidden = lab.shared().adopt(lab.normal(1, segments, LENGTH, WIDTH));
+      padEmbedding = lab.shared().adopt(lab.normal(1, WIDTH));
+    }
+  }
+
+  @Benchmark
+  public float captions64(Lab lab) {
+    try (TensorScope scope = TensorScope.open()) {
+      return Lab.await(hidden.segmentConcat(ids, segmentsPerCaption, EOS, EOS, padEmbedding, TOKEN_LENGTH));
+    }
+  }
+
+  /** Elements written. */
+  static double elements() {
+    return (double) CAPTIONS * TOKEN_LENGTH * WIDTH;
+  }
+}

@@ -1,0 +1,270 @@
+package dev.longalign;
+
+import dev.longalign.model.AutoencoderKL;
+import dev.longalign.model.TextAdapter;
+import dev.longalign.model.UNet2DCondition;
+import dev.longalign.pipeline.Denoiser;
+import dev.longalign.pipeline.ModelFiles;
+import dev.longalign.pipeline.PictureDecoder;
+import dev.longalign.pipeline.PromptEncoder;
+import dev.longalign.pipeline.TextEncoding;
+import dev.longalign.tensor.Backend;
+import dev.longalign.tensor.Device;
+import dev.longalign.tensor.MemoryUse;
+import dev.longalign.text.EncoderProvider;
+import dev.longalign.text.EncodingReport;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Optional;
+import java.util.ServiceLoader;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.ThreadFactory;
+import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.Consumer;
+
+/**
+ * Pictures from long text. Heavy, thread-safe, meant to be built once and shared:
+ *
+ * <pre>{@code
+ * try (LongAlign longAlign = LongAlign.builder().model(Path.of("stable-diffusion-v1-5"))
+ *     .adapter(Path.of("s28750_adapter")).t5(Path.of("t5-large"))
+ *     .lora(Path.of("s28750_lora_vis.pt")).lora(Path.of("sd15-reward-3750.pt")).build()) {
+ *   longAlign.sample(SampleRequest.of(longText)).save(Path.of("out.png"));
+ * }
+ * }</pre>
+ *
+ * <p>Several threads may sample at once: they take turns step by step, and each gets the pictures
+ * that it would get alone. {@link #close()} waits for the step under way and frees all memory.
+ */
+public final class LongAlign implements AutoCloseable {
+  /** What Stable Diffusion 1.5 is sampled with in the paper. */
+  public static final float GUIDANCE_SCALE = 7.5f;
+
+  private final ModelFiles files;
+  private final Device device;
+  private final Precision precision;
+  private final boolean keepEncoders;
+  private final float guidanceScale;
+  private final TextEncoding textEncoding;
+  private final ReentrantLock turn = new ReentrantLock(true);
+  private final Resources resources = new Resources();
+  private final Backend backend;
+  private final UNet2DCondition unet;
+  private final AutoencoderKL vae;
+  private final PromptEncoder prompts;
+  private final ExecutorService executor;
+  private volatile boolean closed;
+
+  LongAlign(
+      ModelFiles files,
+      TextEncoding textEncoding,
+      Device device,
+      Precision precision,
+      int threads,
+      boolean keepEncoders,
+      float guidanceScale) {
+    this.files = files;
+    this.device = device;
+    this.precision = precision;
+    this.keepEncoders = keepEncoders;
+    this.guidanceScale = guidanceScale;
+    this.textEncoding = checked(files, textEncoding);
+    try {
+      EncoderProvider encoders = encoderProvider();
+      backend = resources.add(device.open(threads));
+      checkPrecision();
+      unet = resources.add(files.loadUNet(backend, precision.dtype()));
+      vae = resources.add(files.loadVae(backend, precision.dtype()));
+      TextAdapter adapter = files.loadAdapter(backend);
+      if (adapter != null) {
+        resources.add(adapter);
+      }
+      prompts =
+          resources.add(new PromptEncoder(encoders, files.textFiles(), adapter, backend, threads));
+      executor = Executors.newCachedThreadPool(threadFactory());
+      resources.add(executor::shutdown);
+    } catch (Throwable e) {
+      resources.close();
+      throw e;
+    }
+  }
+
+  public static LongAlignBuilder builder() {
+    return new LongAlignBuilder();
+  }
+
+  private static TextEncoding checked(ModelFiles files, TextEncoding wanted) {
+    boolean adapted = files.adapter().isPresent();
+    if (wanted == TextEncoding.LONGALIGN && !adapted) {
+      throw new LongAlignException(
+          files.model().path()
+              + ": text encoding LONGALIGN needs a text adapter: expected one named or in adapter/,"
+              + " found none; use SEGMENTS to do without");
+    }
+    return wanted != null ? wanted : adapted ? TextEncoding.LONGALIGN : TextEncoding.SEGMENTS;
+  }
+
+  private void checkPrecision() {
+    if (!backend.supports(precision.dtype())) {
+      throw new LongAlignException(
+          "precision "
+              + precision
+              + ": "
+              + backend.name()
+              + " does not compute in it (a processor without AVX512-BF16 or AMX?); use f32");
+    }
+  }
+
+  private static EncoderProvider encoderProvider() {
+    return ServiceLoader.load(EncoderProvider.class)
+        .findFirst()
+        .orElseThrow(
+            () ->
+                new LongAlignException(
+                    "no text encoders on the class path; add dev.longalign:longalign-onnx"));
+  }
+
+  private static ThreadFactory threadFactory() {
+    return work -> {
+      Thread thread = new Thread(work, "longalign-sampler");
+      thread.setDaemon(true);
+      return thread;
+    };
+  }
+
+  /** One picture with every default; blocks. */
+  public SampleResult sample(String prompt) {
+    return sample(SampleRequest.of(prompt));
+  }
+
+  /**
+   * Samples on this thread.
+   *
+   * @throws LongAlignException if the request does not suit the model, or memory runs out; the
+   *     engine stays usable
+   */
+  public SampleResult sample(SampleRequest request) {
+    return newCall(request).execute();
+  }
+
+  public SampleCall newCall(SampleRequest request) {
+    return newCall(request, ProgressListener.NONE);
+  }
+
+  /** A call that can be run elsewhere, watched and cancelled. */
+  public SampleCall newCall(SampleRequest request, ProgressListener listener) {
+    checkOpen();
+    return new SampleCall(request, listener, this::run, executor);
+  }
+
+  private SampleResult run(SampleCall call, Consumer<SampleStep> onStep) {
+    checkOpen();
+    SampleRequest resolved = resolve(call.request());
+    PictureDecoder decoder = new PictureDecoder(vae);
+    Sampling sampling =
+        new Sampling(
+            backend,
+            new Denoiser(unet, turn),
+            decoder,
+            turn,
+            files,
+            vae.config().latentChannels(),
+            vae.config().downscale(),
+            this::encoding);
+    return sampling.run(resolved, provenance(), call::checkCancelled, onStep);
+  }
+
+  private PromptEncoder.Encoding encoding(String prompt, Splitter splitter) {
+    turn.lock();
+    try {
+      checkOpen();
+      PromptEncoder.Encoding encoding =
+          prompts.encode(prompt, textEncoding, splitter == Splitter.SENTENCES);
+      if (!keepEncoders) {
+        prompts.release();
+      }
+      return encoding;
+    } finally {
+      turn.unlock();
+    }
+  }
+
+  private SampleRequest resolve(SampleRequest request) {
+    int side = nativeSize();
+    return request.resolve(guidanceScale, side, side);
+  }
+
+  /** What becomes of every token of a prompt; nothing is sampled. */
+  public EncodingReport encode(String prompt, Splitter splitter) {
+    checkOpen();
+    return encoding(prompt, splitter).report();
+  }
+
+  /** Side of the pictures that the model was trained on, in pixels. */
+  public int nativeSize() {
+    return unet.config().sampleSize() * vae.config().downscale();
+  }
+
+  /** The guidance scale of requests that name none. */
+  public float guidanceScale() {
+    return guidanceScale;
+  }
+
+  /** What this engine was built from, as it goes into every PNG. */
+  public Provenance provenance() {
+    List<String> loras =
+        files.loras().stream().map(lora -> name(lora.file()) + ":" + lora.scale()).toList();
+    Optional<String> adapter =
+        textEncoding == TextEncoding.LONGALIGN
+            ? files.adapter().map(LongAlign::name)
+            : Optional.empty();
+    return new Provenance(
+        name(files.model().path()),
+        adapter,
+        loras,
+        device.toString(),
+        precision.toString(),
+        Provenance.thisSoftware());
+  }
+
+  private static String name(Path path) {
+    Path name = path.toAbsolutePath().normalize().getFileName();
+    return name == null ? path.toString() : name.toString();
+  }
+
+  /** Native memory of the networks and of what is being sampled; the encoders' is not in it. */
+  public MemoryUse memory() {
+    return backend.memory();
+  }
+
+  /** Closes the text encoders; the next new prompt opens them again. */
+  public void releaseEncoders() {
+    turn.lock();
+    try {
+      prompts.release();
+    } finally {
+      turn.unlock();
+    }
+  }
+
+  private void checkOpen() {
+    if (closed) {
+      throw new LongAlignException("this LongAlign is closed; build a new one");
+    }
+  }
+
+  /** Frees everything. Calls under way end at their next step. Closing twice has no effect. */
+  @Override
+  public void close() {
+    turn.lock();
+    try {
+      if (!closed) {
+        closed = true;
+        resources.close();
+      }
+    } finally {
+      turn.unlock();
+    }
+  }
+}

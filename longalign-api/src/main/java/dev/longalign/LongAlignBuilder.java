@@ -1,0 +1,124 @@
+package dev.longalign;
+
+import dev.longalign.pipeline.ModelFiles;
+import dev.longalign.pipeline.TextEncoding;
+import dev.longalign.tensor.Device;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * Settings of a {@link LongAlign}. Without any, the embedded model on the CPU. A builder serves one
+ * thread and may build several engines.
+ */
+public final class LongAlignBuilder {
+  private Path model;
+  private Path adapter;
+  private Path t5;
+  private final List<ModelFiles.LoraFile> loras = new ArrayList<>();
+  private boolean ownLoras = true;
+  private TextEncoding textEncoding;
+  private Device device = Device.cpu();
+  private Precision precision = Precision.F32;
+  private int threads;
+  private boolean keepEncoders = true;
+
+  LongAlignBuilder() {}
+
+  /**
+   * A diffusers directory, as downloaded; {@code t5/}, {@code adapter/} and {@code lora_vis.pt} in
+   * it are used if they are there and nothing else is named.
+   */
+  public LongAlignBuilder model(Path directory) {
+    model = directory;
+    return this;
+  }
+
+  /** The text adapter's directory ({@code config.json} and weights). */
+  public LongAlignBuilder adapter(Path directory) {
+    adapter = directory;
+    return this;
+  }
+
+  /** T5's directory (tokenizer, {@code config.json}, weights); needed with an adapter. */
+  public LongAlignBuilder t5(Path directory) {
+    t5 = directory;
+    return this;
+  }
+
+  /** Merges a LoRA into the UNet, after those named before. */
+  public LongAlignBuilder lora(Path file) {
+    return lora(file, 1f);
+  }
+
+  /** Merges {@code scale} times a LoRA into the UNet, after those named before. */
+  public LongAlignBuilder lora(Path file, float scale) {
+    loras.add(new ModelFiles.LoraFile(file, scale));
+    return this;
+  }
+
+  /** Leaves out the LoRA that lies in the model's directory. */
+  public LongAlignBuilder withoutOwnLora() {
+    ownLoras = false;
+    return this;
+  }
+
+  /**
+   * How prompts reach the UNet; without it, {@link TextEncoding#LONGALIGN} if there is an adapter,
+   * else {@link TextEncoding#SEGMENTS}.
+   */
+  public LongAlignBuilder textEncoding(TextEncoding encoding) {
+    textEncoding = encoding;
+    return this;
+  }
+
+  public LongAlignBuilder device(Device where) {
+    device = where;
+    return this;
+  }
+
+  public LongAlignBuilder precision(Precision computeIn) {
+    precision = computeIn;
+    return this;
+  }
+
+  /** CPU threads; 0, the default, means one per core. */
+  public LongAlignBuilder threads(int count) {
+    Checks.range("threads", count, 0, 4096);
+    threads = count;
+    return this;
+  }
+
+  /** False closes the text encoders after every prompt: slower, but their memory is free. */
+  public LongAlignBuilder keepEncoders(boolean keep) {
+    keepEncoders = keep;
+    return this;
+  }
+
+  /**
+   * Opens everything.
+   *
+   * @throws LongAlignException if a file is missing, damaged or does not suit the others; the
+   *     message says which, what was expected and what was found
+   */
+  public LongAlign build() {
+    boolean embedded = model == null;
+    Path directory = embedded ? EmbeddedModel.directory() : model;
+    ModelFiles files = ModelFiles.find(directory, adapter, t5, loras, ownLoras);
+    return new LongAlign(
+        files,
+        textEncoding,
+        device,
+        precision,
+        threads,
+        keepEncoders,
+        embedded ? EmbeddedModel.GUIDANCE_SCALE : LongAlign.GUIDANCE_SCALE);
+  }
+
+  /** Builds an engine for one picture and closes it again: {@code builder().sample("A ...")}. */
+  public SampleResult sample(String prompt) {
+    try (LongAlign longAlign = build()) {
+      return longAlign.sample(SampleRequest.of(prompt));
+    }
+  }
+}

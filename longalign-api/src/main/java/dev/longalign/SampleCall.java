@@ -1,0 +1,132 @@
+package dev.longalign;
+
+import java.util.concurrent.CancellationException;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.Executor;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.function.Consumer;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * One request on its way: run it here with {@link #execute} or elsewhere with {@link #toFuture},
+ * and {@link #cancel} it from any thread. A call runs once; make another one to run it again.
+ */
+public final class SampleCall {
+  private static final Logger LOG = LoggerFactory.getLogger(SampleCall.class);
+
+  /** Samples, tells the listener each step, and asks the call between steps whether to go on. */
+  @FunctionalInterface
+  interface Work {
+    SampleResult run(SampleCall call, Consumer<SampleStep> onStep);
+  }
+
+  private final SampleRequest request;
+  private final ProgressListener listener;
+  private final Work work;
+  private final Executor executor;
+  private final AtomicBoolean executed = new AtomicBoolean();
+  private final AtomicBoolean cancelled = new AtomicBoolean();
+
+  SampleCall(SampleRequest request, ProgressListener listener, Work work, Executor executor) {
+    this.request = request;
+    this.listener = listener;
+    this.work = work;
+    this.executor = executor;
+  }
+
+  public SampleRequest request() {
+    return request;
+  }
+
+  /**
+   * Samples on this thread.
+   *
+   * @throws CancellationException if the call was cancelled, before or while it ran
+   * @throws LongAlignException if it fails; the message says why
+   * @throws IllegalStateException if this call has been run already
+   */
+  public SampleResult execute() {
+    claim();
+    return run();
+  }
+
+  /**
+   * Samples on a thread of the engine. Cancelling the future cancels the call.
+   *
+   * @throws IllegalStateException if this call has been run already
+   */
+  public CompletableFuture<SampleResult> toFuture() {
+    claim();
+    CompletableFuture<SampleResult> future = new CompletableFuture<>();
+    // Returns a copy that nobody needs; the listener stays with the future itself.
+    CompletableFuture<SampleResult> unused =
+        future.whenComplete(
+            (result, failure) -> {
+              if (future.isCancelled()) {
+                cancel();
+              }
+            });
+    executor.execute(
+        () -> {
+          try {
+            future.complete(run());
+          } catch (CancellationException e) {
+            future.cancel(false);
+          } catch (Throwable e) { // the future is the only one who can tell
+            future.completeExceptionally(e);
+          }
+        });
+    return future;
+  }
+
+  /** Ends the call before its next step, or before it begins. Does nothing once it has ended. */
+  public void cancel() {
+    cancelled.set(true);
+  }
+
+  public boolean isCancelled() {
+    return cancelled.get();
+  }
+
+  public boolean isExecuted() {
+    return executed.get();
+  }
+
+  /**
+   * @throws CancellationException if this call has been cancelled
+   */
+  void checkCancelled() {
+    if (cancelled.get()) {
+      throw new CancellationException("the call was cancelled");
+    }
+  }
+
+  private void claim() {
+    if (!executed.compareAndSet(false, true)) {
+      throw new IllegalStateException(
+          "this call has been run already; make a new one with newCall(call.request())");
+    }
+  }
+
+  private SampleResult run() {
+    tell(l -> l.onStart(request));
+    try {
+      checkCancelled();
+      SampleResult result = work.run(this, step -> tell(l -> l.onStep(step)));
+      tell(l -> l.onEnd(result));
+      return result;
+    } catch (Throwable e) {
+      tell(l -> l.onFailure(e));
+      throw e;
+    }
+  }
+
+  private void tell(Consumer<ProgressListener> event) {
+    try {
+      event.accept(listener);
+    } catch (RuntimeException e) {
+      LOG.warn("a progress listener failed; sampling goes on", e);
+    }
+  }
+}

@@ -1,0 +1,23 @@
+package dev.longalign;
+
+import java.time.Duration;
+
+/**
+ * Where the time of one request went.
+ *
+ * @param encode tokenizing and encoding the prompts
+ * @param denoise all steps of all batches
+ * @param decode latents to pictures
+ * @param steps how many steps {@code denoise} holds, over all batches
+ */
+public record SampleTimings(Duration encode, Duration denoise, Duration decode, int steps) {
+
+  public Duration total() {
+    return encode.plus(denoise).plus(decode);
+  }
+
+  /** Seconds of one denoising step of one batch; 0 without steps. */
+  public double secondsPerStep() {
+    return steps == 0 ? 0 : denoise.toNanos() * 1e-9 / steps;
+  }
+}

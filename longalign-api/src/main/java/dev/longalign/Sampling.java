@@ -1,0 +1,230 @@
+package dev.longalign;
+
+import dev.longalign.pipeline.Denoiser;
+import dev.longalign.pipeline.ModelFiles;
+import dev.longalign.pipeline.PictureDecoder;
+import dev.longalign.pipeline.Pictures;
+import dev.longalign.pipeline.PromptEncoder;
+import dev.longalign.random.NoiseSource;
+import dev.longalign.random.PhiloxGenerator;
+import dev.longalign.random.RandomTensors;
+import dev.longalign.random.TorchGenerator;
+import dev.longalign.scheduler.Scheduler;
+import dev.longalign.scheduler.SchedulerConfig;
+import dev.longalign.scheduler.SchedulerRun;
+import dev.longalign.tensor.Backend;
+import dev.longalign.tensor.Shape;
+import dev.longalign.tensor.Tensor;
+import dev.longalign.tensor.TensorScope;
+import java.awt.image.BufferedImage;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+import java.util.concurrent.locks.Lock;
+import java.util.function.BiFunction;
+import java.util.function.Consumer;
+import java.util.function.Supplier;
+
+/** One request, from its prompts to its pictures. */
+final class Sampling {
+  /** Latents of a batch when the request does not say: what four pictures of 512 x 512 have. */
+  private static final int BATCH_LATENTS = 4 * 64 * 64;
+
+  private final Backend backend;
+  private final Denoiser denoiser;
+  private final PictureDecoder decoder;
+  private final Lock turn;
+  private final ModelFiles files;
+  private final int latentChannels;
+  private final int downscale;
+  private final BiFunction<String, Splitter, PromptEncoder.Encoding> encode;
+
+  Sampling(
+      Backend backend,
+      Denoiser denoiser,
+      PictureDecoder decoder,
+      Lock turn,
+      ModelFiles files,
+      int latentChannels,
+      int downscale,
+      BiFunction<String, Splitter, PromptEncoder.Encoding> encode) {
+    this.backend = backend;
+    this.denoiser = denoiser;
+    this.decoder = decoder;
+    this.turn = turn;
+    this.files = files;
+    this.latentChannels = latentChannels;
+    this.downscale = downscale;
+    this.encode = encode;
+  }
+
+  /**
+   * @param request with everything decided
+   * @param checkCancelled throws if the call has been cancelled
+   */
+  SampleResult run(
+      SampleRequest request,
+      Provenance provenance,
+      Runnable checkCancelled,
+      Consumer<SampleStep> onStep) {
+    long begin = System.nanoTime();
+    PromptEncoder.Encoding prompt = encode.apply(request.prompt(), request.splitter());
+    if (request.strict()) {
+      prompt.report().requireComplete();
+    }
+    float guidanceScale = request.guidanceScale().orElseThrow();
+    boolean guided = guidanceScale > 1;
+    PromptEncoder.Encoding negative =
+        guided ? encode.apply(request.negativePrompt(), request.splitter()) : null;
+    if (guided && request.strict()) {
+      negative.report().requireComplete();
+    }
+    long encoded = System.nanoTime();
+
+    SchedulerConfig config = files.schedulerConfig(request.scheduler());
+    if (request.scheduler() == Scheduler.DDIM) {
+      config = config.withEta(request.eta());
+    }
+    List<BufferedImage> pictures = new ArrayList<>();
+    long decoding = 0;
+    int steps = 0;
+    int batchSize = batchSize(request);
+    int batches = (request.images() + batchSize - 1) / batchSize;
+    for (int from = 0; from < request.images(); from += batchSize) {
+      List<Long> seeds =
+          request.seeds().subList(from, Math.min(from + batchSize, request.images()));
+      checkCancelled.run();
+      try (TensorScope scope = TensorScope.open();
+          SchedulerRun run = start(request, config)) {
+        Noise noise = new Noise(seeds, request, latentShape(request));
+        Tensor start = startLatents(request, run, noise);
+        int done = steps;
+        Denoiser.Observer observer =
+            new Denoiser.Observer() {
+              @Override
+              public void beforeStep(int step) {
+                checkCancelled.run();
+              }
+
+              @Override
+              public void afterStep(
+                  int step, float timestep, Tensor latents, Supplier<Tensor> original) {
+                onStep.accept(
+                    new SampleStep(
+                        done + step + 1,
+                        batches * run.steps(),
+                        timestep,
+                        seeds,
+                        () -> decoder.decode(original.get())));
+              }
+            };
+        Tensor latents =
+            denoiser.run(
+                run,
+                start,
+                repeated(prompt, seeds.size()),
+                guided ? repeated(negative, seeds.size()) : null,
+                guidanceScale,
+                noise::draw,
+                observer);
+        steps += run.steps();
+        checkCancelled.run();
+        long decodingBegins = System.nanoTime();
+        turn.lock();
+        try {
+          pictures.addAll(decoder.decode(latents));
+        } finally {
+          turn.unlock();
+        }
+        decoding += System.nanoTime() - decodingBegins;
+      }
+    }
+    long denoising = System.nanoTime() - encoded - decoding;
+    SampleTimings timings =
+        new SampleTimings(
+            Duration.ofNanos(encoded - begin),
+            Duration.ofNanos(denoising),
+            Duration.ofNanos(decoding),
+            steps);
+    return new SampleResult(pictures, request, prompt.report(), provenance, timings);
+  }
+
+  private static SchedulerRun start(SampleRequest request, SchedulerConfig config) {
+    int steps = request.steps().orElseThrow();
+    return request.initImage().isPresent()
+        ? request.scheduler().start(config, steps, request.strength())
+        : request.scheduler().start(config, steps);
+  }
+
+  private Tensor startLatents(SampleRequest request, SchedulerRun run, Noise noise) {
+    Tensor first = noise.draw();
+    if (request.initImage().isEmpty()) {
+      return first.scale(run.initNoiseSigma());
+    }
+    turn.lock();
+    try {
+      Tensor picture =
+          Pictures.toTensor(
+              backend,
+              request.initImage().get(),
+              request.width().orElseThrow(),
+              request.height().orElseThrow());
+      Tensor latents = decoder.encode(picture);
+      Tensor all =
+          Tensor.concat(0, Collections.nCopies(noise.images(), latents).toArray(Tensor[]::new));
+      return run.addNoise(all, first, 0);
+    } finally {
+      turn.unlock();
+    }
+  }
+
+  private Tensor repeated(PromptEncoder.Encoding encoding, int times) {
+    Tensor one = encoding.upload(backend);
+    return Tensor.concat(0, Collections.nCopies(times, one).toArray(Tensor[]::new));
+  }
+
+  private Shape latentShape(SampleRequest request) {
+    return Shape.of(
+        1,
+        request.height().orElseThrow() / downscale,
+        request.width().orElseThrow() / downscale,
+        latentChannels);
+  }
+
+  private int batchSize(SampleRequest request) {
+    Shape latents = latentShape(request);
+    int fitting = Math.max(1, BATCH_LATENTS / (latents.intDim(1) * latents.intDim(2)));
+    return Math.min(request.batchSize().orElse(fitting), request.images());
+  }
+
+  /** Noise of a batch: every picture has a generator of its own, so neighbours do not matter. */
+  private final class Noise {
+    private final List<NoiseSource> sources = new ArrayList<>();
+    private final Shape shape;
+
+    Noise(List<Long> seeds, SampleRequest request, Shape shape) {
+      this.shape = shape;
+      for (long seed : seeds) {
+        sources.add(
+            switch (request.generator()) {
+              case TORCH_CPU -> new TorchGenerator(seed);
+              case TORCH_CUDA -> new PhiloxGenerator(seed);
+            });
+      }
+    }
+
+    int images() {
+      return sources.size();
+    }
+
+    /** N(0, 1), [images, h, w, C]. */
+    Tensor draw() {
+      return Tensor.concat(
+          0,
+          sources.stream()
+              .map(source -> RandomTensors.randn(backend, source, shape))
+              .toArray(Tensor[]::new));
+    }
+  }
+}

@@ -1,0 +1,118 @@
+package dev.longalign.pipeline;
+
+import dev.longalign.LongAlignException;
+import dev.longalign.model.PreparedContext;
+import dev.longalign.model.UNet2DCondition;
+import dev.longalign.scheduler.SchedulerRun;
+import dev.longalign.tensor.Tensor;
+import dev.longalign.tensor.TensorScope;
+import java.util.concurrent.locks.Lock;
+import java.util.function.Supplier;
+
+/**
+ * The denoising loop: from noise to latents, with classifier-free guidance {@code u + g (c - u)}.
+ * Many loops may share one UNet; they take turns, step by step.
+ */
+public final class Denoiser {
+
+  /** Watches one loop, on the thread that runs it. */
+  public interface Observer {
+    Observer NONE = new Observer() {};
+
+    /** Called before every step; what it throws ends the loop and frees its memory. */
+    default void beforeStep(int step) {}
+
+    /**
+     * Called after every step.
+     *
+     * @param latents after the step, f32 [B, H, W, C]; keep nothing of it
+     * @param original computes the picture's latents as the network sees them now; only valid
+     *     during the call
+     */
+    default void afterStep(int step, float timestep, Tensor latents, Supplier<Tensor> original) {}
+  }
+
+  private final UNet2DCondition unet;
+  private final Lock turn;
+
+  /**
+   * @param turn held during a step, so that concurrent loops do not compete for cores and memory
+   */
+  public Denoiser(UNet2DCondition unet, Lock turn) {
+    this.unet = unet;
+    this.turn = turn;
+  }
+
+  /**
+   * Takes all steps of the run.
+   *
+   * @param start latents as the first step wants them, f32 [B, H, W, C]
+   * @param conditional context of the prompts, [B, S, D]
+   * @param unconditional context to move away from, [B, S, D]; null for no guidance
+   * @param guidanceScale g; without effect if unconditional is null
+   * @param noise draws N(0, 1) of the latents' shape for the steps that ask for it
+   * @return the last latents, registered with the caller's scope
+   */
+  public Tensor run(
+      SchedulerRun run,
+      Tensor start,
+      Tensor conditional,
+      Tensor unconditional,
+      float guidanceScale,
+      Supplier<Tensor> noise,
+      Observer observer) {
+    try (TensorScope loop = TensorScope.open()) {
+      Tensor context =
+          unconditional == null ? conditional : Tensor.concat(0, unconditional, conditional);
+      PreparedContext prepared = inTurn(() -> unet.prepareContext(context));
+      Tensor latents = start;
+      for (int i = 0; i < run.steps(); i++) {
+        observer.beforeStep(i);
+        try (TensorScope step = TensorScope.open()) {
+          int at = i;
+          Tensor from = latents;
+          latents =
+              inTurn(
+                  () -> {
+                    Tensor output = predict(run, from, at, prepared, unconditional != null, guidanceScale);
+                    Tensor next = run.step(at, output, from, noise);
+                    observer.afterStep(
+                        at, run.timestep(at), next, () -> run.predictedOriginal(at, output, from));
+                    return next;
+                  });
+          step.keep(latents);
+        }
+      }
+      return loop.keep(latents);
+    }
+  }
+
+  private Tensor predict(
+      SchedulerRun run, Tensor latents, int i, PreparedContext context, boolean guided, float guidanceScale) {
+    Tensor input = run.scaleModelInput(latents, i);
+    float timestep = run.timestep(i);
+    if (!guided) {
+      return unet.forward(input, timestep, context);
+    }
+    long batch = latents.shape().dim(0);
+    Tensor both = unet.forward(Tensor.concat(0, input, input), timestep, context);
+    Tensor unconditional = both.rows(0, batch);
+    Tensor conditional = both.rows(batch, 2 * batch);
+    return Tensor.linearCombination(
+        new float[] {1 - guidanceScale, guidanceScale}, unconditional, conditional);
+  }
+
+  private <T> T inTurn(Supplier<T> work) {
+    try {
+      turn.lockInterruptibly();
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      throw new LongAlignException("the sampling thread was interrupted", e);
+    }
+    try {
+      return work.get();
+    } finally {
+      turn.unlock();
+    }
+  }
+}

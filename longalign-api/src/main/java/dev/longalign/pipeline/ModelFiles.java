@@ -1,0 +1,144 @@
+package dev.longalign.pipeline;
+
+import dev.longalign.LongAlignException;
+import dev.longalign.io.Config;
+import dev.longalign.io.ModelDirectory;
+import dev.longalign.io.TensorFile;
+import dev.longalign.io.ComponentDirectory;
+import dev.longalign.model.AutoencoderKL;
+import dev.longalign.model.AutoencoderKLConfig;
+import dev.longalign.model.Lora;
+import dev.longalign.model.TextAdapter;
+import dev.longalign.model.TextAdapterConfig;
+import dev.longalign.model.UNet2DCondition;
+import dev.longalign.model.UNet2DConditionConfig;
+import dev.longalign.nn.FileWeights;
+import dev.longalign.nn.WeightSource;
+import dev.longalign.scheduler.Scheduler;
+import dev.longalign.scheduler.SchedulerConfig;
+import dev.longalign.tensor.Backend;
+import dev.longalign.tensor.DType;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * The files that make up a Long Stable Diffusion, and how each is loaded.
+ *
+ * @param model the diffusers directory
+ * @param adapter the text adapter's directory, if there is one
+ * @param t5 T5's directory, if there is one
+ * @param loras in the order of merging
+ */
+public record ModelFiles(
+    ModelDirectory model, Optional<Path> adapter, Optional<Path> t5, List<LoraFile> loras) {
+
+  /** The LoRA of the align stage inside a complete directory. */
+  private static final String OWN_LORA = "lora_vis.pt";
+
+  /** A LoRA and how much of it is merged. */
+  public record LoraFile(Path file, float scale) {
+    public LoraFile {
+      if (!Float.isFinite(scale)) {
+        throw new LongAlignException(file + ": expected a finite LoRA scale, found " + scale);
+      }
+    }
+  }
+
+  public ModelFiles {
+    loras = List.copyOf(loras);
+  }
+
+  /**
+   * @param directory a diffusers directory; {@code adapter/}, {@code t5/} and {@code lora_vis.pt} in
+   *     it serve where the other arguments name nothing
+   * @param adapter or null
+   * @param t5 or null
+   * @param ownLora whether a {@code lora_vis.pt} in the directory is merged if {@code loras} is empty
+   * @throws LongAlignException if something needed is missing
+   */
+  public static ModelFiles find(
+      Path directory, Path adapter, Path t5, List<LoraFile> loras, boolean ownLora) {
+    ModelDirectory model = ModelDirectory.open(directory);
+    model.require("unet", "vae", "text_encoder", "tokenizer", "scheduler");
+    Optional<Path> foundAdapter = given(adapter).or(() -> inside(directory, "adapter"));
+    Optional<Path> foundT5 = given(t5).or(() -> inside(directory, "t5"));
+    if (foundAdapter.isPresent() && foundT5.isEmpty()) {
+      throw new LongAlignException(
+          foundAdapter.get()
+              + ": a text adapter reads T5's hidden states: expected a T5 directory, found none in "
+              + directory
+              + "; name it (--t5, or t5(...) on the builder)");
+    }
+    List<LoraFile> used = loras;
+    Path own = directory.resolve(OWN_LORA);
+    if (loras.isEmpty() && ownLora && Files.isRegularFile(own)) {
+      used = List.of(new LoraFile(own, 1));
+    }
+    for (LoraFile lora : used) {
+      if (!Files.isRegularFile(lora.file())) {
+        throw new LongAlignException(lora.file() + ": expected a LoRA file, found nothing there");
+      }
+    }
+    return new ModelFiles(model, foundAdapter, foundT5, used);
+  }
+
+  private static Optional<Path> given(Path path) {
+    return Optional.ofNullable(path);
+  }
+
+  private static Optional<Path> inside(Path directory, String name) {
+    return Optional.of(directory.resolve(name)).filter(Files::isDirectory);
+  }
+
+  /** The UNet with every LoRA merged. */
+  public UNet2DCondition loadUNet(Backend backend, DType dtype) {
+    UNet2DConditionConfig config = UNet2DConditionConfig.of(model.config("unet"));
+    try (TensorFile weights = model.weights("unet")) {
+      WeightSource source = new FileWeights(weights);
+      for (LoraFile lora : loras) {
+        source =
+            Lora.read(lora.file(), UNet2DCondition.layers(config)).mergedInto(source, lora.scale());
+      }
+      return UNet2DCondition.load(config, source, backend, dtype);
+    }
+  }
+
+  public AutoencoderKL loadVae(Backend backend, DType dtype) {
+    try (TensorFile weights = model.weights("vae")) {
+      return AutoencoderKL.load(
+          AutoencoderKLConfig.of(model.config("vae")),
+          new FileWeights(weights, AutoencoderKL::currentName),
+          backend,
+          dtype);
+    }
+  }
+
+  /** Null if there is no adapter. */
+  public TextAdapter loadAdapter(Backend backend) {
+    if (adapter.isEmpty()) {
+      return null;
+    }
+    ComponentDirectory directory = ComponentDirectory.open(adapter.get());
+    Config config = directory.config();
+    try (TensorFile weights = directory.weights()) {
+      return TextAdapter.load(
+          TextAdapterConfig.of(config), new FileWeights(weights), backend, DType.F32);
+    }
+  }
+
+  /** The noise schedule with a scheduler's own settings. */
+  public SchedulerConfig schedulerConfig(Scheduler scheduler) {
+    return SchedulerConfig.read(
+        model.component("scheduler").file("scheduler_config.json"), scheduler);
+  }
+
+  /** Where the text side lies. */
+  public PromptEncoder.Files textFiles() {
+    return new PromptEncoder.Files(
+        model.component("tokenizer").path(),
+        model.component("text_encoder").path(),
+        t5.orElse(null));
+  }
+}

@@ -1,0 +1,51 @@
+package dev.longalign.cli;
+
+import com.google.gson.Gson;
+import com.google.gson.GsonBuilder;
+import com.google.gson.JsonElement;
+import java.io.PrintWriter;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+
+/** What every command takes, and where its output goes: results to stdout, all else to stderr. */
+final class CommonOptions {
+  private static final Gson GSON =
+      new GsonBuilder().disableHtmlEscaping().serializeSpecialFloatingPointValues().create();
+
+  @Spec(Spec.Target.MIXEE)
+  CommandSpec spec;
+
+  @Option(names = "--json", description = "Print the result as JSON, one object a line, on stdout.")
+  boolean json;
+
+  @Option(names = "--quiet", description = "No progress on stderr.")
+  boolean quiet;
+
+  @Option(names = "--stacktrace", description = "Show where in the program a failure happened.")
+  boolean stacktrace;
+
+  PrintWriter out() {
+    return spec.commandLine().getOut();
+  }
+
+  PrintWriter err() {
+    return spec.commandLine().getErr();
+  }
+
+  /** One line of JSON on stdout; records become objects. */
+  void printJson(Object value) {
+    out().println(GSON.toJson(value));
+    out().flush();
+  }
+
+  /** A value as a JSON tree, for callers that add to it. */
+  static JsonElement tree(Object value) {
+    return GSON.toJsonTree(value);
+  }
+
+  /** A progress display for work of {@code total} steps; silent with {@code --quiet}. */
+  Progress progress(String task, long total) {
+    return Progress.start(task, total, quiet ? null : err());
+  }
+}

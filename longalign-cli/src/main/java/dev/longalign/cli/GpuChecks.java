@@ -1,0 +1,144 @@
+package dev.longalign.cli;
+
+import com.sun.jna.Function;
+import com.sun.jna.NativeLibrary;
+import com.sun.jna.ptr.IntByReference;
+import dev.longalign.cli.Check.Status;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
+
+/**
+ * What an NVIDIA GPU needs: driver, cuBLAS, NVRTC, optionally cuDNN. A library counts when the
+ * loader can open it; one that lies on disk where the loader does not look is named with its place.
+ */
+final class GpuChecks {
+  private static final String DRIVER = "libcuda.so.1";
+
+  /**
+   * @param label what it is
+   * @param sonames the names that serve, the best first
+   * @param others names of other versions, told apart from nothing at all
+   * @param remedy what to install
+   */
+  private record Library(String label, List<String> sonames, List<String> others, String remedy) {}
+
+  private static final List<Library> LIBRARIES =
+      List.of(
+          new Library(
+              "NVIDIA driver",
+              List.of(DRIVER),
+              List.of(),
+              "install the NVIDIA driver (in a container: run it with --gpus all)"),
+          new Library(
+              "cuBLAS",
+              List.of("libcublas.so.12"),
+              List.of("libcublas.so.13", "libcublas.so.11"),
+              "install CUDA 12's cuBLAS (Debian, Ubuntu: libcublas-12-6; pip: nvidia-cublas-cu12)"),
+          new Library(
+              "NVRTC",
+              List.of("libnvrtc.so.12"),
+              List.of("libnvrtc.so.13", "libnvrtc.so.11.2"),
+              "install CUDA 12's NVRTC (cuda-nvrtc-12-6; pip: nvidia-cuda-nvrtc-cu12); it compiles"
+                  + " kernels that were not built for this GPU"),
+          new Library(
+              "cuDNN (optional)",
+              List.of("libcudnn.so.8"),
+              List.of("libcudnn.so.9"),
+              "not needed: convolutions have kernels of their own; cuDNN 8 may make them faster"));
+
+  private final LoaderPaths paths;
+
+  GpuChecks(LoaderPaths paths) {
+    this.paths = paths;
+  }
+
+  List<Check> all() {
+    List<Check> checks = new ArrayList<>();
+    LIBRARIES.forEach(library -> checks.add(check(library)));
+    if (checks.get(0).status() == Status.OK) {
+      checks.add(devices());
+    }
+    return checks;
+  }
+
+  private Check check(Library library) {
+    StringBuilder found = new StringBuilder();
+    String remedy = library.remedy();
+    for (String soname : library.sonames()) {
+      Optional<Path> file = paths.find(soname);
+      String failure = openFailure(soname);
+      if (failure == null) {
+        return Check.ok("gpu", library.label(), soname + file.map(f -> " in " + f).orElse(""));
+      }
+      if (file.isPresent()) {
+        found.append(file.get()).append(" is there and does not open: ").append(failure);
+        remedy = "add " + file.get().getParent() + " to LD_LIBRARY_PATH, or run ldconfig";
+      } else {
+        found.append(soname).append(" not found");
+      }
+    }
+    for (String other : library.others()) {
+      paths
+          .find(other)
+          .ifPresent(file -> found.append("; ").append(file).append(" is another version"));
+    }
+    return new Check("gpu", library.label(), Status.ABSENT, found.toString(), remedy);
+  }
+
+  private static String openFailure(String soname) {
+    try {
+      NativeLibrary.getInstance(soname);
+      return null;
+    } catch (UnsatisfiedLinkError e) {
+      return e.getMessage() == null ? "unknown" : e.getMessage().lines().findFirst().orElse("");
+    }
+  }
+
+  /** The CUDA driver API: cuInit, cuDriverGetVersion, cuDeviceGetCount, names. */
+  private static Check devices() {
+    NativeLibrary driver = NativeLibrary.getInstance(DRIVER);
+    int error = driver.getFunction("cuInit").invokeInt(new Object[] {0});
+    if (error != 0) {
+      return new Check(
+          "gpu",
+          "devices",
+          Status.ABSENT,
+          "cuInit failed with CUDA error " + error,
+          error == 100
+              ? "the driver sees no GPU; check nvidia-smi and the container's devices"
+              : "check nvidia-smi; a driver update needs the machine or container to restart");
+    }
+    int version = ask(driver.getFunction("cuDriverGetVersion"));
+    int count = ask(driver.getFunction("cuDeviceGetCount"));
+    List<String> names = new ArrayList<>();
+    for (int i = 0; i < count; i++) {
+      byte[] name = new byte[256];
+      driver.getFunction("cuDeviceGetName").invokeInt(new Object[] {name, name.length, i});
+      int length = 0;
+      while (length < name.length && name[length] != 0) {
+        length++;
+      }
+      names.add("cuda:" + i + " " + new String(name, 0, length, StandardCharsets.UTF_8));
+    }
+    String found =
+        String.format(
+            Locale.ROOT,
+            "driver for CUDA %d.%d; %s",
+            version / 1000,
+            version % 1000 / 10,
+            names.isEmpty() ? "no device" : String.join(", ", names));
+    return count > 0
+        ? Check.ok("gpu", "devices", found)
+        : new Check("gpu", "devices", Status.ABSENT, found, "check nvidia-smi");
+  }
+
+  private static int ask(Function function) {
+    IntByReference value = new IntByReference();
+    function.invokeInt(new Object[] {value});
+    return value.getValue();
+  }
+}

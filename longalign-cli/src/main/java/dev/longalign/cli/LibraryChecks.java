@@ -1,0 +1,98 @@
+package dev.longalign.cli;
+
+import ai.onnxruntime.OrtEnvironment;
+import ai.onnxruntime.OrtProvider;
+import dev.longalign.cli.Check.Status;
+import dev.longalign.tensor.BackendProvider;
+import dev.longalign.text.EncoderProvider;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.ServiceLoader;
+import java.util.function.Supplier;
+import org.bytedeco.dnnl.dnnl_version_t;
+import org.bytedeco.dnnl.global.dnnl;
+
+/** The native libraries in the jars: each is loaded and asked for its version. */
+final class LibraryChecks {
+  private static final String CPU_BACKEND = "backend cpu";
+
+  private LibraryChecks() {}
+
+  static List<Check> all() {
+    List<Check> checks = new ArrayList<>();
+    checks.add(guarded("oneDNN", LibraryChecks::oneDnn));
+    checks.add(guarded("ONNX Runtime", LibraryChecks::onnxRuntime));
+    checks.add(textEncoders());
+    List<Check> backends = new ArrayList<>();
+    for (BackendProvider provider : ServiceLoader.load(BackendProvider.class)) {
+      backends.add(backend(provider));
+    }
+    if (backends.stream().noneMatch(check -> check.name().equals(CPU_BACKEND))) {
+      backends.add(missing(CPU_BACKEND, "longalign-api"));
+    }
+    checks.addAll(backends);
+    return checks;
+  }
+
+  private static Check textEncoders() {
+    return ServiceLoader.load(EncoderProvider.class)
+        .findFirst()
+        .map(provider -> Check.ok("libraries", "text encoders", provider.getClass().getName()))
+        .orElseGet(() -> missing("text encoders", "longalign-onnx"));
+  }
+
+  private static Check missing(String name, String module) {
+    return new Check(
+        "libraries",
+        name,
+        Status.FAILED,
+        "no provider on the class path",
+        "add dev.longalign:" + module + "; in a jar of jars, merge META-INF/services");
+  }
+
+  private static String oneDnn() {
+    dnnl_version_t version = dnnl.dnnl_version();
+    return version.major()
+        + "."
+        + version.minor()
+        + "."
+        + version.patch()
+        + ", instruction set "
+        + dnnl.get_effective_cpu_isa().toString().replaceFirst("^cpu_isa_", "");
+  }
+
+  private static String onnxRuntime() {
+    List<String> providers =
+        OrtEnvironment.getAvailableProviders().stream().map(OrtProvider::getName).toList();
+    return OrtEnvironment.getEnvironment().getVersion() + ", " + String.join(" ", providers);
+  }
+
+  private static Check backend(BackendProvider provider) {
+    String why = provider.whyUnavailable();
+    String name = "backend " + provider.kind();
+    if (why == null) {
+      return Check.ok("libraries", name, provider.getClass().getName());
+    }
+    boolean needed = provider.kind().equals("cpu");
+    return new Check("libraries", name, needed ? Status.FAILED : Status.ABSENT, why, null);
+  }
+
+  /** A native library that does not load says so in many ways, none of which may end the report. */
+  private static Check guarded(String name, Supplier<String> version) {
+    try {
+      return Check.ok("libraries", name, version.get());
+    } catch (RuntimeException | LinkageError e) {
+      Throwable cause = e;
+      while (cause.getCause() != null) {
+        cause = cause.getCause();
+      }
+      return new Check(
+          "libraries",
+          name,
+          Status.FAILED,
+          "does not load: " + cause,
+          "natives for Linux x86-64 with glibc 2.28 or later are in the jars; check the platform,"
+              + " that the temporary directory can be written and allows execution");
+    }
+  }
+}

@@ -1,0 +1,35 @@
+package dev.longalign.cli;
+
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.ScopeType;
+import picocli.CommandLine.Spec;
+
+/** {@code longalign}: holds the subcommands. */
+@Command(
+    name = "longalign",
+    description = "Pictures from long text: Stable Diffusion with LongAlign, on the JVM.",
+    scope = ScopeType.INHERIT,
+    mixinStandardHelpOptions = true,
+    versionProvider = Version.class,
+    usageHelpAutoWidth = true,
+    synopsisSubcommandLabel = "COMMAND",
+    exitCodeListHeading = "%nExit codes:%n",
+    exitCodeList = {
+      "0:done",
+      "1:failed; the message on stderr says what, where and what to do",
+      "2:the command line was not understood",
+      "130:cancelled with Ctrl-C"
+    },
+    subcommands = {DoctorCommand.class})
+final class LongAlignCommand implements Runnable {
+  @Spec CommandSpec spec;
+
+  @Override
+  public void run() {
+    throw new CommandLine.ParameterException(
+        spec.commandLine(),
+        "expected a command, found none; try: longalign sample \"A long prompt. With sentences.\"");
+  }
+}

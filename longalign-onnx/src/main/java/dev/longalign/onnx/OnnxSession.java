@@ -1,0 +1,138 @@
+package dev.longalign.onnx;
+
+import ai.onnxruntime.OnnxTensor;
+import ai.onnxruntime.OnnxTensorLike;
+import ai.onnxruntime.OrtEnvironment;
+import ai.onnxruntime.OrtException;
+import ai.onnxruntime.OrtLoggingLevel;
+import ai.onnxruntime.OrtSession;
+import dev.longalign.LongAlignException;
+import dev.longalign.io.StoredTensor;
+import dev.longalign.onnx.graph.OnnxGraph;
+import dev.longalign.onnx.graph.OnnxTypes;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.LongBuffer;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.concurrent.locks.ReadWriteLock;
+import java.util.concurrent.locks.ReentrantReadWriteLock;
+
+/**
+ * An {@link OnnxGraph} opened by ONNX Runtime. Thread-safe; runs of several threads proceed side by side, and
+ * {@link #close()} waits for those under way.
+ */
+final class OnnxSession implements AutoCloseable {
+  private final String description;
+  private final OrtSession session;
+  private final Map<String, OnnxTensorLike> memoryWeights;
+  private final ReadWriteLock lock = new ReentrantReadWriteLock();
+  private boolean closed;
+
+  private OnnxSession(String description, OrtSession session, Map<String, OnnxTensorLike> memoryWeights) {
+    this.description = description;
+    this.session = session;
+    this.memoryWeights = memoryWeights;
+  }
+
+  /**
+   * Opens a graph whose weights lie in existing files.
+   *
+   * @param description what errors call the model
+   * @param threads used by one run; 0 for one per core
+   */
+  static OnnxSession open(OnnxGraph graph, String description, int threads) {
+    if (threads < 0) {
+      throw new LongAlignException("expected a number of threads, or 0 for one per core, found " + threads);
+    }
+    OrtEnvironment environment = OnnxRuntime.environment();
+    Map<String, OnnxTensorLike> memoryWeights = new LinkedHashMap<>();
+    try (OrtSession.SessionOptions options = new OrtSession.SessionOptions()) {
+      configure(options, graph.folder(), threads);
+      for (Map.Entry<String, StoredTensor> entry : graph.weightsInMemory().entrySet()) {
+        memoryWeights.put(entry.getKey(), tensor(environment, entry.getValue()));
+      }
+      if (!memoryWeights.isEmpty()) {
+        options.addExternalInitializers(memoryWeights);
+      }
+      OrtSession session = environment.createSession(graph.toBytes(), options);
+      return new OnnxSession(description, session, memoryWeights);
+    } catch (OrtException e) {
+      memoryWeights.values().forEach(OnnxTensorLike::close);
+      throw new LongAlignException(
+          "ONNX Runtime cannot open " + description + ": " + e.getMessage()
+              + ". If the files changed while they were read or memory ran out, try again.",
+          e);
+    }
+  }
+
+  private static void configure(OrtSession.SessionOptions options, Path folder, int threads) throws OrtException {
+    options.setOptimizationLevel(OrtSession.SessionOptions.OptLevel.ALL_OPT);
+    options.setExecutionMode(OrtSession.SessionOptions.ExecutionMode.SEQUENTIAL);
+    options.setInterOpNumThreads(1);
+    options.setIntraOpNumThreads(threads);
+    options.setSessionLogLevel(OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR);
+    // Lengths and batches differ from call to call, so that a plan made for one would only hold memory.
+    options.setMemoryPatternOptimization(false);
+    // Encoders run for moments between long UNet steps: idle threads must not spin on the UNet's cores.
+    options.addConfigEntry("session.intra_op.allow_spinning", "0");
+    // Packing would copy every weight to save some percent of a short run; unpacked, they stay pages of their file.
+    options.addConfigEntry("session.disable_prepacking", "1");
+    // Converted half-precision weights must not make the arena of activations grow by doubling.
+    options.addConfigEntry("session.use_device_allocator_for_initializers", "1");
+    options.addConfigEntry("session.model_external_initializers_file_folder_path", folder.toString());
+  }
+
+  private static OnnxTensor tensor(OrtEnvironment environment, StoredTensor weight) throws OrtException {
+    ByteBuffer data = weight.data();
+    ByteBuffer direct = ByteBuffer.allocateDirect(data.remaining()).order(ByteOrder.nativeOrder()).put(data).flip();
+    return OnnxTensor.createTensor(
+        environment, direct, weight.shape().toArray(), OnnxTypes.javaType(weight.dtype()));
+  }
+
+  /**
+   * Runs a graph with one i64 input and one f32 output.
+   *
+   * @param ids row-major values of a tensor of the given shape
+   * @param last whether to give back the memory that runs keep for the next one
+   * @return the output's values, row-major
+   */
+  float[] run(String input, LongBuffer ids, long[] shape, boolean last) {
+    lock.readLock().lock();
+    try {
+      if (closed) {
+        throw new IllegalStateException(description + " is closed");
+      }
+      try (OnnxTensor tensor = OnnxTensor.createTensor(OnnxRuntime.environment(), ids, shape);
+          OrtSession.RunOptions options = new OrtSession.RunOptions()) {
+        if (last) {
+          options.addRunConfigEntry("memory.enable_memory_arena_shrinkage", "cpu:0");
+        }
+        try (OrtSession.Result result = session.run(Map.of(input, tensor), options)) {
+          return ((OnnxTensor) result.get(0)).getFloatBuffer().array();
+        }
+      }
+    } catch (OrtException e) {
+      throw new LongAlignException("ONNX Runtime failed to run " + description + ": " + e.getMessage(), e);
+    } finally {
+      lock.readLock().unlock();
+    }
+  }
+
+  @Override
+  public void close() {
+    lock.writeLock().lock();
+    try {
+      if (!closed) {
+        closed = true;
+        session.close();
+        memoryWeights.values().forEach(OnnxTensorLike::close);
+      }
+    } catch (OrtException e) {
+      throw new LongAlignException("ONNX Runtime failed to close " + description + ": " + e.getMessage(), e);
+    } finally {
+      lock.writeLock().unlock();
+    }
+  }
+}

@@ -1,0 +1,78 @@
+package dev.longalign.onnx.graph;
+
+import com.google.gson.JsonObject;
+import dev.longalign.io.Config;
+import java.nio.file.Path;
+
+/**
+ * The sizes of a CLIP text tower. Entries that a config.json leaves out have transformers' defaults.
+ *
+ * @param source the config.json, as messages name it
+ * @param vocabSize rows of the token embedding
+ * @param width of a hidden state
+ * @param feedForward inner width of the MLP
+ * @param layers number of transformer layers
+ * @param heads attention heads; divides {@code width}
+ * @param maxPositions longest sequence
+ * @param layerNormEpsilon of every layer norm
+ * @param activation transformers' name of the MLP's nonlinearity
+ * @param eosTokenId the token whose state is the pooled output; 2 stands, as in the oldest configs, for the largest id
+ * @param projection width of a text feature
+ */
+public record ClipTextConfig(
+    String source,
+    int vocabSize,
+    int width,
+    int feedForward,
+    int layers,
+    int heads,
+    int maxPositions,
+    float layerNormEpsilon,
+    String activation,
+    int eosTokenId,
+    int projection) {
+
+  /** Reads the config.json of a CLIPTextModel, or the text part of a CLIPModel's. */
+  public static ClipTextConfig read(Path file) {
+    Config root = Config.read(file);
+    boolean both = root.has("text_config") || root.has("text_config_dict");
+    Config text = both ? textPart(root) : root;
+    String type = text.getString("model_type", "clip_text_model");
+    if (!type.equals("clip_text_model") && !type.equals("clip")) {
+      throw text.refusal("model_type", "\"clip_text_model\" (is this another model's directory?)");
+    }
+    int width = Sizes.atLeast(text, "hidden_size", 512, 1);
+    int heads = Sizes.atLeast(text, "num_attention_heads", 8, 1);
+    if (width % heads != 0) {
+      throw text.refusal("num_attention_heads", "a divisor of hidden_size = " + width);
+    }
+    String activation = text.getString("hidden_act", "quick_gelu");
+    if (!GraphOps.knowsActivation(activation)) {
+      throw text.refusal("hidden_act", "quick_gelu, gelu, gelu_new, relu or silu");
+    }
+    Config projecting = both && root.has("projection_dim") ? root : text;
+    return new ClipTextConfig(
+        root.source(),
+        Sizes.atLeast(text, "vocab_size", 49408, 1),
+        width,
+        Sizes.atLeast(text, "intermediate_size", 2048, 1),
+        Sizes.atLeast(text, "num_hidden_layers", 12, 0),
+        heads,
+        Sizes.atLeast(text, "max_position_embeddings", 77, 1),
+        Sizes.positive(text, "layer_norm_eps", 1e-5f),
+        activation,
+        Sizes.atLeast(text, "eos_token_id", 49407, 0),
+        Sizes.atLeast(projecting, "projection_dim", 512, 1));
+  }
+
+  /** Old files have the entries twice; transformers lets those of text_config_dict win. */
+  private static Config textPart(Config root) {
+    JsonObject merged = new JsonObject();
+    for (String key : new String[] {"text_config", "text_config_dict"}) {
+      if (root.has(key)) {
+        root.getConfig(key).json().entrySet().forEach(entry -> merged.add(entry.getKey(), entry.getValue()));
+      }
+    }
+    return Config.of(root.source() + ": 'text_config'", merged);
+  }
+}

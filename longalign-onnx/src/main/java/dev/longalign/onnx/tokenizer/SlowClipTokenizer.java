@@ -1,0 +1,125 @@
+package dev.longalign.onnx.tokenizer;
+
+import dev.longalign.text.Tokenizer;
+import java.nio.charset.StandardCharsets;
+import java.util.Comparator;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
+
+/**
+ * CLIP's tokenizer as Stable Diffusion was trained with it (transformers' CLIPTokenizer with ftfy installed): special
+ * tokens are cut out, the rest is repaired, collapsed, lower-cased, cut into words and byte-pair encoded. All in Java,
+ * because the fast tokenizer differs on ligatures, quotes, entities, final sigma and more.
+ */
+final class SlowClipTokenizer implements Tokenizer {
+  private static final Pattern WORDS = words();
+
+  private final ClipVocabulary vocabulary;
+  private final BytePairEncoding encoding;
+  private final Map<Integer, String> names = new HashMap<>();
+  private final Map<String, SpecialToken> special;
+  private final Pattern specialPattern;
+
+  SlowClipTokenizer(ClipVocabulary vocabulary) {
+    this.vocabulary = vocabulary;
+    encoding = new BytePairEncoding(vocabulary.tokens(), vocabulary.merges(), vocabulary.unknownId());
+    vocabulary.tokens().forEach((token, id) -> names.putIfAbsent(id, token));
+    special = vocabulary.special().stream().collect(Collectors.toMap(SpecialToken::content, t -> t));
+    specialPattern = Pattern.compile(special.keySet().stream()
+        .sorted(Comparator.comparingInt(String::length).reversed()) // the longest wins
+        .map(Pattern::quote)
+        .collect(Collectors.joining("|")));
+  }
+
+  @Override
+  public int[] encode(String text) {
+    IntStream.Builder ids = IntStream.builder();
+    ids.add(vocabulary.bosId());
+    Matcher m = specialPattern.matcher(text);
+    int start = 0;
+    boolean stripLeft = false; // whether the token before swallows white space
+    while (m.find()) {
+      SpecialToken token = special.get(m.group());
+      encodePlain(PythonText.strip(text.substring(start, m.start()), stripLeft, token.leftStrip()), ids);
+      ids.add(token.id());
+      stripLeft = token.rightStrip();
+      start = m.end();
+    }
+    encodePlain(PythonText.strip(text.substring(start), stripLeft, false), ids);
+    return ids.add(vocabulary.eosId()).build().toArray();
+  }
+
+  private void encodePlain(String text, IntStream.Builder ids) {
+    String clean = PythonText.lower(PythonText.collapseSpaces(TextRepair.repair(text)));
+    Matcher words = WORDS.matcher(clean);
+    while (words.find()) {
+      String word = words.group();
+      if (word.equals(ClipVocabulary.START) || word.equals(ClipVocabulary.END)) { // was written in capitals
+        ids.add(vocabulary.tokens().getOrDefault(word, vocabulary.unknownId()));
+      } else {
+        for (int id : encoding.encode(word.getBytes(StandardCharsets.UTF_8))) {
+          ids.add(id);
+        }
+      }
+    }
+  }
+
+  /**
+   * CLIP's word pattern, with the letters and numbers of Unicode versions after Java 17's. The combining iota (U+0345)
+   * falls out between the classes, because Python's case-blind matching takes it for a letter and for none at once.
+   */
+  private static Pattern words() {
+    StringBuilder letters = new StringBuilder("\\p{L}");
+    StringBuilder numbers = new StringBuilder("\\p{N}");
+    for (String line : Resources.lines("newer-letters-and-numbers.txt")) {
+      StringBuilder out = line.charAt(0) == 'L' ? letters : numbers;
+      String[] ends = line.substring(2).split("-");
+      out.append("\\x{").append(ends[0]).append("}-\\x{").append(ends[ends.length - 1]).append('}');
+    }
+    return Pattern.compile(
+        Pattern.quote(ClipVocabulary.START) + "|" + Pattern.quote(ClipVocabulary.END)
+            + "|'s|'t|'re|'ve|'m|'ll|'d|[" + letters + "]++|[" + numbers + "]|[^" + PythonText.SPACE + letters + numbers
+            + "\\u0345]++",
+        Pattern.CASE_INSENSITIVE | Pattern.UNICODE_CASE);
+  }
+
+  @Override
+  public List<int[]> encodeAll(List<String> texts) {
+    return texts.stream().map(this::encode).collect(Collectors.toList());
+  }
+
+  @Override
+  public String token(int id) {
+    return names.getOrDefault(id, "<unknown id " + id + ">");
+  }
+
+  @Override
+  public int bosId() {
+    return vocabulary.bosId();
+  }
+
+  @Override
+  public int eosId() {
+    return vocabulary.eosId();
+  }
+
+  @Override
+  public int padId() {
+    return vocabulary.padId();
+  }
+
+  @Override
+  public int modelMaxLength() {
+    return vocabulary.modelMaxLength();
+  }
+
+  @Override
+  public void close() {
+    // nothing native is held
+  }
+}
