@@ -16,8 +16,8 @@ import java.util.Locale;
 import java.util.UUID;
 
 /**
- * Writes a file beside its target, forces it to disk and renames it: a reader sees the old file or the new one, and a
- * failure, of the disk or of the caller, leaves the old one and nothing else.
+ * Writes a file beside its target, forces it to disk and renames it: a reader sees the old file or
+ * the new one, and a failure, of the disk or of the caller, leaves the old one and nothing else.
  */
 public final class AtomicFiles {
   private static final int BUFFER = 1 << 16;
@@ -31,10 +31,11 @@ public final class AtomicFiles {
   }
 
   /**
-   * Writes {@code target}, replacing what was there. Symbolic links are followed; a device or pipe is written directly.
+   * Writes {@code target}, replacing what was there. Symbolic links are followed; a device or pipe
+   * is written directly.
    *
-   * @throws LongAlignException if it cannot be written; what the content itself throws comes through unchanged, except
-   *     that an {@link IOException} is wrapped
+   * @throws LongAlignException if it cannot be written; what the content itself throws comes
+   *     through unchanged, except that an {@link IOException} is wrapped
    */
   public static void write(Path target, Content content) {
     try {
@@ -64,7 +65,8 @@ public final class AtomicFiles {
     boolean created = false;
     boolean done = false;
     try {
-      try (FileChannel channel = FileChannel.open(beside, StandardOpenOption.WRITE, StandardOpenOption.CREATE_NEW)) {
+      try (FileChannel channel =
+          FileChannel.open(beside, StandardOpenOption.WRITE, StandardOpenOption.CREATE_NEW)) {
         created = true;
         OutputStream out = new BufferedOutputStream(Channels.newOutputStream(channel), BUFFER);
         content.writeTo(out);
@@ -99,20 +101,26 @@ public final class AtomicFiles {
   }
 
   private static LongAlignException refusal(Path target, IOException failure) {
-    String reason = String.valueOf(failure.getMessage());
+    Throwable root = failure;
+    while (root.getCause() != null) { // ImageIO wraps what the disk said
+      root = root.getCause();
+    }
+    String reason = String.valueOf(root.getMessage());
     String lower = reason.toLowerCase(Locale.ROOT);
     Path parent = target.toAbsolutePath().getParent();
     String explanation;
-    if (lower.contains("no space left") || lower.contains("not enough space") || lower.contains("quota")) {
+    if (lower.contains("no space left")
+        || lower.contains("not enough space")
+        || lower.contains("quota")) {
       explanation = "the disk is full (" + reason + "); free some space or write elsewhere";
     } else if (parent != null && !Files.exists(parent)) {
       explanation = "the directory " + parent + " does not exist; create it first";
     } else if (parent != null && !Files.isDirectory(parent)) {
       explanation = parent + " is not a directory";
-    } else if (failure instanceof AccessDeniedException || lower.contains("read-only")) {
+    } else if (root instanceof AccessDeniedException || lower.contains("read-only")) {
       explanation = "no permission to write into " + parent + " (" + reason + ")";
     } else {
-      explanation = failure.getClass().getSimpleName() + ": " + reason;
+      explanation = root.getClass().getSimpleName() + ": " + reason;
     }
     return new LongAlignException(target + " cannot be written: " + explanation, failure);
   }

@@ -8,6 +8,7 @@ import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Stream;
@@ -61,13 +62,19 @@ final class IoFixtures {
 
   /** A torch archive around a pickle that is given as Latin-1 text. */
   static byte[] torchZip(String pickle, Map<String, byte[]> storages) {
+    Map<String, byte[]> entries = new LinkedHashMap<>();
+    entries.put("archive/data.pkl", pickle.getBytes(StandardCharsets.ISO_8859_1));
+    storages.forEach((key, bytes) -> entries.put("archive/data/" + key, bytes));
+    return zip(entries);
+  }
+
+  /** A zip of deflated entries. */
+  static byte[] zip(Map<String, byte[]> entries) {
     ByteArrayOutputStream out = new ByteArrayOutputStream();
     try (ZipOutputStream zip = new ZipOutputStream(out)) {
-      zip.putNextEntry(new ZipEntry("archive/data.pkl"));
-      zip.write(pickle.getBytes(StandardCharsets.ISO_8859_1));
-      for (Map.Entry<String, byte[]> storage : storages.entrySet()) {
-        zip.putNextEntry(new ZipEntry("archive/data/" + storage.getKey()));
-        zip.write(storage.getValue());
+      for (Map.Entry<String, byte[]> entry : entries.entrySet()) {
+        zip.putNextEntry(new ZipEntry(entry.getKey()));
+        zip.write(entry.getValue());
       }
     } catch (IOException failure) {
       throw new UncheckedIOException(failure);
