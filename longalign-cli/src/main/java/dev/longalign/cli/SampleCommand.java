@@ -93,7 +93,9 @@ final class SampleCommand implements Callable<Integer> {
     return ExitCode.OK;
   }
 
-  private static void cancel(AtomicReference<SampleCall> running) {
+  private void cancel(AtomicReference<SampleCall> running) {
+    common.err().println("longalign: cancelled; the step under way ends first");
+    common.err().flush();
     SampleCall call = running.get();
     if (call != null) {
       call.cancel();
