@@ -27,7 +27,8 @@ import picocli.CommandLine.Spec;
       SampleCommand.class,
       EncodeCommand.class,
       InspectCommand.class,
-      DoctorCommand.class
+      DoctorCommand.class,
+      VerifyCommand.class
     })
 final class LongAlignCommand implements Runnable {
   @Spec CommandSpec spec;

@@ -1,0 +1,123 @@
+package dev.longalign.cli;
+
+import dev.longalign.cli.verify.CaseResult;
+import dev.longalign.cli.verify.CaseResult.Status;
+import dev.longalign.cli.verify.Verifier;
+import dev.longalign.tensor.Device;
+import java.io.PrintWriter;
+import java.nio.file.Path;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Locale;
+import java.util.Set;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.Parameters;
+import picocli.CommandLine.Spec;
+
+/** {@code longalign verify}: this implementation against recorded values of the reference. */
+@Command(
+    name = "verify",
+    sortOptions = false,
+    description = {
+      "Runs every case of a directory of golden vectors against this implementation, in f32, and"
+          + " prints its largest error per unit of the tensor's largest magnitude, the error allowed"
+          + " there and the verdict. Fails if one of the cases does; what is skipped fails nothing.",
+      "",
+      "Allowed are 1e-4 of the largest magnitude, 1e-3 from a prompt to its picture (of each step by"
+          + " itself), but never less than 8 times the float64_max_abs_diff that the vectors state;"
+          + " 1 for bytes of pictures; 5e-3 for weights that are stored a second time in half"
+          + " precision. Texts, token ids and what files hold must be equal.",
+      ""
+    })
+final class VerifyCommand implements Callable<Integer> {
+  @Mixin CommonOptions common;
+  @Spec CommandSpec spec;
+
+  @Parameters(paramLabel = "DIR", description = "The golden directory.")
+  Path directory;
+
+  @Option(
+      names = "--only",
+      split = ",",
+      paramLabel = "AREA[/FILE[.CASE]]",
+      description = "Run these only; may be repeated. For example: unet, sample/lcm.")
+  Set<String> only = new LinkedHashSet<>();
+
+  @Option(
+      names = "--device",
+      converter = EngineOptions.DeviceConverter.class,
+      defaultValue = "cpu",
+      description = "cpu, cuda, cuda:N or best. Default: cpu.")
+  Device device;
+
+  @Option(names = "--threads", description = "CPU threads. Default: one per core.")
+  int threads;
+
+  /** The report as {@code --json} prints it. */
+  private record Report(
+      Path directory,
+      String device,
+      boolean ok,
+      long passed,
+      long failed,
+      long skipped,
+      double seconds,
+      List<CaseResult> cases) {}
+
+  @Override
+  public Integer call() {
+    long start = System.nanoTime();
+    Verifier verifier = new Verifier(directory, device, threads);
+    List<CaseResult> results = verifier.run(only, common.json ? result -> {} : this::print);
+    if (results.isEmpty()) {
+      throw new ParameterException(
+          spec.commandLine(),
+          "--only " + String.join(",", only) + ": no case of " + directory + " matches; areas: "
+              + String.join(", ", verifier.areas()));
+    }
+    long passed = count(results, Status.PASS);
+    long failed = count(results, Status.FAIL);
+    long skipped = count(results, Status.SKIP);
+    // A directory in which nothing could be compared has shown nothing.
+    boolean ok = failed == 0 && passed > 0;
+    double seconds = (System.nanoTime() - start) * 1e-9;
+    if (common.json) {
+      common.printJson(
+          new Report(
+              directory, device.toString(), ok, passed, failed, skipped, seconds, results));
+    } else {
+      common.out().printf(
+          Locale.ROOT,
+          "%s: %d passed, %d failed, %d skipped (%.1f s)%n",
+          ok ? "PASS" : "FAIL",
+          passed,
+          failed,
+          skipped,
+          seconds);
+      common.out().flush();
+    }
+    return ok ? ExitCode.OK : ExitCode.FAILED;
+  }
+
+  private void print(CaseResult result) {
+    PrintWriter out = common.out();
+    String errors =
+        result.error() == null
+            ? ""
+            : String.format(Locale.ROOT, "%.1e of %.1e", result.error(), result.tolerance());
+    out.printf("%-4s  %-64s %s%n", result.status(), result.path(), errors);
+    if (result.message() != null) {
+      out.println("      " + result.message());
+    }
+    out.flush();
+  }
+
+  private static long count(List<CaseResult> results, Status status) {
+    return results.stream().filter(result -> result.status() == status).count();
+  }
+}
