@@ -6,6 +6,7 @@ import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
@@ -19,11 +20,15 @@ import java.util.stream.IntStream;
 final class SlowClipTokenizer implements Tokenizer {
   private static final Pattern WORDS = words();
 
+  private static final int MAX_CACHED_WORDS = 1 << 14; // about 2 MB
+  private static final int MAX_CACHED_LENGTH = 24;
+
   private final ClipVocabulary vocabulary;
   private final BytePairEncoding encoding;
   private final Map<Integer, String> names = new HashMap<>();
   private final Map<String, SpecialToken> special;
   private final Pattern specialPattern;
+  private final Map<String, int[]> words = new ConcurrentHashMap<>();
 
   SlowClipTokenizer(ClipVocabulary vocabulary) {
     this.vocabulary = vocabulary;
@@ -56,17 +61,29 @@ final class SlowClipTokenizer implements Tokenizer {
 
   private void encodePlain(String text, IntStream.Builder ids) {
     String clean = PythonText.lower(PythonText.collapseSpaces(TextRepair.repair(text)));
-    Matcher words = WORDS.matcher(clean);
-    while (words.find()) {
-      String word = words.group();
+    Matcher m = WORDS.matcher(clean);
+    while (m.find()) {
+      String word = m.group();
       if (word.equals(ClipVocabulary.START) || word.equals(ClipVocabulary.END)) { // was written in capitals
         ids.add(vocabulary.tokens().getOrDefault(word, vocabulary.unknownId()));
       } else {
-        for (int id : encoding.encode(word.getBytes(StandardCharsets.UTF_8))) {
+        for (int id : encodeWord(word)) {
           ids.add(id);
         }
       }
     }
+  }
+
+  private int[] encodeWord(String word) {
+    int[] known = words.get(word);
+    if (known != null) {
+      return known;
+    }
+    int[] ids = encoding.encode(word.getBytes(StandardCharsets.UTF_8));
+    if (word.length() <= MAX_CACHED_LENGTH && words.size() < MAX_CACHED_WORDS) {
+      words.put(word, ids);
+    }
+    return ids;
   }
 
   /**
