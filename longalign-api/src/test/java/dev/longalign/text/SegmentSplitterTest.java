@@ -8,13 +8,13 @@ import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import com.google.gson.JsonParser;
 import java.io.IOException;
+import java.lang.management.ManagementFactory;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
-import org.assertj.core.api.Assertions;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -122,11 +122,15 @@ class SegmentSplitterTest {
   @Test
   void aHundredPagesTakeLessThanTwoSeconds() {
     String page = "A copper kettle is steaming on a stove, next to a loaf of rye bread and a bowl of apples ".repeat(34);
-    Assertions.assertThatNoException().isThrownBy(() -> SENTENCES.split(page));
     String prompt = page.repeat(100);
-    long start = System.nanoTime();
+    long start = cpuTime();
     List<String> segments = SENTENCES.split(prompt);
-    assertThat(Duration.ofNanos(System.nanoTime() - start)).isLessThan(Duration.ofSeconds(2));
+    assertThat(Duration.ofNanos(cpuTime() - start)).isLessThan(Duration.ofSeconds(2));
     assertThat(String.join("", segments)).isEqualTo(prompt);
+  }
+
+  /** Of this thread, so that a busy machine does not fail the test. */
+  private static long cpuTime() {
+    return ManagementFactory.getThreadMXBean().getCurrentThreadCpuTime();
   }
 }

@@ -18,8 +18,6 @@ import java.util.stream.IntStream;
  * because the fast tokenizer differs on ligatures, quotes, entities, final sigma and more.
  */
 final class SlowClipTokenizer implements Tokenizer {
-  private static final Pattern WORDS = words();
-
   private static final int MAX_CACHED_WORDS = 1 << 14; // about 2 MB
   private static final int MAX_CACHED_LENGTH = 24;
 
@@ -61,9 +59,7 @@ final class SlowClipTokenizer implements Tokenizer {
 
   private void encodePlain(String text, IntStream.Builder ids) {
     String clean = PythonText.lower(PythonText.collapseSpaces(TextRepair.repair(text)));
-    Matcher m = WORDS.matcher(clean);
-    while (m.find()) {
-      String word = m.group();
+    ClipWords.forEach(clean, word -> {
       if (word.equals(ClipVocabulary.START) || word.equals(ClipVocabulary.END)) { // was written in capitals
         ids.add(vocabulary.tokens().getOrDefault(word, vocabulary.unknownId()));
       } else {
@@ -71,7 +67,7 @@ final class SlowClipTokenizer implements Tokenizer {
           ids.add(id);
         }
       }
-    }
+    });
   }
 
   private int[] encodeWord(String word) {
@@ -84,25 +80,6 @@ final class SlowClipTokenizer implements Tokenizer {
       words.put(word, ids);
     }
     return ids;
-  }
-
-  /**
-   * CLIP's word pattern, with the letters and numbers of Unicode versions after Java 17's. The combining iota (U+0345)
-   * falls out between the classes, because Python's case-blind matching takes it for a letter and for none at once.
-   */
-  private static Pattern words() {
-    StringBuilder letters = new StringBuilder("\\p{L}");
-    StringBuilder numbers = new StringBuilder("\\p{N}");
-    for (String line : Resources.lines("newer-letters-and-numbers.txt")) {
-      StringBuilder out = line.charAt(0) == 'L' ? letters : numbers;
-      String[] ends = line.substring(2).split("-");
-      out.append("\\x{").append(ends[0]).append("}-\\x{").append(ends[ends.length - 1]).append('}');
-    }
-    return Pattern.compile(
-        Pattern.quote(ClipVocabulary.START) + "|" + Pattern.quote(ClipVocabulary.END)
-            + "|'s|'t|'re|'ve|'m|'ll|'d|[" + letters + "]++|[" + numbers + "]|[^" + PythonText.SPACE + letters + numbers
-            + "\\u0345]++",
-        Pattern.CASE_INSENSITIVE | Pattern.UNICODE_CASE);
   }
 
   @Override

@@ -8,6 +8,7 @@ import dev.longalign.LongAlignException;
 import dev.longalign.text.SegmentSplitter;
 import dev.longalign.text.Tokenizer;
 import java.io.IOException;
+import java.lang.management.ManagementFactory;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -79,9 +80,9 @@ class TokenizerRobustnessTest {
     tokenizers.forEach((name, tokenizer) -> {
       tokenizer.encode("warm up");
       for (String text : texts) {
-        long start = System.nanoTime();
+        long start = cpuTime();
         tokenizer.encode(text);
-        assertThat(Duration.ofNanos(System.nanoTime() - start))
+        assertThat(Duration.ofNanos(cpuTime() - start))
             .as("%s on %s...", name, text.substring(0, 10)).isLessThan(Duration.ofSeconds(2));
       }
     });
@@ -92,9 +93,9 @@ class TokenizerRobustnessTest {
     Tokenizer clip = tokenizers.get("slow");
     SegmentSplitter sentences = SegmentSplitter.sentences(text -> clip.encode(text).length, clip.modelMaxLength());
     String prompt = PAGE.repeat(100).replace("bread. ", "bread and then ");
-    long start = System.nanoTime();
+    long start = cpuTime();
     List<String> segments = sentences.split(prompt);
-    assertThat(Duration.ofNanos(System.nanoTime() - start)).isLessThan(Duration.ofSeconds(5));
+    assertThat(Duration.ofNanos(cpuTime() - start)).isLessThan(Duration.ofSeconds(2));
     assertThat(String.join("", segments)).isEqualTo(prompt);
     assertThat(clip.encodeAll(segments)).allSatisfy(ids -> assertThat(ids).hasSizeLessThanOrEqualTo(77));
     int words = clip.encode(prompt).length - 2;
@@ -179,5 +180,10 @@ class TokenizerRobustnessTest {
 
   private Tokenizer openClip(boolean fast) {
     return fast ? ClipTokenizers.openFast(directory) : ClipTokenizers.openSlow(directory);
+  }
+
+  /** Of this thread, so that a busy machine does not fail the test. */
+  private static long cpuTime() {
+    return ManagementFactory.getThreadMXBean().getCurrentThreadCpuTime();
   }
 }
