@@ -13,7 +13,8 @@ import java.util.regex.Pattern;
  */
 public final class TextRepair {
   private static final int MAX_SEGMENT = 1_000_000; // code points
-  private static final Pattern PLAIN = Pattern.compile("[\\t\\n\\f\\x20-\\x25\\x27-\\x7e]*+"); // ASCII but & and controls
+  /** ASCII without the ampersand and controls: nothing to repair. */
+  private static final Pattern PLAIN = Pattern.compile("[\\t\\n\\f\\x20-\\x25\\x27-\\x7e]*+");
   private static final Pattern SINGLE_QUOTE = Pattern.compile("[\\u02bc\\u2018-\\u201b]");
   private static final Pattern DOUBLE_QUOTE = Pattern.compile("[\\u201c-\\u201f]");
   private static final Pattern LINE_BREAK = Pattern.compile("\\r\\n|[\\r\\u2028\\u2029\\u0085]");

@@ -59,7 +59,8 @@ class TextRepairTest {
     int[] expected = Golden.ids(test, field, "slow");
     int[] got = tokenizer.encode(text);
     if (!Arrays.equals(expected, got)) {
-      differences.add(field + ", " + text + ": expected " + Arrays.toString(expected) + ", got " + Arrays.toString(got));
+      differences.add(field + ", " + text
+          + ": expected " + Arrays.toString(expected) + ", got " + Arrays.toString(got));
     }
   }
 

@@ -52,14 +52,16 @@ class TokenizerRobustnessTest {
     Random random = new Random(3);
     String anything = IntStream.range(0, 20_000).map(i -> random.nextInt(0x110000))
         .collect(StringBuilder::new, StringBuilder::appendCodePoint, StringBuilder::append).toString();
-    List<String> texts = List.of("", " ", "\0", "\0\0a\0", "!?.,;:'\"()[]{}<>", "\ud800", "\udc00\ud800", "a\ud83d",
+    List<String> texts = List.of(
+        "", " ", "\0", "\0\0a\0", "!?.,;:'\"()[]{}<>", "\ud800", "\udc00\ud800", "a\ud83d",
         "\u0345", "\ufeff", "\u200d\u200d", "\n\r\t\f", "e\u0301".repeat(2000), "a" + "\u0301".repeat(20_000), anything);
     tokenizers.forEach((name, tokenizer) -> {
       for (String text : texts) {
         int[] ids = tokenizer.encode(text);
         assertThat(ids).as(name).hasSizeGreaterThanOrEqualTo(tokenizer.bosId() < 0 ? 1 : 2);
         assertThat(ids[ids.length - 1]).as(name).isEqualTo(tokenizer.eosId());
-        assertThat(Arrays.stream(ids)).as(name).allSatisfy(id -> assertThat(tokenizer.token(id)).doesNotStartWith("<unknown"));
+        assertThat(Arrays.stream(ids)).as(name)
+            .allSatisfy(id -> assertThat(tokenizer.token(id)).doesNotStartWith("<unknown"));
       }
     });
   }
@@ -76,7 +78,8 @@ class TokenizerRobustnessTest {
     String letters = IntStream.range(0, 40_000).map(i -> 'a' + random.nextInt(26))
         .collect(StringBuilder::new, StringBuilder::appendCodePoint, StringBuilder::append).toString();
     List<String> texts = List.of("a".repeat(40_000), letters, "Ã©".repeat(20_000), "ÃƒÂ©".repeat(10_000) + "\u4e2d",
-        "&amp;".repeat(8_000), "&".repeat(40_000), "\u001b[".repeat(20_000), " ".repeat(100_000), PAGE.repeat(100));
+        "&amp;".repeat(8_000), "&".repeat(40_000), 
+        "\u001b[".repeat(20_000), " ".repeat(100_000), PAGE.repeat(100));
     tokenizers.forEach((name, tokenizer) -> {
       tokenizer.encode("warm up");
       for (String text : texts) {
@@ -125,7 +128,8 @@ class TokenizerRobustnessTest {
     Tokenizer tokenizer = T5Tokenizers.open(Golden.T5);
     tokenizer.close();
     assertThatCode(tokenizer::close).doesNotThrowAnyException();
-    assertThatThrownBy(() -> tokenizer.encode("a")).isInstanceOf(LongAlignException.class).hasMessageContaining("closed");
+    assertThatThrownBy(() -> tokenizer.encode("a"))
+        .isInstanceOf(LongAlignException.class).hasMessageContaining("closed");
   }
 
   @Test
@@ -158,7 +162,8 @@ class TokenizerRobustnessTest {
     Files.write(directory.resolve("spiece.model"), new byte[0]);
     assertThatThrownBy(() -> T5Tokenizers.open(directory)).isInstanceOf(LongAlignException.class)
         .hasMessageContaining("found no pieces");
-    for (String json : List.of("{}", "{\"model\": {\"vocab\": {}}}", "{\"model\": {\"type\": \"Unigram\", \"vocab\": []}}",
+    for (String json : List.of("{}", "{\"model\": {\"vocab\": {}}}", 
+        "{\"model\": {\"type\": \"Unigram\", \"vocab\": []}}",
         "{\"model\": {\"type\": \"Nonsense\", \"vocab\": [[\"<pad>\", 0], [\"</s>\", 0]]}}")) {
       Files.writeString(directory.resolve("tokenizer.json"), json);
       assertThatThrownBy(() -> T5Tokenizers.open(directory)).as(json).isInstanceOf(LongAlignException.class)
