@@ -6,6 +6,8 @@ import dev.longalign.tensor.Device;
 import dev.longalign.tensor.Shape;
 import dev.longalign.tensor.Tensor;
 import dev.longalign.tensor.TensorScope;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Random;
 import org.openjdk.jmh.annotations.Level;
 import org.openjdk.jmh.annotations.Param;
@@ -25,6 +27,7 @@ public class Lab {
 
   private final Random random = new Random(1);
   private final TensorScope shared = TensorScope.detached();
+  private final List<AutoCloseable> models = new ArrayList<>();
   private Backend backend;
 
   @Setup(Level.Trial)
@@ -36,9 +39,17 @@ public class Lab {
   }
 
   @TearDown(Level.Trial)
-  public void close() {
+  public void close() throws Exception {
+    for (AutoCloseable model : models) {
+      model.close();
+    }
     shared.close();
     backend.close();
+  }
+
+  /** Frees the model before the device is closed. */
+  void closeAtEnd(AutoCloseable model) {
+    models.add(model);
   }
 
   Backend backend() {

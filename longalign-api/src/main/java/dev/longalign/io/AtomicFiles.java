@@ -16,8 +16,8 @@ import java.util.Locale;
 import java.util.UUID;
 
 /**
- * Writes a file beside its target, forces it to disk and renames it: a reader sees the old file or the new one, and a
- * failure, of the disk or of the caller, leaves the old one and nothing else.
+ * Writes a file beside its target, forces it to disk and renames it: a reader sees the old file or
+ * the new one, and a failure, of the disk or of the caller, leaves the old one and nothing else.
  */
 public final class AtomicFiles {
   private static final int BUFFER = 1 << 16;
@@ -31,10 +31,11 @@ public final class AtomicFiles {
   }
 
   /**
-   * Writes {@code target}, replacing what was there. Symbolic links are followed; a device or pipe is written directly.
+   * Writes {@code target}, replacing what was there. Symbolic links are followed; a device or pipe
+   * is written directly.
    *
-   * @throws LongAlignException if it cannot be written; what the content itself throws comes through unchanged, except
-   *     that an {@link IOException} is wrapped
+   * @throws LongAlignException if it cannot be written; what the content itself throws comes
+   *     through unchanged, except that an {@link IOException} is wrapped
    */
   public static void write(Path target, Content content) {
     try {
@@ -64,7 +65,8 @@ public final class AtomicFiles {
     boolean created = false;
     boolean done = false;
     try {
-      try (FileChannel channel = FileChannel.open(beside, StandardOpenOption.WRITE, StandardOpenOption.CREATE_NEW)) {
+      try (FileChannel channel =
+          FileChannel.open(beside, StandardOpenOption.WRITE, StandardOpenOption.CREATE_NEW)) {
         created = true;
         OutputStream out = new BufferedOutputStream(Channels.newOutputStream(channel), BUFFER);
         content.writeTo(out);
@@ -107,7 +109,9 @@ public final class AtomicFiles {
     String lower = reason.toLowerCase(Locale.ROOT);
     Path parent = target.toAbsolutePath().getParent();
     String explanation;
-    if (lower.contains("no space left") || lower.contains("not enough space") || lower.contains("quota")) {
+    if (lower.contains("no space left")
+        || lower.contains("not enough space")
+        || lower.contains("quota")) {
       explanation = "the disk is full (" + reason + "); free some space or write elsewhere";
     } else if (parent != null && !Files.exists(parent)) {
       explanation = "the directory " + parent + " does not exist; create it first";

@@ -10,13 +10,19 @@ import java.util.Optional;
 import java.util.stream.Stream;
 
 /**
- * One part of a model in diffusers' or transformers' layout: a directory with a config and, mostly, weights. Serves for
- * the parts of a {@link ModelDirectory} and for parts that lie elsewhere (an adapter, T5, a preference model).
+ * One part of a model in diffusers' or transformers' layout: a directory with a config and, mostly,
+ * weights. Serves for the parts of a {@link ModelDirectory} and for parts that lie elsewhere (an
+ * adapter, T5, a preference model).
  */
 public final class ComponentDirectory {
   private static final List<String> CONFIGS =
-      List.of("config.json", "scheduler_config.json", "tokenizer_config.json", "preprocessor_config.json");
-  private static final List<String> STEMS = List.of("diffusion_pytorch_model", "model", "pytorch_model");
+      List.of(
+          "config.json",
+          "scheduler_config.json",
+          "tokenizer_config.json",
+          "preprocessor_config.json");
+  private static final List<String> STEMS =
+      List.of("diffusion_pytorch_model", "model", "pytorch_model");
   private static final List<String> VARIANTS = List.of("", "fp16", "bf16");
 
   private final Path path;
@@ -29,8 +35,11 @@ public final class ComponentDirectory {
 
   public static ComponentDirectory open(Path path) {
     if (!Files.isDirectory(path)) {
-      throw new LongAlignException(path + (Files.exists(path) ? " is a file, expected a directory with a config and weights"
-          : ": no such directory"));
+      String found =
+          Files.exists(path)
+              ? " is a file, expected a directory with config and weights"
+              : ": not there";
+      throw new LongAlignException(path + found);
     }
     return new ComponentDirectory(path);
   }
@@ -49,31 +58,53 @@ public final class ComponentDirectory {
     return CONFIGS.stream().anyMatch(file -> Files.isRegularFile(path.resolve(file)));
   }
 
-  /** {@code config.json}, {@code scheduler_config.json}, {@code tokenizer_config.json} or the preprocessor's. */
+  /**
+   * {@code config.json}, {@code scheduler_config.json}, {@code tokenizer_config.json} or the
+   * preprocessor's.
+   */
   public Config config() {
     return CONFIGS.stream()
         .map(path::resolve)
         .filter(Files::isRegularFile)
         .findFirst()
         .map(Config::read)
-        .orElseThrow(() -> new LongAlignException(
-            path + ": expected one of " + CONFIGS + ", found " + fileNames() + " (an incomplete download?)"));
+        .orElseThrow(
+            () ->
+                new LongAlignException(
+                    path
+                        + ": expected one of "
+                        + CONFIGS
+                        + ", found "
+                        + fileNames()
+                        + " (an incomplete download?)"));
   }
 
   /** A file of this directory, which must be there. */
   public Path file(String fileName) {
     Path file = path.resolve(fileName);
     if (!Files.isRegularFile(file)) {
-      throw new LongAlignException(path + ": expected the file " + fileName + ", found " + fileNames());
+      throw new LongAlignException(
+          path + ": expected the file " + fileName + ", found " + fileNames());
     }
     return file;
   }
 
-  /** The weights: safetensors before torch files, full precision before fp16, one file before shards. */
+  /**
+   * The weights: safetensors before torch files, full precision before fp16, one file before
+   * shards.
+   */
   public TensorFile weights() {
-    return TensorFiles.open(weightsFile().orElseThrow(() -> new LongAlignException(
-        path + ": no weights; expected for example " + STEMS.get(0) + ".safetensors or model.safetensors, found "
-            + fileNames() + " (an incomplete download? with Git, run 'git lfs pull')")));
+    return TensorFiles.open(
+        weightsFile()
+            .orElseThrow(
+                () ->
+                    new LongAlignException(
+                        path
+                            + ": no weights; expected for example "
+                            + STEMS.get(0)
+                            + ".safetensors or model.safetensors, found "
+                            + fileNames()
+                            + " (an incomplete download? with Git, run 'git lfs pull')")));
   }
 
   /**
@@ -87,8 +118,10 @@ public final class ComponentDirectory {
         .filter(Files::isRegularFile)
         .findFirst()
         .map(TensorFiles::open)
-        .orElseThrow(() -> new LongAlignException(
-            path + ": no weights of the variant '" + variant + "', found " + fileNames()));
+        .orElseThrow(
+            () ->
+                new LongAlignException(
+                    path + ": no weights of the variant '" + variant + "', found " + fileNames()));
   }
 
   /** The file (or index of shards) that {@link #weights()} opens. */
@@ -98,15 +131,20 @@ public final class ComponentDirectory {
     List<String> safe = names.stream().filter(file -> file.contains(".safetensors")).toList();
     names.removeAll(safe);
     names.addAll(0, safe);
-    Optional<Path> usual = names.stream().map(path::resolve).filter(Files::isRegularFile).findFirst();
+    Optional<Path> usual =
+        names.stream().map(path::resolve).filter(Files::isRegularFile).findFirst();
     if (usual.isPresent()) {
       return usual;
     }
-    List<String> others = fileNames().stream().filter(file -> file.endsWith(".safetensors")).toList();
+    List<String> others =
+        fileNames().stream().filter(file -> file.endsWith(".safetensors")).toList();
     return others.size() == 1 ? Optional.of(path.resolve(others.get(0))) : Optional.empty();
   }
 
-  /** Names in the order of preference; both ways in which libraries put a variant into the name of an index. */
+  /**
+   * Names in the order of preference; both ways in which libraries put a variant into the name of
+   * an index.
+   */
   private static List<String> candidates(String variant) {
     String dotted = variant.isEmpty() ? "" : "." + variant;
     List<String> names = new ArrayList<>();
@@ -123,7 +161,11 @@ public final class ComponentDirectory {
   /** The names of the files, sorted. */
   public List<String> fileNames() {
     try (Stream<Path> files = Files.list(path)) {
-      return files.filter(Files::isRegularFile).map(file -> file.getFileName().toString()).sorted().toList();
+      return files
+          .filter(Files::isRegularFile)
+          .map(file -> file.getFileName().toString())
+          .sorted()
+          .toList();
     } catch (IOException failure) {
       throw new LongAlignException(path + " cannot be read: " + failure.getMessage(), failure);
     }

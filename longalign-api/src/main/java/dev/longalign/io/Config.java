@@ -13,8 +13,9 @@ import java.util.Set;
 import java.util.function.Function;
 
 /**
- * A JSON object with typed access, for the configs of models. {@code null} counts as absent, as diffusers writes it.
- * Every refusal names file, key, what was expected and what was found. Immutable.
+ * A JSON object with typed access, for the configs of models. {@code null} counts as absent, as
+ * diffusers writes it. Every refusal names file, key, what was expected and what was found.
+ * Immutable.
  *
  * <pre>{@code
  * Config config = Config.read(Path.of("unet/config.json"));
@@ -156,13 +157,21 @@ public final class Config {
 
   /** A nested object; messages then name the path. */
   public Config getConfig(String key) {
-    return get(key, "an object", e -> e.isJsonObject() ? new Config(source + ": '" + key + "'", e.getAsJsonObject()) : null);
+    JsonObject nested =
+        get(key, "an object", element -> element.isJsonObject() ? element.getAsJsonObject() : null);
+    return new Config(source + ": '" + key + "'", nested);
   }
 
   /** The exception to throw when a value has the right type but cannot be used. */
   public LongAlignException refusal(String key, String expected) {
     return new LongAlignException(
-        source + ": key '" + key + "': expected " + expected + ", found " + Json.kind(json.get(key)));
+        source
+            + ": key '"
+            + key
+            + "': expected "
+            + expected
+            + ", found "
+            + Json.kind(json.get(key)));
   }
 
   private <T> T get(String key, String expected, Function<JsonElement, T> convert) {
@@ -219,10 +228,14 @@ public final class Config {
   }
 
   private static Boolean toBoolean(JsonElement element) {
-    return element.isJsonPrimitive() && element.getAsJsonPrimitive().isBoolean() ? element.getAsBoolean() : null;
+    return element.isJsonPrimitive() && element.getAsJsonPrimitive().isBoolean()
+        ? element.getAsBoolean()
+        : null;
   }
 
   private static String toText(JsonElement element) {
-    return element.isJsonPrimitive() && element.getAsJsonPrimitive().isString() ? element.getAsString() : null;
+    return element.isJsonPrimitive() && element.getAsJsonPrimitive().isString()
+        ? element.getAsString()
+        : null;
   }
 }

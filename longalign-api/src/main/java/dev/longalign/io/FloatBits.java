@@ -1,6 +1,9 @@
 package dev.longalign.io;
 
-/** Small floating point formats to and from f32; encoders round to nearest, ties to even, as torch does. */
+/**
+ * Small floating point formats to and from f32; encoders round to nearest, ties to even, as torch
+ * does.
+ */
 final class FloatBits {
   private static final float MIN_NORMAL_HALF = 0x1p-14f;
 
@@ -42,7 +45,8 @@ final class FloatBits {
       return (short) (sign | 0x7c00);
     }
     if (magnitude < MIN_NORMAL_HALF) {
-      return (short) (sign | (int) Math.rint(magnitude * 0x1p24)); // exact product, rint ties to even
+      return (short)
+          (sign | (int) Math.rint(magnitude * 0x1p24)); // exact product, rint ties to even
     }
     int rounded = (bits & 0x7fffffff) + 0xfff + ((bits >>> 13) & 1);
     return (short) (sign | ((rounded >>> 13) - (112 << 10)));

@@ -13,12 +13,14 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /**
- * The {@code parameters} text that A1111's web UI and its many readers put into pictures: the prompt, a line
- * {@code Negative prompt: ...}, and a last line {@code Steps: 25, Sampler: UniPC, CFG scale: 7.5, Seed: 42, ...}.
+ * The {@code parameters} text that A1111's web UI and its many readers put into pictures: the
+ * prompt, a line {@code Negative prompt: ...}, and a last line {@code Steps: 25, Sampler: UniPC,
+ * CFG scale: 7.5, Seed: 42, ...}.
  *
  * @param settings in the order of the last line
  */
-public record GenerationParameters(String prompt, String negativePrompt, Map<String, String> settings) {
+public record GenerationParameters(
+    String prompt, String negativePrompt, Map<String, String> settings) {
   /** The keyword of the PNG chunk. */
   public static final String KEYWORD = "parameters";
 
@@ -26,7 +28,10 @@ public record GenerationParameters(String prompt, String negativePrompt, Map<Str
   private static final Pattern SETTING =
       Pattern.compile("\\s*([\\w][\\w \\-/]*):\\s*(\"(?:\\\\.|[^\\\\\"])*+\"|[^,]*)(?:,|$)");
 
-  /** How many settings the last line must have to be taken for settings and not for prose; as A1111 does. */
+  /**
+   * How many settings the last line must have to be taken for settings and not for prose; as A1111
+   * does.
+   */
   private static final int MIN_SETTINGS = 3;
 
   public GenerationParameters {
@@ -44,7 +49,10 @@ public record GenerationParameters(String prompt, String negativePrompt, Map<Str
     return String.join("\n", lines).stripTrailing();
   }
 
-  /** Reads what {@link #format} or another program has written; what is no settings line belongs to the prompt. */
+  /**
+   * Reads what {@link #format} or another program has written; what is no settings line belongs to
+   * the prompt.
+   */
   public static GenerationParameters parse(String text) {
     List<String> lines = new ArrayList<>(Arrays.asList(text.strip().split("\n")));
     Map<String, String> settings = settings(lines.get(lines.size() - 1));
@@ -62,7 +70,8 @@ public record GenerationParameters(String prompt, String negativePrompt, Map<Str
       String content = begins ? line.substring(NEGATIVE.strip().length()).stripLeading() : line;
       (inNegative ? negative : prompt).add(content);
     }
-    return new GenerationParameters(String.join("\n", prompt), String.join("\n", negative), settings);
+    return new GenerationParameters(
+        String.join("\n", prompt), String.join("\n", negative), settings);
   }
 
   private static Map<String, String> settings(String line) {

@@ -20,7 +20,12 @@ final class Json {
     MappedFile file = MappedFile.open(path);
     if (file.size() > MAX_BYTES) {
       throw new LongAlignException(
-          file.source() + ": " + file.size() + " bytes, expected a JSON text of at most " + MAX_BYTES + " bytes");
+          file.source()
+              + ": "
+              + file.size()
+              + " bytes, expected a JSON text of at most "
+              + MAX_BYTES
+              + " bytes");
     }
     String text = utf8(file.slice(0, file.size()), file.source());
     return parseObject(text.startsWith("\uFEFF") ? text.substring(1) : text, file.source());
@@ -54,7 +59,11 @@ final class Json {
     } else if (element.isJsonNull()) {
       return "null";
     } else if (element.isJsonArray()) {
-      return "a list of " + element.getAsJsonArray().size() + " (" + Names.printable(element.toString()) + ")";
+      return "a list of "
+          + element.getAsJsonArray().size()
+          + " ("
+          + Names.printable(element.toString())
+          + ")";
     } else if (element.isJsonObject()) {
       return "an object";
     } else if (element.getAsJsonPrimitive().isString()) {

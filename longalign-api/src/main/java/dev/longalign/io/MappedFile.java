@@ -14,8 +14,9 @@ import java.nio.file.StandardOpenOption;
 import java.util.Locale;
 
 /**
- * A file read through memory maps: one map while it fits into a window, else one map per slice. No channel is kept open
- * (an interrupted thread would close it under the others); the maps go when their buffers are collected.
+ * A file read through memory maps: one map while it fits into a window, else one map per slice. No
+ * channel is kept open (an interrupted thread would close it under the others); the maps go when
+ * their buffers are collected.
  */
 final class MappedFile {
   static final long WINDOW = 1L << 30;
@@ -64,10 +65,18 @@ final class MappedFile {
   ByteBuffer slice(long offset, long length) {
     if (offset < 0 || length < 0 || offset > size - length) {
       throw new LongAlignException(
-          source() + ": bytes " + offset + " to " + (offset + length) + " are outside of the file (" + size + " bytes)");
+          source()
+              + ": "
+              + length
+              + " bytes at "
+              + offset
+              + " are outside of the file ("
+              + size
+              + " bytes)");
     }
     if (length > Integer.MAX_VALUE) {
-      throw new LongAlignException(source() + ": " + length + " bytes in one piece; at most 2 GiB can be mapped at once");
+      throw new LongAlignException(
+          source() + ": " + length + " bytes in one piece; at most 2 GiB can be mapped");
     }
     if (whole != null) {
       return whole.slice((int) offset, (int) length).order(ByteOrder.LITTLE_ENDIAN);
@@ -75,7 +84,11 @@ final class MappedFile {
     try (FileChannel channel = FileChannel.open(path, StandardOpenOption.READ)) {
       if (channel.size() != size) {
         throw new LongAlignException(
-            source() + " changed while it was open: it had " + size + " bytes, now " + channel.size());
+            source()
+                + " changed while it was open: it had "
+                + size
+                + " bytes, now "
+                + channel.size());
       }
       return map(channel, offset, length);
     } catch (IOException failure) {
@@ -83,7 +96,10 @@ final class MappedFile {
     }
   }
 
-  /** What a file is that should have held weights but begins otherwise; empty if it is nothing well known. */
+  /**
+   * What a file is that should have held weights but begins otherwise; empty if it is nothing well
+   * known.
+   */
   String hint() {
     ByteBuffer start = slice(0, Math.min(size, 64));
     byte[] bytes = new byte[start.remaining()];

@@ -25,9 +25,15 @@ public record ModelDescription(Path path, String pipelineClass, List<Component> 
    * @param problem why the weights cannot be read; empty if they can
    */
   public record Component(
-      String name, String className, List<FileSize> files, Optional<Weights> weights, String problem) {}
+      String name,
+      String className,
+      List<FileSize> files,
+      Optional<Weights> weights,
+      String problem) {}
 
-  /** @param bytes size of the file */
+  /**
+   * @param bytes size of the file
+   */
   public record FileSize(String name, long bytes) {}
 
   /**
@@ -48,9 +54,10 @@ public record ModelDescription(Path path, String pipelineClass, List<Component> 
   }
 
   private static Component component(ModelDirectory model, ComponentDirectory directory) {
-    List<FileSize> files = directory.fileNames().stream()
-        .map(file -> new FileSize(file, size(directory.path().resolve(file))))
-        .toList();
+    List<FileSize> files =
+        directory.fileNames().stream()
+            .map(file -> new FileSize(file, size(directory.path().resolve(file))))
+            .toList();
     Optional<Weights> weights = Optional.empty();
     String problem = "";
     try {
@@ -78,7 +85,9 @@ public record ModelDescription(Path path, String pipelineClass, List<Component> 
   private static Weights weights(Path file) {
     try (TensorFile tensors = TensorFiles.open(file)) {
       Map<DType, Long> dtypes = new EnumMap<>(DType.class);
-      tensors.tensors().forEach(tensor -> dtypes.merge(tensor.dtype(), tensor.shape().size(), Long::sum));
+      tensors
+          .tensors()
+          .forEach(tensor -> dtypes.merge(tensor.dtype(), tensor.shape().size(), Long::sum));
       long parameters = dtypes.values().stream().mapToLong(Long::longValue).sum();
       return new Weights(file.getFileName().toString(), tensors.names().size(), parameters, dtypes);
     }

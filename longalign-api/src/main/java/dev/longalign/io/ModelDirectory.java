@@ -14,8 +14,9 @@ import java.util.Optional;
 import java.util.stream.Stream;
 
 /**
- * A Stable Diffusion 1.x or 2.x model as diffusers stores it: {@code model_index.json} and one directory per part.
- * Beside the five parts that every such model has, others may lie in it ({@code t5}, {@code adapter}, {@code denscore}).
+ * A Stable Diffusion 1.x or 2.x model as diffusers stores it: {@code model_index.json} and one
+ * directory per part. Beside the five parts that every such model has, others may lie in it ({@code
+ * t5}, {@code adapter}, {@code denscore}).
  *
  * <pre>{@code
  * ModelDirectory model = ModelDirectory.open(Path.of("stable-diffusion-v1-5"));
@@ -25,10 +26,12 @@ import java.util.stream.Stream;
  */
 public final class ModelDirectory {
   private static final String INDEX = "model_index.json";
-  private static final List<String> REQUIRED = List.of("unet", "vae", "text_encoder", "tokenizer", "scheduler");
+  private static final List<String> REQUIRED =
+      List.of("unet", "vae", "text_encoder", "tokenizer", "scheduler");
   private static final int MAX_SEARCHED = 2000;
-  private static final String NEEDED = "; this method needs a Stable Diffusion 1.x or 2.x model in diffusers' layout, "
-      + "for example stable-diffusion-v1-5";
+  private static final String NEEDED =
+      "; this method needs a Stable Diffusion 1.x or 2.x model in diffusers' layout, "
+          + "for example stable-diffusion-v1-5";
 
   private final Path path;
   private final Config index;
@@ -45,9 +48,14 @@ public final class ModelDirectory {
    */
   public static ModelDirectory open(Path path) {
     if (Files.isRegularFile(path)) {
-      throw new LongAlignException(path + " is a single file, expected a diffusers directory (with " + INDEX
-          + "); convert a single-file checkpoint once with diffusers: "
-          + "StableDiffusionPipeline.from_single_file(\"" + path.getFileName() + "\").save_pretrained(\"model\")");
+      throw new LongAlignException(
+          path
+              + " is a single file, expected a diffusers directory (with "
+              + INDEX
+              + "); convert a single-file checkpoint once with diffusers: "
+              + "StableDiffusionPipeline.from_single_file(\""
+              + path.getFileName()
+              + "\").save_pretrained(\"model\")");
     } else if (!Files.isDirectory(path)) {
       throw new LongAlignException(path + ": no such directory" + NEEDED);
     } else if (!Files.isRegularFile(path.resolve(INDEX))) {
@@ -99,8 +107,13 @@ public final class ModelDirectory {
   public void require(String... names) {
     List<String> missing = Stream.of(names).filter(name -> !has(name)).toList();
     if (!missing.isEmpty()) {
-      throw new LongAlignException(path + " lacks the directories " + missing + ", found " + components()
-          + " (an incomplete download?)");
+      throw new LongAlignException(
+          path
+              + " lacks the directories "
+              + missing
+              + ", found "
+              + components()
+              + " (an incomplete download?)");
     }
   }
 
@@ -161,17 +174,29 @@ public final class ModelDirectory {
     }
     List<Path> below = new ArrayList<>();
     try (Stream<Path> files = Files.walk(path, 3)) {
-      files.limit(MAX_SEARCHED).filter(file -> file.endsWith(INDEX)).limit(3).map(Path::getParent).forEach(below::add);
+      files
+          .limit(MAX_SEARCHED)
+          .filter(file -> file.endsWith(INDEX))
+          .limit(3)
+          .map(Path::getParent)
+          .forEach(below::add);
     } catch (IOException | UncheckedIOException unreadable) {
       below.clear();
     }
     if (!below.isEmpty()) {
-      return "; did you mean " + String.join(" or ", below.stream().map(Path::toString).toList()) + "?";
+      return "; did you mean "
+          + String.join(" or ", below.stream().map(Path::toString).toList())
+          + "?";
     }
     try (Stream<Path> files = Files.list(path)) {
-      List<String> found = files.map(file -> file.getFileName().toString()).sorted().limit(8).toList();
-      boolean checkpoint = found.stream().anyMatch(file -> file.endsWith(".safetensors") || file.endsWith(".ckpt"));
-      return " (found " + found + ")" + (checkpoint ? "; single-file checkpoints must be converted with diffusers" : "")
+      List<String> found =
+          files.map(file -> file.getFileName().toString()).sorted().limit(8).toList();
+      boolean checkpoint =
+          found.stream().anyMatch(file -> file.endsWith(".safetensors") || file.endsWith(".ckpt"));
+      return " (found "
+          + found
+          + ")"
+          + (checkpoint ? "; single-file checkpoints must be converted with diffusers" : "")
           + NEEDED;
     } catch (IOException unreadable) {
       return NEEDED;

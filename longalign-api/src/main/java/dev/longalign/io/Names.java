@@ -18,13 +18,26 @@ final class Names {
   static String of(Path path) {
     Path absolute = path.toAbsolutePath().normalize();
     int count = absolute.getNameCount();
-    return count < 2 ? absolute.toString() : printable(absolute.subpath(count - 2, count).toString());
+    return count < 2
+        ? absolute.toString()
+        : printable(absolute.subpath(count - 2, count).toString());
   }
 
   static LongAlignException missing(String source, String name, Collection<String> names) {
-    String found = names.isEmpty() ? "the file has no tensors" : "closest: " + String.join(", ", closest(name, names));
+    String found =
+        names.isEmpty()
+            ? "the file has no tensors"
+            : "closest: " + String.join(", ", closest(name, names));
     return new LongAlignException(
-        "tensor '" + printable(name) + "' is not in " + source + " (" + names.size() + " tensors; " + found + ")");
+        "tensor '"
+            + printable(name)
+            + "' is not in "
+            + source
+            + " ("
+            + names.size()
+            + " tensors; "
+            + found
+            + ")");
   }
 
   /** Up to three names by edit distance. */

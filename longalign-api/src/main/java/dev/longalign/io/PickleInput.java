@@ -5,7 +5,9 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 
-/** The bytes of a pickle; every length is checked against what is left before anything is allocated. */
+/**
+ * The bytes of a pickle; every length is checked against what is left before anything is allocated.
+ */
 final class PickleInput {
   private static final int MAX_LINE = 4096;
 
@@ -45,14 +47,22 @@ final class PickleInput {
     return Double.longBitsToDouble(Long.reverseBytes(i64()));
   }
 
-  /** UTF-8 text of a length that the stream has declared; lengths above 2^63 arrive as negative numbers. */
+  /**
+   * UTF-8 text of a length that the stream has declared; lengths above 2^63 arrive as negative
+   * numbers.
+   */
   String text(long length) {
     return Json.utf8(ByteBuffer.wrap(bytes(length)), source + ": pickle byte " + position());
   }
 
   byte[] bytes(long length) {
     if (length < 0 || length > bytes.remaining()) {
-      throw refusal("a text of " + Long.toUnsignedString(length) + " bytes where " + bytes.remaining() + " are left");
+      throw refusal(
+          "a text of "
+              + Long.toUnsignedString(length)
+              + " bytes where "
+              + bytes.remaining()
+              + " are left");
     }
     byte[] out = new byte[(int) length];
     bytes.get(out);
@@ -68,11 +78,13 @@ final class PickleInput {
       }
       line.append((char) c);
     }
-    return new String(line.toString().getBytes(StandardCharsets.ISO_8859_1), StandardCharsets.UTF_8);
+    return new String(
+        line.toString().getBytes(StandardCharsets.ISO_8859_1), StandardCharsets.UTF_8);
   }
 
   LongAlignException refusal(String reason) {
-    return new LongAlignException(source + ": refused at byte " + position() + " of its pickle: " + reason);
+    return new LongAlignException(
+        source + ": refused at byte " + position() + " of its pickle: " + reason);
   }
 
   private ByteBuffer need(int n) {

@@ -10,13 +10,14 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * An interpreter for the part of Python's pickle language that state dicts use. It builds lists, tuples, dicts, scalars
- * and descriptions of tensors; the only callables it knows are those of {@link TorchGlobals}. Nothing recurses, and the
- * number of executed opcodes is bounded, so that neither stack nor heap can be exhausted.
+ * An interpreter for the part of Python's pickle language that state dicts use. It builds lists,
+ * tuples, dicts, scalars and descriptions of tensors; the only callables it knows are those of
+ * {@link TorchGlobals}. Nothing recurses, and the number of executed opcodes is bounded, so that
+ * neither stack nor heap can be exhausted.
  */
 final class PickleMachine {
-  /** Enough for some 60,000 tensors; each opcode makes at most one small object. */
-  private static final int MAX_STEPS = 2_000_000;
+  /** Enough for some 30,000 tensors; each opcode makes at most one small object. */
+  private static final int MAX_STEPS = 1_000_000;
 
   private static final int MAX_LONG_BYTES = 64;
 
@@ -40,14 +41,18 @@ final class PickleMachine {
     this.globals = new TorchGlobals(in);
   }
 
-  /** Runs to STOP and returns the value: null, Boolean, Long, BigInteger, Double, String, List, Tuple, Dict, ... */
+  /**
+   * Runs to STOP and returns the value: null, Boolean, Long, BigInteger, Double, String, List,
+   * Tuple, Dict, ...
+   */
   Object run() {
     while (true) {
       step(1);
       int opcode = in.u8();
       if (opcode == '.') {
         if (stack.size() != 1 || !marks.isEmpty()) {
-          throw in.refusal("STOP with " + stack.size() + " values and " + marks.size() + " marks on the stack");
+          throw in.refusal(
+              "STOP with " + stack.size() + " values and " + marks.size() + " marks on the stack");
         }
         return stack.get(0);
       }
@@ -187,7 +192,10 @@ final class PickleMachine {
     push(result);
   }
 
-  /** An OrderedDict's attributes ({@code _metadata}) say nothing about tensors; nothing else may have state. */
+  /**
+   * An OrderedDict's attributes ({@code _metadata}) say nothing about tensors; nothing else may
+   * have state.
+   */
   private void build() {
     Object state = pop();
     if (!(peek() instanceof Dict) || !(state instanceof Dict)) {
@@ -196,21 +204,23 @@ final class PickleMachine {
   }
 
   private LongAlignException unknown(int opcode) {
-    String name = switch (opcode) {
-      case 'i' -> "INST of " + Names.printable(in.line() + "." + in.line());
-      case 'o' -> "OBJ";
-      case 0x81 -> "NEWOBJ";
-      case 0x92 -> "NEWOBJ_EX";
-      case 0x82, 0x83, 0x84 -> "EXT";
-      case 'P' -> "PERSID";
-      case 'S' -> "STRING";
-      case 0x8f, 0x90, 0x91 -> "a set";
-      case 0x96, 0x97, 0x98 -> "an out-of-band buffer";
-      default -> null;
-    };
-    return in.refusal(name == null
-        ? String.format("byte 0x%02x is no pickle opcode", opcode)
-        : name + " is not among the opcodes that weights need; nothing was executed");
+    String name =
+        switch (opcode) {
+          case 'i' -> "INST of " + Names.printable(in.line() + "." + in.line());
+          case 'o' -> "OBJ";
+          case 0x81 -> "NEWOBJ";
+          case 0x92 -> "NEWOBJ_EX";
+          case 0x82, 0x83, 0x84 -> "EXT";
+          case 'P' -> "PERSID";
+          case 'S' -> "STRING";
+          case 0x8f, 0x90, 0x91 -> "a set";
+          case 0x96, 0x97, 0x98 -> "an out-of-band buffer";
+          default -> null;
+        };
+    return in.refusal(
+        name == null
+            ? String.format("byte 0x%02x is no pickle opcode", opcode)
+            : name + " is not among the opcodes that weights need; nothing was executed");
   }
 
   private void step(int n) {
@@ -232,7 +242,8 @@ final class PickleMachine {
     int floor = marks.isEmpty() ? 0 : marks.get(marks.size() - 1);
     int from = stack.size() - n;
     if (from < floor) {
-      throw in.refusal("an opcode needs " + n + " operands, the stack holds " + (stack.size() - floor));
+      throw in.refusal(
+          "an opcode needs " + n + " operands, the stack holds " + (stack.size() - floor));
     }
     return truncate(from);
   }
@@ -304,7 +315,8 @@ final class PickleMachine {
   }
 
   static void putScalarKey(PickleInput in, Dict dict, Object key, Object value) {
-    boolean scalar = key == null || key instanceof String || key instanceof Number || key instanceof Boolean;
+    boolean scalar =
+        key == null || key instanceof String || key instanceof Number || key instanceof Boolean;
     if (!scalar) {
       throw in.refusal("a dict key that is neither text nor number");
     }

@@ -25,7 +25,8 @@ import javax.imageio.stream.MemoryCacheImageOutputStream;
 import org.w3c.dom.Node;
 
 /**
- * Pictures on disk: PNG with text chunks (the settings that made a picture travel in it), and PNG or JPEG read as RGB.
+ * Pictures on disk: PNG with text chunks (the settings that made a picture travel in it), and PNG
+ * or JPEG read as RGB.
  *
  * <pre>{@code
  * PictureFile.writePng(path, image, Map.of("parameters", "A long prompt\nSteps: 25, Seed: 42"));
@@ -38,7 +39,8 @@ public final class PictureFile {
   private PictureFile() {}
 
   /**
-   * Writes an RGB PNG, atomically. Texts become tEXt chunks where Latin-1 can hold them, else iTXt chunks.
+   * Writes an RGB PNG, atomically. Texts become tEXt chunks where Latin-1 can hold them, else iTXt
+   * chunks.
    *
    * @param texts keyword (1 to 79 printable ASCII characters) to text
    * @throws LongAlignException if it cannot be written; no half file stays
@@ -50,13 +52,15 @@ public final class PictureFile {
 
   /** The text chunks of a PNG by keyword; empty for other formats and for a PNG without any. */
   public static Map<String, String> texts(Path path) {
-    return read(path, reader -> {
-      Map<String, String> texts = new LinkedHashMap<>();
-      if (reader.getFormatName().equalsIgnoreCase("png")) {
-        collectTexts(reader.getImageMetadata(0).getAsTree(PNG_FORMAT), texts);
-      }
-      return texts;
-    });
+    return read(
+        path,
+        reader -> {
+          Map<String, String> texts = new LinkedHashMap<>();
+          if (reader.getFormatName().equalsIgnoreCase("png")) {
+            collectTexts(reader.getImageMetadata(0).getAsTree(PNG_FORMAT), texts);
+          }
+          return texts;
+        });
   }
 
   /** Reads a PNG, JPEG or other picture that ImageIO knows; transparency is laid over white. */
@@ -64,12 +68,16 @@ public final class PictureFile {
     return read(path, reader -> toRgb(reader.read(0)));
   }
 
-  /** The picture itself if it is of TYPE_INT_RGB, else a copy of that type; transparency is laid over white. */
+  /**
+   * The picture itself if it is of TYPE_INT_RGB, else a copy of that type; transparency is laid
+   * over white.
+   */
   public static BufferedImage toRgb(BufferedImage image) {
     if (image.getType() == BufferedImage.TYPE_INT_RGB) {
       return image;
     }
-    BufferedImage rgb = new BufferedImage(image.getWidth(), image.getHeight(), BufferedImage.TYPE_INT_RGB);
+    BufferedImage rgb =
+        new BufferedImage(image.getWidth(), image.getHeight(), BufferedImage.TYPE_INT_RGB);
     Graphics2D graphics = rgb.createGraphics();
     try {
       graphics.drawImage(image, 0, 0, Color.WHITE, null);
@@ -81,20 +89,26 @@ public final class PictureFile {
 
   private static void checkText(Path path, String keyword, String text) {
     if (!keyword.matches("[!-~]([ -~]{0,77}[!-~])?")) {
-      throw new LongAlignException(path + " cannot be written: the text keyword '" + Names.printable(keyword)
-          + "' is not 1 to 79 printable ASCII characters");
+      throw new LongAlignException(
+          path
+              + " cannot be written: the text keyword '"
+              + Names.printable(keyword)
+              + "' is not 1 to 79 printable ASCII characters");
     }
     if (text.indexOf('\0') >= 0) {
-      throw new LongAlignException(path + " cannot be written: the text '" + keyword + "' contains a NUL character");
+      throw new LongAlignException(
+          path + " cannot be written: the text '" + keyword + "' contains a NUL character");
     }
   }
 
-  private static void encode(BufferedImage image, Map<String, String> texts, OutputStream out) throws IOException {
+  private static void encode(BufferedImage image, Map<String, String> texts, OutputStream out)
+      throws IOException {
     ImageWriter writer = ImageIO.getImageWritersByFormatName("png").next();
     // An in-memory stream: ImageIO's own file cache would fail on a full /tmp.
     try (ImageOutputStream stream = new MemoryCacheImageOutputStream(out)) {
-      IIOMetadata metadata = writer.getDefaultImageMetadata(
-          ImageTypeSpecifier.createFromRenderedImage(image), writer.getDefaultWriteParam());
+      IIOMetadata metadata =
+          writer.getDefaultImageMetadata(
+              ImageTypeSpecifier.createFromRenderedImage(image), writer.getDefaultWriteParam());
       IIOMetadataNode root = new IIOMetadataNode(PNG_FORMAT);
       root.appendChild(textNode("tEXt", texts, true));
       root.appendChild(textNode("iTXt", texts, false));
@@ -108,20 +122,21 @@ public final class PictureFile {
 
   private static IIOMetadataNode textNode(String chunk, Map<String, String> texts, boolean latin1) {
     IIOMetadataNode node = new IIOMetadataNode(chunk);
-    texts.forEach((keyword, text) -> {
-      if (isLatin1(text) == latin1) {
-        IIOMetadataNode entry = new IIOMetadataNode(chunk + "Entry");
-        entry.setAttribute("keyword", keyword);
-        entry.setAttribute(latin1 ? "value" : "text", text);
-        if (!latin1) {
-          entry.setAttribute("compressionFlag", "FALSE");
-          entry.setAttribute("compressionMethod", "0");
-          entry.setAttribute("languageTag", "");
-          entry.setAttribute("translatedKeyword", "");
-        }
-        node.appendChild(entry);
-      }
-    });
+    texts.forEach(
+        (keyword, text) -> {
+          if (isLatin1(text) == latin1) {
+            IIOMetadataNode entry = new IIOMetadataNode(chunk + "Entry");
+            entry.setAttribute("keyword", keyword);
+            entry.setAttribute(latin1 ? "value" : "text", text);
+            if (!latin1) {
+              entry.setAttribute("compressionFlag", "FALSE");
+              entry.setAttribute("compressionMethod", "0");
+              entry.setAttribute("languageTag", "");
+              entry.setAttribute("translatedKeyword", "");
+            }
+            node.appendChild(entry);
+          }
+        });
     return node;
   }
 
@@ -131,12 +146,15 @@ public final class PictureFile {
 
   private static void collectTexts(Node root, Map<String, String> texts) {
     for (Node chunk = root.getFirstChild(); chunk != null; chunk = chunk.getNextSibling()) {
-      String value = switch (chunk.getNodeName()) {
-        case "tEXt" -> "value";
-        case "iTXt", "zTXt" -> "text";
-        default -> null;
-      };
-      for (Node entry = chunk.getFirstChild(); value != null && entry != null; entry = entry.getNextSibling()) {
+      String value =
+          switch (chunk.getNodeName()) {
+            case "tEXt" -> "value";
+            case "iTXt", "zTXt" -> "text";
+            default -> null;
+          };
+      for (Node entry = chunk.getFirstChild();
+          value != null && entry != null;
+          entry = entry.getNextSibling()) {
         IIOMetadataNode node = (IIOMetadataNode) entry;
         texts.putIfAbsent(node.getAttribute("keyword"), node.getAttribute(value));
       }
@@ -158,7 +176,8 @@ public final class PictureFile {
       }
       Iterator<ImageReader> readers = ImageIO.getImageReaders(stream);
       if (!readers.hasNext()) {
-        throw new LongAlignException(path + ": expected a picture (PNG or JPEG), found something else");
+        throw new LongAlignException(
+            path + ": expected a picture (PNG or JPEG), found something else");
       }
       ImageReader reader = readers.next();
       try {
@@ -172,7 +191,8 @@ public final class PictureFile {
         throw refusal;
       }
       // ImageIO's readers answer damaged files with all kinds of exceptions.
-      throw new LongAlignException(path + " cannot be read as a picture: " + damaged.getMessage(), damaged);
+      throw new LongAlignException(
+          path + " cannot be read as a picture: " + damaged.getMessage(), damaged);
     }
   }
 }

@@ -21,9 +21,10 @@ import java.util.Set;
 import java.util.regex.Pattern;
 
 /**
- * The JSON header of a safetensors file, read as a stream (no recursion, no number parsed before it is known to be a
- * plain integer) and checked as the format's description demands: byte ranges lie in the file, fit type and shape, and
- * follow each other without hole or overlap up to the last byte.
+ * The JSON header of a safetensors file, read as a stream (no recursion, no number parsed before it
+ * is known to be a plain integer) and checked as the format's description demands: byte ranges lie
+ * in the file, fit type and shape, and follow each other without hole or overlap up to the last
+ * byte.
  */
 final class SafetensorsHeader {
   /** The limit of the reference library. */
@@ -50,7 +51,8 @@ final class SafetensorsHeader {
     try {
       header.readObject(reader);
     } catch (MalformedJsonException | JsonParseException | IllegalStateException invalid) {
-      throw header.refusal("the header is not valid JSON: " + Names.printable(String.valueOf(invalid.getMessage())));
+      throw header.refusal(
+          "the header is not valid JSON: " + Names.printable(String.valueOf(invalid.getMessage())));
     } catch (IOException cut) {
       throw header.refusal("the header is not valid JSON: it ends early");
     }
@@ -78,7 +80,8 @@ final class SafetensorsHeader {
         }
         sawMetadata = true;
         readMetadata(reader);
-      } else if (entries.put(name, readEntry(reader, "tensor '" + Names.printable(name) + "'")) != null) {
+      } else if (entries.put(name, readEntry(reader, "tensor '" + Names.printable(name) + "'"))
+          != null) {
         throw refusal("tensor '" + Names.printable(name) + "' occurs twice");
       }
     }
@@ -140,8 +143,20 @@ final class SafetensorsHeader {
       throw refusal(what + ": shape " + shape + " is larger than 64 bits can count");
     }
     if (bytes != end - begin) {
-      throw refusal(what + ": " + dtype + " " + shape + " takes " + bytes + " bytes, data_offsets ["
-          + begin + ", " + end + "] give " + (end - begin));
+      throw refusal(
+          what
+              + ": "
+              + dtype
+              + " "
+              + shape
+              + " takes "
+              + bytes
+              + " bytes, data_offsets ["
+              + begin
+              + ", "
+              + end
+              + "] give "
+              + (end - begin));
     }
     return new Entry(dtype, shape, begin, end);
   }
@@ -154,8 +169,12 @@ final class SafetensorsHeader {
         return dtype;
       }
     }
-    throw refusal(what + ": dtype '" + Names.printable(name) + "' is not supported; supported are "
-        + List.of(DType.values()));
+    throw refusal(
+        what
+            + ": dtype '"
+            + Names.printable(name)
+            + "' is not supported; supported are "
+            + List.of(DType.values()));
   }
 
   private List<Long> readIntegers(JsonReader reader, String what) throws IOException {
@@ -165,8 +184,10 @@ final class SafetensorsHeader {
     while (reader.hasNext()) {
       expect(reader, JsonToken.NUMBER, what);
       String text = reader.nextString();
-      if (!INTEGER.matcher(text).matches() || text.length() == 19 && text.compareTo("9223372036854775807") > 0) {
-        throw refusal(what + ": expected integers from 0 to 2^63 - 1, found " + Names.printable(text));
+      if (!INTEGER.matcher(text).matches()
+          || text.length() == 19 && text.compareTo("9223372036854775807") > 0) {
+        throw refusal(
+            what + ": expected integers from 0 to 2^63 - 1, found " + Names.printable(text));
       }
       list.add(Long.parseLong(text));
       if (list.size() > MAX_RANK) {
@@ -179,22 +200,42 @@ final class SafetensorsHeader {
 
   private void checkRanges(long dataBytes) {
     List<Map.Entry<String, Entry>> sorted = new ArrayList<>(entries.entrySet());
-    sorted.sort(Comparator.<Map.Entry<String, Entry>>comparingLong(e -> e.getValue().begin())
-        .thenComparingLong(e -> e.getValue().end()));
+    sorted.sort(
+        Comparator.<Map.Entry<String, Entry>>comparingLong(e -> e.getValue().begin())
+            .thenComparingLong(e -> e.getValue().end()));
     long reached = 0;
     String previous = "the header";
     for (Map.Entry<String, Entry> named : sorted) {
       Entry entry = named.getValue();
       String what = "tensor '" + Names.printable(named.getKey()) + "'";
       if (entry.begin() < reached) {
-        throw refusal(what + " begins at data byte " + entry.begin() + " inside of " + previous
-            + ", which ends at " + reached);
+        throw refusal(
+            what
+                + " begins at data byte "
+                + entry.begin()
+                + " inside of "
+                + previous
+                + ", which ends at "
+                + reached);
       } else if (entry.begin() > reached) {
-        throw refusal("data bytes " + reached + " to " + entry.begin() + " between " + previous + " and "
-            + what + " belong to no tensor");
+        throw refusal(
+            "data bytes "
+                + reached
+                + " to "
+                + entry.begin()
+                + " between "
+                + previous
+                + " and "
+                + what
+                + " belong to no tensor");
       } else if (entry.end() > dataBytes) {
-        throw refusal(what + " ends at data byte " + entry.end() + ", the file has " + dataBytes
-            + " (an incomplete download?)");
+        throw refusal(
+            what
+                + " ends at data byte "
+                + entry.end()
+                + ", the file has "
+                + dataBytes
+                + " (an incomplete download?)");
       }
       reached = entry.end();
       previous = what;

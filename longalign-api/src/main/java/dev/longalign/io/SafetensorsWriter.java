@@ -21,8 +21,9 @@ import java.util.Set;
 import java.util.TreeMap;
 
 /**
- * Writes safetensors files: one tensor at a time, atomically, and always in the same order (wide types first, so that
- * every tensor is aligned, then by name), so that equal content gives equal bytes.
+ * Writes safetensors files: one tensor at a time, atomically, and always in the same order (wide
+ * types first, so that every tensor is aligned, then by name), so that equal content gives equal
+ * bytes.
  */
 public final class SafetensorsWriter {
   private static final Comparator<StoredTensor> ORDER =
@@ -37,15 +38,18 @@ public final class SafetensorsWriter {
    *
    * @param metadata free text; may be empty
    */
-  public static void write(Path path, Collection<StoredTensor> tensors, Map<String, String> metadata) {
+  public static void write(
+      Path path, Collection<StoredTensor> tensors, Map<String, String> metadata) {
     List<StoredTensor> sorted = tensors.stream().sorted(ORDER).toList();
     ByteBuffer header = header(path, sorted, metadata);
-    AtomicFiles.write(path, out -> {
-      out.write(header.array(), 0, header.limit());
-      for (StoredTensor tensor : sorted) {
-        copy(tensor.data(), out);
-      }
-    });
+    AtomicFiles.write(
+        path,
+        out -> {
+          out.write(header.array(), 0, header.limit());
+          for (StoredTensor tensor : sorted) {
+            copy(tensor.data(), out);
+          }
+        });
   }
 
   /** Writes without metadata but {@code format: pt}, which transformers asks for. */
@@ -62,12 +66,17 @@ public final class SafetensorsWriter {
     }
   }
 
-  private static ByteBuffer header(Path path, List<StoredTensor> sorted, Map<String, String> metadata) {
+  private static ByteBuffer header(
+      Path path, List<StoredTensor> sorted, Map<String, String> metadata) {
     byte[] json = utf8(path, json(path, sorted, metadata));
     int padded = (json.length + 7) & ~7;
     if (padded > SafetensorsHeader.MAX_BYTES) {
-      throw new LongAlignException(path + ": a header of " + padded + " bytes; the format allows "
-          + SafetensorsHeader.MAX_BYTES);
+      throw new LongAlignException(
+          path
+              + ": a header of "
+              + padded
+              + " bytes; the format allows "
+              + SafetensorsHeader.MAX_BYTES);
     }
     ByteBuffer header = ByteBuffer.allocate(8 + padded).order(ByteOrder.LITTLE_ENDIAN);
     header.putLong(padded).put(json);
@@ -93,7 +102,10 @@ public final class SafetensorsWriter {
       for (StoredTensor tensor : sorted) {
         if (!names.add(tensor.name()) || tensor.name().equals("__metadata__")) {
           throw new LongAlignException(
-              path + " cannot be written: the tensor name '" + tensor.name() + "' is reserved or occurs twice");
+              path
+                  + " cannot be written: the tensor name '"
+                  + tensor.name()
+                  + "' is reserved or occurs twice");
         }
         long end = Math.addExact(offset, tensor.byteSize());
         json.name(tensor.name()).beginObject().name("dtype").value(tensor.dtype().name());
@@ -101,7 +113,13 @@ public final class SafetensorsWriter {
         for (long dim : tensor.shape().toArray()) {
           json.value(dim);
         }
-        json.endArray().name("data_offsets").beginArray().value(offset).value(end).endArray().endObject();
+        json.endArray()
+            .name("data_offsets")
+            .beginArray()
+            .value(offset)
+            .value(end)
+            .endArray()
+            .endObject();
         offset = end;
       }
       json.endObject();
@@ -118,7 +136,8 @@ public final class SafetensorsWriter {
       bytes.get(out);
       return out;
     } catch (CharacterCodingException unpaired) {
-      throw new LongAlignException(path + " cannot be written: a name or metadata text is not valid Unicode", unpaired);
+      throw new LongAlignException(
+          path + " cannot be written: a name or metadata text is not valid Unicode", unpaired);
     }
   }
 }

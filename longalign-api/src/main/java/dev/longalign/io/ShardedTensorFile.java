@@ -13,8 +13,9 @@ import java.util.Map;
 import java.util.Set;
 
 /**
- * Several files that an index ({@code *.safetensors.index.json}, {@code *.bin.index.json}) presents as one: its
- * {@code weight_map} gives each tensor's file, which must lie in the index's own directory.
+ * Several files that an index ({@code *.safetensors.index.json}, {@code *.bin.index.json}) presents
+ * as one: its {@code weight_map} gives each tensor's file, which must lie in the index's own
+ * directory.
  */
 final class ShardedTensorFile implements TensorFile {
   private final String source;
@@ -39,7 +40,9 @@ final class ShardedTensorFile implements TensorFile {
     JsonElement weightMap = json.get("weight_map");
     if (weightMap == null || !weightMap.isJsonObject()) {
       throw new LongAlignException(
-          source + ": key 'weight_map': expected an object (tensor name to file), found " + Json.kind(weightMap));
+          source
+              + ": key 'weight_map': expected an object (tensor name to file), found "
+              + Json.kind(weightMap));
     }
     Map<String, TensorFile> shards = new LinkedHashMap<>();
     Map<String, TensorFile> shardOf = new LinkedHashMap<>();
@@ -48,7 +51,8 @@ final class ShardedTensorFile implements TensorFile {
       String shardName = shardName(source, entry.getKey(), entry.getValue());
       Path shardPath = index.resolveSibling(shardName);
       if (!shards.containsKey(shardName) && !Files.isRegularFile(shardPath)) {
-        throw new LongAlignException(source + ": shard " + shardName + " is not there (an incomplete download?)");
+        throw new LongAlignException(
+            source + ": shard " + shardName + " is not there (an incomplete download?)");
       }
       TensorFile shard = shards.computeIfAbsent(shardName, name -> TensorFiles.open(shardPath));
       shardOf.put(entry.getKey(), shard);
@@ -57,8 +61,12 @@ final class ShardedTensorFile implements TensorFile {
       }
     }
     if (!missing.isEmpty()) {
-      throw new LongAlignException(source + ": " + missing.size() + " tensors are not in the shard that the index gives, "
-          + "first " + missing.subList(0, Math.min(3, missing.size())));
+      throw new LongAlignException(
+          source
+              + ": "
+              + missing.size()
+              + " tensors are not in the shard that the index gives: "
+              + missing.subList(0, Math.min(3, missing.size())));
     }
     return new ShardedTensorFile(source, shardOf, shards, metadata(json));
   }
@@ -68,8 +76,12 @@ final class ShardedTensorFile implements TensorFile {
     String name = text ? value.getAsString() : "";
     boolean plain = name.matches("[^/\\\\:\\x00-\\x1f]+") && !name.startsWith(".");
     if (!plain || name.endsWith(".json")) {
-      throw new LongAlignException(source + ": tensor '" + Names.printable(tensor)
-          + "': expected the name of a weight file in the same directory, found " + Json.kind(value));
+      throw new LongAlignException(
+          source
+              + ": tensor '"
+              + Names.printable(tensor)
+              + "': expected the name of a weight file in the same directory, found "
+              + Json.kind(value));
     }
     return name;
   }
@@ -78,10 +90,16 @@ final class ShardedTensorFile implements TensorFile {
     Map<String, String> metadata = new LinkedHashMap<>();
     JsonElement element = json.get("metadata");
     if (element != null && element.isJsonObject()) {
-      element.getAsJsonObject().entrySet().forEach(entry -> {
-        JsonElement value = entry.getValue();
-        metadata.put(entry.getKey(), value.isJsonPrimitive() ? value.getAsString() : value.toString());
-      });
+      element
+          .getAsJsonObject()
+          .entrySet()
+          .forEach(
+              entry -> {
+                JsonElement value = entry.getValue();
+                metadata.put(
+                    entry.getKey(),
+                    value.isJsonPrimitive() ? value.getAsString() : value.toString());
+              });
     }
     return metadata;
   }

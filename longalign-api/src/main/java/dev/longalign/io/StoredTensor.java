@@ -10,8 +10,8 @@ import java.util.Optional;
 import java.util.function.Supplier;
 
 /**
- * One tensor of a file: its name, type and shape, and its bytes (row-major, little-endian), which are fetched only when
- * asked for. Immutable and thread-safe.
+ * One tensor of a file: its name, type and shape, and its bytes (row-major, little-endian), which
+ * are fetched only when asked for. Immutable and thread-safe.
  *
  * <pre>{@code
  * try (TensorFile file = TensorFiles.open(path)) {
@@ -28,7 +28,12 @@ public final class StoredTensor {
   private final Supplier<ByteBuffer> bytes;
 
   private StoredTensor(
-      String name, DType dtype, Shape shape, String source, FileRegion region, Supplier<ByteBuffer> bytes) {
+      String name,
+      DType dtype,
+      Shape shape,
+      String source,
+      FileRegion region,
+      Supplier<ByteBuffer> bytes) {
     this.name = Objects.requireNonNull(name, "name");
     this.dtype = Objects.requireNonNull(dtype, "dtype");
     this.shape = Objects.requireNonNull(shape, "shape");
@@ -37,7 +42,10 @@ public final class StoredTensor {
     this.bytes = bytes;
   }
 
-  /** A tensor over bytes in memory: exactly {@code shape.size() * dtype.bytes()} from position to limit. */
+  /**
+   * A tensor over bytes in memory: exactly {@code shape.size() * dtype.bytes()} from position to
+   * limit.
+   */
   public static StoredTensor of(String name, DType dtype, Shape shape, ByteBuffer data) {
     ByteBuffer view = data.asReadOnlyBuffer().slice();
     StoredTensor tensor = new StoredTensor(name, dtype, shape, "memory", null, () -> view);
@@ -45,11 +53,20 @@ public final class StoredTensor {
     return tensor;
   }
 
-  /** Row-major numbers, stored as {@code dtype}: F32, F16, BF16 (rounded to nearest even) or F64. */
+  /**
+   * Row-major numbers, stored as {@code dtype}: F32, F16, BF16 (rounded to nearest even) or F64.
+   */
   public static StoredTensor ofFloats(String name, DType dtype, Shape shape, float[] values) {
     if (values.length != shape.size()) {
       throw new LongAlignException(
-          "tensor '" + name + "': shape " + shape + " has " + shape.size() + " elements, given " + values.length);
+          "tensor '"
+              + name
+              + "': shape "
+              + shape
+              + " has "
+              + shape.size()
+              + " elements, given "
+              + values.length);
     }
     return of(name, dtype, shape, TensorValues.encode(name, dtype, values));
   }
@@ -59,12 +76,18 @@ public final class StoredTensor {
    *
    * @param bytes called at every {@link #data()}
    */
-  public static StoredTensor lazy(String name, DType dtype, Shape shape, String source, Supplier<ByteBuffer> bytes) {
+  public static StoredTensor lazy(
+      String name, DType dtype, Shape shape, String source, Supplier<ByteBuffer> bytes) {
     return new StoredTensor(name, dtype, shape, source, null, bytes);
   }
 
   static StoredTensor inFile(
-      String name, DType dtype, Shape shape, String source, FileRegion region, Supplier<ByteBuffer> bytes) {
+      String name,
+      DType dtype,
+      Shape shape,
+      String source,
+      FileRegion region,
+      Supplier<ByteBuffer> bytes) {
     return new StoredTensor(name, dtype, shape, source, region, bytes);
   }
 
@@ -103,11 +126,17 @@ public final class StoredTensor {
   public ByteBuffer data() {
     if (byteSize() > Integer.MAX_VALUE) {
       throw new LongAlignException(
-          this + ": " + byteSize() + " bytes; one tensor may hold at most " + Integer.MAX_VALUE + " bytes");
+          this
+              + ": "
+              + byteSize()
+              + " bytes; one tensor may hold at most "
+              + Integer.MAX_VALUE
+              + " bytes");
     }
     ByteBuffer data = bytes.get();
     if (data.remaining() != byteSize()) {
-      throw new LongAlignException(this + ": expected " + byteSize() + " bytes, got " + data.remaining());
+      throw new LongAlignException(
+          this + ": expected " + byteSize() + " bytes, got " + data.remaining());
     }
     return data.asReadOnlyBuffer().slice().order(ByteOrder.LITTLE_ENDIAN);
   }
@@ -122,7 +151,10 @@ public final class StoredTensor {
     return TensorValues.doubles(this);
   }
 
-  /** Row-major values of an integer or boolean tensor (u64 as its two's complement); refuses floating types. */
+  /**
+   * Row-major values of an integer or boolean tensor (u64 as its two's complement); refuses
+   * floating types.
+   */
   public long[] toLongs() {
     return TensorValues.longs(this);
   }
@@ -130,7 +162,8 @@ public final class StoredTensor {
   /** This tensor, if it has the expected shape. */
   public StoredTensor expect(Shape expected) {
     if (!shape.equals(expected)) {
-      throw new LongAlignException(name + " in " + source + ": expected " + expected + ", found " + shape);
+      throw new LongAlignException(
+          name + " in " + source + ": expected " + expected + ", found " + shape);
     }
     return this;
   }

@@ -7,8 +7,9 @@ import java.util.Map;
 import java.util.Set;
 
 /**
- * Named tensors: a safetensors file, a sharded set of them, a torch state dict, or tensors in memory. Thread-safe.
- * Bytes already obtained from a {@link StoredTensor} stay valid after {@link #close()}.
+ * Named tensors: a safetensors file, a sharded set of them, a torch state dict, or tensors in
+ * memory. Thread-safe. Bytes already obtained from a {@link StoredTensor} stay valid after {@link
+ * #close()}.
  */
 public interface TensorFile extends AutoCloseable {
 

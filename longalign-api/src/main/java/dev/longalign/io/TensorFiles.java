@@ -11,8 +11,8 @@ public final class TensorFiles {
   private TensorFiles() {}
 
   /**
-   * Opens a safetensors file, the index of a sharded set ({@code *.index.json}), or a torch file; told apart by content,
-   * with the extension deciding where the content is damaged.
+   * Opens a safetensors file, the index of a sharded set ({@code *.index.json}), or a torch file;
+   * told apart by content, with the extension deciding where the content is damaged.
    *
    * @throws LongAlignException if it is none of them or damaged
    */
@@ -28,11 +28,15 @@ public final class TensorFiles {
       return TorchFile.open(path);
     } else if (looksLikeSafetensors(file)) {
       return SafetensorsFile.open(path);
-    } else if (name.endsWith(".pt") || name.endsWith(".pth") || name.endsWith(".bin") || name.endsWith(".ckpt")) {
+    } else if (name.endsWith(".pt")
+        || name.endsWith(".pth")
+        || name.endsWith(".bin")
+        || name.endsWith(".ckpt")) {
       return TorchFile.open(path);
     }
     throw new LongAlignException(
-        file.source() + ": expected weights (.safetensors, .safetensors.index.json, .pt, .bin), found something else"
+        file.source()
+            + ": expected weights (.safetensors, .safetensors.index.json, .pt, .bin), found something else"
             + file.hint());
   }
 

@@ -95,7 +95,8 @@ final class TensorValues {
     try {
       out = ByteBuffer.allocate(Math.multiplyExact(values.length, dtype.bytes()));
     } catch (ArithmeticException tooLong) {
-      throw new LongAlignException("tensor '" + name + "': " + values.length + " values of " + dtype + " exceed 2 GiB");
+      throw new LongAlignException(
+          "tensor '" + name + "': " + values.length + " values of " + dtype + " exceed 2 GiB");
     }
     out.order(ByteOrder.LITTLE_ENDIAN);
     switch (dtype) {
@@ -115,8 +116,13 @@ final class TensorValues {
           out.putDouble(8 * i, values[i]);
         }
       }
-      default -> throw new LongAlignException(
-          "tensor '" + name + "': cannot store floats as " + dtype + "; use F32, F16, BF16 or F64");
+      default ->
+          throw new LongAlignException(
+              "tensor '"
+                  + name
+                  + "': cannot store floats as "
+                  + dtype
+                  + "; use F32, F16, BF16 or F64");
     }
     return out;
   }

@@ -12,9 +12,10 @@ import java.util.Map;
 import java.util.Set;
 
 /**
- * A file of {@code torch.save}, in the zip format or the stream format before torch 1.6, read by an interpreter that
- * knows tensors, dicts, lists, tuples and scalars and executes nothing. Tensors of nested dicts and lists are named by
- * their path ({@code state.0.exp_avg}); views that are not contiguous are copied when their data is asked for.
+ * A file of {@code torch.save}, in the zip format or the stream format before torch 1.6, read by an
+ * interpreter that knows tensors, dicts, lists, tuples and scalars and executes nothing. Tensors of
+ * nested dicts and lists are named by their path ({@code state.0.exp_avg}); views that are not
+ * contiguous are copied when their data is asked for.
  *
  * <pre>{@code
  * try (TorchFile file = TorchFile.open(Path.of("s28750_lora_vis.pt"))) {
@@ -39,7 +40,8 @@ public final class TorchFile implements TensorFile {
   /**
    * Opens and checks a file; all tensors are known to be in range afterwards.
    *
-   * @throws LongAlignException if it is no torch file, damaged, or asks for anything but tensors and plain values
+   * @throws LongAlignException if it is no torch file, damaged, or asks for anything but tensors
+   *     and plain values
    */
   public static TorchFile open(Path path) {
     return open(path, MappedFile.WINDOW);
@@ -48,7 +50,9 @@ public final class TorchFile implements TensorFile {
   static TorchFile open(Path path, long window) {
     MappedFile file = MappedFile.open(path, window);
     if (!looksLikeTorch(file)) {
-      throw refusal(file, (file.size() == 0 ? "it is empty" : "it begins with " + beginning(file)) + file.hint());
+      throw refusal(
+          file,
+          (file.size() == 0 ? "it is empty" : "it begins with " + beginning(file)) + file.hint());
     }
     return new TorchFile(file, isZip(file) ? readZip(file) : readLegacy(file));
   }
@@ -65,26 +69,33 @@ public final class TorchFile implements TensorFile {
   private static TorchTree readZip(MappedFile file) {
     ZipDirectory zip = ZipDirectory.read(file);
     Map<String, ZipDirectory.Entry> entries = zip.entries();
-    List<String> pickles = entries.keySet().stream()
-        .filter(name -> name.endsWith(PICKLE) && name.indexOf('/') == name.length() - PICKLE.length())
-        .toList();
+    List<String> pickles =
+        entries.keySet().stream()
+            .filter(
+                name ->
+                    name.endsWith(PICKLE) && name.indexOf('/') == name.length() - PICKLE.length())
+            .toList();
     if (pickles.size() != 1) {
-      throw refusal(file, "expected one entry NAME/data.pkl in the archive, found " + pickles.size());
+      throw refusal(
+          file, "expected one entry NAME/data.pkl in the archive, found " + pickles.size());
     }
     String root = pickles.get(0).substring(0, pickles.get(0).length() - "data.pkl".length());
     if (entries.containsKey(root + "constants.pkl")) {
-      throw refusal(file, "it is a TorchScript archive, which contains code; save the state dict instead");
+      throw refusal(
+          file, "it is a TorchScript archive, which contains code; save the state dict instead");
     }
     checkByteOrder(file, zip, entries.get(root + "byteorder"));
     Map<String, ZipDirectory.Entry> storages = new LinkedHashMap<>();
-    entries.forEach((name, entry) -> {
-      if (name.startsWith(root + "data/")) {
-        storages.put(name.substring((root + "data/").length()), entry);
-      }
-    });
+    entries.forEach(
+        (name, entry) -> {
+          if (name.startsWith(root + "data/")) {
+            storages.put(name.substring((root + "data/").length()), entry);
+          }
+        });
     ZipDirectory.Entry pickle = entries.get(pickles.get(0));
     if (pickle.size() > MAX_PICKLE) {
-      throw refusal(file, "a pickle of " + pickle.size() + " bytes; at most " + MAX_PICKLE + " are read");
+      throw refusal(
+          file, "a pickle of " + pickle.size() + " bytes; at most " + MAX_PICKLE + " are read");
     }
     Object value = new PickleMachine(new PickleInput(file.source(), zip.content(pickle))).run();
     return new TorchTree(file.source(), new TorchStorages(file, zip, storages), value);
@@ -94,15 +105,23 @@ public final class TorchFile implements TensorFile {
     if (entry == null) {
       return; // older torch did not write it
     }
-    String order = entry.size() > 16 ? "?" : StandardCharsets.US_ASCII.decode(zip.content(entry)).toString().strip();
+    String order =
+        entry.size() > 16
+            ? "?"
+            : StandardCharsets.US_ASCII.decode(zip.content(entry)).toString().strip();
     if (!order.equals("little")) {
-      throw refusal(file, "byte order '" + Names.printable(order) + "'; only little-endian files are read");
+      throw refusal(
+          file, "byte order '" + Names.printable(order) + "'; only little-endian files are read");
     }
   }
 
-  /** Five pickles (magic number, protocol, system, value, storage keys), then each storage's length and bytes. */
+  /**
+   * Five pickles (magic number, protocol, system, value, storage keys), then each storage's length
+   * and bytes.
+   */
   private static TorchTree readLegacy(MappedFile file) {
-    PickleInput in = new PickleInput(file.source(), file.slice(0, Math.min(file.size(), MAX_PICKLE)));
+    PickleInput in =
+        new PickleInput(file.source(), file.slice(0, Math.min(file.size(), MAX_PICKLE)));
     if (!LEGACY_MAGIC.equals(new PickleMachine(in).run())) {
       throw refusal(file, "it is a pickle, but not one of torch.save");
     }
@@ -110,17 +129,20 @@ public final class TorchFile implements TensorFile {
       throw refusal(file, "its protocol is not " + LEGACY_PROTOCOL);
     }
     Object system = new PickleMachine(in).run();
-    if (system instanceof PickleMachine.Dict dict && Boolean.FALSE.equals(dict.entries.get("little_endian"))) {
+    if (system instanceof PickleMachine.Dict dict
+        && Boolean.FALSE.equals(dict.entries.get("little_endian"))) {
       throw refusal(file, "big-endian; only little-endian files are read");
     }
     PickleMachine machine = new PickleMachine(in);
     Object value = machine.run();
     Object keys = new PickleMachine(in).run();
-    return new TorchTree(file.source(), legacyStorages(file, machine.storages(), keys, in.position()), value);
+    return new TorchTree(
+        file.source(), legacyStorages(file, machine.storages(), keys, in.position()), value);
   }
 
   /** Lengths are in elements, whose type only the views know. */
-  private static TorchStorages legacyStorages(MappedFile file, Map<String, StorageRef> used, Object keys, long start) {
+  private static TorchStorages legacyStorages(
+      MappedFile file, Map<String, StorageRef> used, Object keys, long start) {
     if (!(keys instanceof List<?> list)) {
       throw refusal(file, "its storage keys are no list");
     }
@@ -137,8 +159,17 @@ public final class TorchFile implements TensorFile {
       long elements = file.slice(at, 8).getLong();
       at += 8;
       if (elements < 0 || elements > (file.size() - at) / width) {
-        throw refusal(file, "storage '" + key + "' claims " + elements + " elements of " + width
-            + " bytes, the file has " + (file.size() - at) + " bytes left (an incomplete download?)");
+        throw refusal(
+            file,
+            "storage '"
+                + key
+                + "' claims "
+                + elements
+                + " elements of "
+                + width
+                + " bytes, the file has "
+                + (file.size() - at)
+                + " bytes left (an incomplete download?)");
       }
       storages.put(key, new ZipDirectory.Entry(key, false, at, elements * width, elements * width));
       at += elements * width;
@@ -161,8 +192,8 @@ public final class TorchFile implements TensorFile {
   }
 
   /**
-   * The whole content: {@link Map}, {@link List} (also for tuples), {@link StoredTensor}, String, Long, BigInteger,
-   * Double, Boolean, byte[] or null. Unmodifiable.
+   * The whole content: {@link Map}, {@link List} (also for tuples), {@link StoredTensor}, String,
+   * Long, BigInteger, Double, Boolean, byte[] or null. Unmodifiable.
    */
   public Object value() {
     return tree.root();
@@ -171,7 +202,8 @@ public final class TorchFile implements TensorFile {
   /** Whether the content is a bare list of tensors (or one tensor). */
   public boolean isList() {
     return value() instanceof StoredTensor
-        || value() instanceof List<?> list && list.stream().allMatch(StoredTensor.class::isInstance);
+        || value() instanceof List<?> list
+            && list.stream().allMatch(StoredTensor.class::isInstance);
   }
 
   /**
@@ -181,9 +213,11 @@ public final class TorchFile implements TensorFile {
    */
   public List<StoredTensor> list() {
     if (!isList()) {
-      String found = value() instanceof Map<?, ?> map
-          ? "a dict with the keys " + map.keySet().stream().limit(3).map(k -> Names.printable("" + k)).toList()
-          : "something else";
+      String found =
+          value() instanceof Map<?, ?> map
+              ? "a dict with the keys "
+                  + map.keySet().stream().limit(3).map(k -> Names.printable("" + k)).toList()
+              : "something else";
       throw new LongAlignException(source() + ": expected a bare list of tensors, found " + found);
     }
     return new ArrayList<>(tree.tensors().values());

@@ -9,32 +9,50 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * The names that a torch pickle may refer to, and what they build: an allow-list; every other name is refused. Python:
- * {@code torch/_utils.py} ({@code _rebuild_tensor_v2} and its relatives), {@code torch/serialization.py} (persistent
- * ids of storages).
+ * The names that a torch pickle may refer to, and what they build: an allow-list; every other name
+ * is refused. Python: {@code torch/_utils.py} ({@code _rebuild_tensor_v2} and its relatives),
+ * {@code torch/serialization.py} (persistent ids of storages).
  */
 final class TorchGlobals {
-  /** A view may repeat elements of its storage (stride 0), but not blow a small file up without bound. */
+  /**
+   * A view may repeat elements of its storage (stride 0), but not blow a small file up without
+   * bound.
+   */
   private static final long MAX_REPEATED = 1L << 24;
 
   private static final int MAX_RANK = 64;
 
-  private static final Map<String, DType> STORAGES = Map.ofEntries(
-      Map.entry("DoubleStorage", DType.F64), Map.entry("FloatStorage", DType.F32),
-      Map.entry("HalfStorage", DType.F16), Map.entry("BFloat16Storage", DType.BF16),
-      Map.entry("LongStorage", DType.I64), Map.entry("IntStorage", DType.I32),
-      Map.entry("ShortStorage", DType.I16), Map.entry("CharStorage", DType.I8),
-      Map.entry("ByteStorage", DType.U8), Map.entry("BoolStorage", DType.BOOL));
+  private static final Map<String, DType> STORAGES =
+      Map.ofEntries(
+          Map.entry("DoubleStorage", DType.F64), Map.entry("FloatStorage", DType.F32),
+          Map.entry("HalfStorage", DType.F16), Map.entry("BFloat16Storage", DType.BF16),
+          Map.entry("LongStorage", DType.I64), Map.entry("IntStorage", DType.I32),
+          Map.entry("ShortStorage", DType.I16), Map.entry("CharStorage", DType.I8),
+          Map.entry("ByteStorage", DType.U8), Map.entry("BoolStorage", DType.BOOL));
 
-  private static final Map<String, DType> DTYPES = Map.ofEntries(
-      Map.entry("float64", DType.F64), Map.entry("double", DType.F64), Map.entry("float32", DType.F32),
-      Map.entry("float", DType.F32), Map.entry("float16", DType.F16), Map.entry("half", DType.F16),
-      Map.entry("bfloat16", DType.BF16), Map.entry("int64", DType.I64), Map.entry("long", DType.I64),
-      Map.entry("int32", DType.I32), Map.entry("int", DType.I32), Map.entry("int16", DType.I16),
-      Map.entry("short", DType.I16), Map.entry("int8", DType.I8), Map.entry("uint8", DType.U8),
-      Map.entry("uint16", DType.U16), Map.entry("uint32", DType.U32), Map.entry("uint64", DType.U64),
-      Map.entry("bool", DType.BOOL), Map.entry("float8_e4m3fn", DType.F8_E4M3),
-      Map.entry("float8_e5m2", DType.F8_E5M2));
+  private static final Map<String, DType> DTYPES =
+      Map.ofEntries(
+          Map.entry("float64", DType.F64),
+          Map.entry("double", DType.F64),
+          Map.entry("float32", DType.F32),
+          Map.entry("float", DType.F32),
+          Map.entry("float16", DType.F16),
+          Map.entry("half", DType.F16),
+          Map.entry("bfloat16", DType.BF16),
+          Map.entry("int64", DType.I64),
+          Map.entry("long", DType.I64),
+          Map.entry("int32", DType.I32),
+          Map.entry("int", DType.I32),
+          Map.entry("int16", DType.I16),
+          Map.entry("short", DType.I16),
+          Map.entry("int8", DType.I8),
+          Map.entry("uint8", DType.U8),
+          Map.entry("uint16", DType.U16),
+          Map.entry("uint32", DType.U32),
+          Map.entry("uint64", DType.U64),
+          Map.entry("bool", DType.BOOL),
+          Map.entry("float8_e4m3fn", DType.F8_E4M3),
+          Map.entry("float8_e5m2", DType.F8_E5M2));
 
   private enum Callable {
     ORDERED_DICT,
@@ -45,15 +63,18 @@ final class TorchGlobals {
     REBUILD_PARAMETER_WITH_STATE
   }
 
-  private static final Map<String, Callable> CALLABLES = Map.of(
-      "collections.OrderedDict", Callable.ORDERED_DICT,
-      "torch._utils._rebuild_tensor", Callable.REBUILD_TENSOR,
-      "torch._utils._rebuild_tensor_v2", Callable.REBUILD_TENSOR_V2,
-      "torch._utils._rebuild_tensor_v3", Callable.REBUILD_TENSOR_V3,
-      "torch._utils._rebuild_parameter", Callable.REBUILD_PARAMETER,
-      "torch._utils._rebuild_parameter_with_state", Callable.REBUILD_PARAMETER_WITH_STATE);
+  private static final Map<String, Callable> CALLABLES =
+      Map.of(
+          "collections.OrderedDict", Callable.ORDERED_DICT,
+          "torch._utils._rebuild_tensor", Callable.REBUILD_TENSOR,
+          "torch._utils._rebuild_tensor_v2", Callable.REBUILD_TENSOR_V2,
+          "torch._utils._rebuild_tensor_v3", Callable.REBUILD_TENSOR_V3,
+          "torch._utils._rebuild_parameter", Callable.REBUILD_PARAMETER,
+          "torch._utils._rebuild_parameter_with_state", Callable.REBUILD_PARAMETER_WITH_STATE);
 
-  /** @param dtype null for untyped bytes */
+  /**
+   * @param dtype null for untyped bytes
+   */
   private record StorageType(DType dtype) {}
 
   /**
@@ -69,7 +90,8 @@ final class TorchGlobals {
   }
 
   /**
-   * A view into a storage; in range and of countable size, but the storage itself has not been looked up.
+   * A view into a storage; in range and of countable size, but the storage itself has not been
+   * looked up.
    *
    * @param offset of the first element, in elements
    * @param strides in elements
@@ -100,8 +122,11 @@ final class TorchGlobals {
       known = new StorageType(null);
     }
     if (known == null) {
-      throw in.refusal("it asks for " + Names.printable(qualified) + ", which weights do not need; "
-          + "nothing was executed. Save only tensors (torch.save(model.state_dict(), ...)) or use safetensors");
+      throw in.refusal(
+          "it asks for "
+              + Names.printable(qualified)
+              + ", which weights do not need; "
+              + "nothing was executed. Save only tensors (torch.save(model.state_dict(), ...)) or use safetensors");
     }
     return known;
   }
@@ -154,13 +179,15 @@ final class TorchGlobals {
         }
       }
       case REBUILD_PARAMETER, REBUILD_PARAMETER_WITH_STATE -> {
-        if (n == (function == Callable.REBUILD_PARAMETER ? 3 : 4) && arguments[0] instanceof TensorRef) {
+        if (n == (function == Callable.REBUILD_PARAMETER ? 3 : 4)
+            && arguments[0] instanceof TensorRef) {
           return arguments[0];
         }
       }
       default -> throw new IllegalStateException(function.name());
     }
-    throw in.refusal(function + " with " + n + " arguments of unexpected kinds (a conjugated or negated view?)");
+    throw in.refusal(
+        function + " with " + n + " arguments of unexpected kinds (a conjugated or negated view?)");
   }
 
   private static boolean isEmpty(Object value) {
@@ -174,7 +201,10 @@ final class TorchGlobals {
       throw in.refusal("OrderedDict from something that is no list of pairs");
     }
     for (Object pair : arguments.length == 0 ? List.of() : (List<?>) arguments[0]) {
-      Object[] items = pair instanceof Tuple tuple ? tuple.items() : pair instanceof List<?> l ? l.toArray() : null;
+      Object[] items =
+          pair instanceof Tuple tuple
+              ? tuple.items()
+              : pair instanceof List<?> l ? l.toArray() : null;
       if (items == null || items.length != 2) {
         throw in.refusal("OrderedDict from something that is no list of pairs");
       }
@@ -194,14 +224,16 @@ final class TorchGlobals {
       throw in.refusal("a tensor over untyped bytes without a dtype");
     }
     if (sizes.length != strides.length || sizes.length > MAX_RANK) {
-      throw in.refusal("a tensor with " + sizes.length + " sizes and " + strides.length + " strides");
+      throw in.refusal(
+          "a tensor with " + sizes.length + " sizes and " + strides.length + " strides");
     }
     Shape shape = Shape.of(sizes);
     checkRange(storage, dtype, offset, shape, strides);
     return new TensorRef(storage, dtype, offset, shape, strides);
   }
 
-  private void checkRange(StorageRef storage, DType dtype, long offset, Shape shape, long[] strides) {
+  private void checkRange(
+      StorageRef storage, DType dtype, long offset, Shape shape, long[] strides) {
     long held = storage.bytes() / dtype.bytes();
     long elements;
     long end;
@@ -216,11 +248,25 @@ final class TorchGlobals {
       throw in.refusal("a tensor of shape " + shape + ", larger than 64 bits can count");
     }
     if (offset < 0 || end > held) {
-      throw in.refusal("a tensor of shape " + shape + " at offset " + offset + " ends at element " + end
-          + ", its storage " + storage.key() + " has " + held);
+      throw in.refusal(
+          "a tensor of shape "
+              + shape
+              + " at offset "
+              + offset
+              + " ends at element "
+              + end
+              + ", its storage "
+              + storage.key()
+              + " has "
+              + held);
     }
     if (elements > Math.max(held, MAX_REPEATED)) {
-      throw in.refusal("a tensor of shape " + shape + " repeats the " + held + " elements of its storage too often");
+      throw in.refusal(
+          "a tensor of shape "
+              + shape
+              + " repeats the "
+              + held
+              + " elements of its storage too often");
     }
   }
 
@@ -231,8 +277,12 @@ final class TorchGlobals {
     long[] out = new long[tuple.items().length];
     for (int i = 0; i < out.length; i++) {
       if (!(tuple.items()[i] instanceof Long number) || number < 0) {
-        throw in.refusal("a tensor's " + what + " holds " + describe(tuple.items()[i])
-            + "; expected integers that are not negative");
+        throw in.refusal(
+            "a tensor's "
+                + what
+                + " holds "
+                + describe(tuple.items()[i])
+                + "; expected integers that are not negative");
       }
       out[i] = number;
     }

@@ -35,21 +35,39 @@ final class TorchStorages {
     if (entry == null) {
       throw refusal(what + " needs storage '" + storage.key() + "', which is not in the file");
     } else if (entry.size() != storage.bytes()) {
-      throw refusal(what + ": storage '" + storage.key() + "' should have " + storage.bytes() + " bytes, its record has "
-          + entry.size());
+      throw refusal(
+          what
+              + ": storage '"
+              + storage.key()
+              + "' should have "
+              + storage.bytes()
+              + " bytes, its record has "
+              + entry.size());
     } else if (entry.deflated() && entry.size() > ZipDirectory.MAX_INFLATED) {
-      throw refusal(what + ": storage '" + storage.key() + "' is compressed; save it again with torch.save");
+      throw refusal(
+          what + ": storage '" + storage.key() + "' is compressed; save it again with torch.save");
     }
     long width = view.dtype().bytes();
     long start = view.offset() * width;
     if (isContiguous(view)) {
       long length = view.shape().size() * width;
-      FileRegion region = entry.deflated() ? null : new FileRegion(file.path(), entry.offset() + start, length);
-      return StoredTensor.inFile(name, view.dtype(), view.shape(), file.source(), region,
+      FileRegion region =
+          entry.deflated() ? null : new FileRegion(file.path(), entry.offset() + start, length);
+      return StoredTensor.inFile(
+          name,
+          view.dtype(),
+          view.shape(),
+          file.source(),
+          region,
           () -> bytes(entry, start, length));
     }
     long length = (reach(view) + 1) * width;
-    return StoredTensor.inFile(name, view.dtype(), view.shape(), file.source(), null,
+    return StoredTensor.inFile(
+        name,
+        view.dtype(),
+        view.shape(),
+        file.source(),
+        null,
         () -> gather(bytes(entry, start, length), view));
   }
 
@@ -95,7 +113,8 @@ final class TorchStorages {
     int width = view.dtype().bytes();
     Shape shape = view.shape();
     int rank = shape.rank();
-    ByteBuffer out = ByteBuffer.allocate(Math.toIntExact(shape.size() * width)).order(ByteOrder.LITTLE_ENDIAN);
+    ByteBuffer out =
+        ByteBuffer.allocate(Math.toIntExact(shape.size() * width)).order(ByteOrder.LITTLE_ENDIAN);
     long[] index = new long[rank];
     long at = 0;
     while (out.hasRemaining()) {

@@ -12,8 +12,9 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * Turns what a pickle built into plain Java values, and names every tensor in it by its path. A pickle can contain
- * itself, and a small one can stand for a huge tree; depth and number of nodes are bounded.
+ * Turns what a pickle built into plain Java values, and names every tensor in it by its path. A
+ * pickle can contain itself, and a small one can stand for a huge tree; depth and number of nodes
+ * are bounded.
  */
 final class TorchTree {
   private static final int MAX_DEPTH = 64;
@@ -49,7 +50,8 @@ final class TorchTree {
 
   private Object value(String path, Object node, int depth) {
     if (depth > MAX_DEPTH || ++nodes > MAX_NODES) {
-      throw refusal("its values nest deeper than " + MAX_DEPTH + " levels or are more than " + MAX_NODES);
+      throw refusal(
+          "its values nest deeper than " + MAX_DEPTH + " levels or are more than " + MAX_NODES);
     }
     if (node instanceof TensorRef view) {
       StoredTensor tensor = storages.tensor(path, view);
@@ -59,13 +61,17 @@ final class TorchTree {
       return tensor;
     } else if (node instanceof Dict dict) {
       Map<Object, Object> map = new LinkedHashMap<>();
-      dict.entries.forEach((key, item) -> map.put(key, value(child(path, String.valueOf(key)), item, depth + 1)));
+      dict.entries.forEach(
+          (key, item) -> map.put(key, value(child(path, String.valueOf(key)), item, depth + 1)));
       return Collections.unmodifiableMap(map);
     } else if (node instanceof List<?> list) {
       return items(path, list, depth);
     } else if (node instanceof Tuple tuple) {
       return items(path, Arrays.asList(tuple.items()), depth);
-    } else if (node == null || node instanceof String || node instanceof Number || node instanceof Boolean) {
+    } else if (node == null
+        || node instanceof String
+        || node instanceof Number
+        || node instanceof Boolean) {
       if (node != null) {
         scalars.put(path, node.toString());
       }

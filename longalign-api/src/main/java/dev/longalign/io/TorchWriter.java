@@ -14,12 +14,17 @@ import java.util.zip.ZipEntry;
 import java.util.zip.ZipOutputStream;
 
 /**
- * Writes tensors as {@code torch.save} does (zip format), so that {@code torch.load(path, weights_only=True)} reads
- * them: a bare list, as this method's LoRA files are, or a dict. Atomic; equal content gives equal bytes.
+ * Writes tensors as {@code torch.save} does (zip format), so that {@code torch.load(path,
+ * weights_only=True)} reads them: a bare list, as this method's LoRA files are, or a dict. Atomic;
+ * equal content gives equal bytes.
  */
 public final class TorchWriter {
-  /** Constant; not January 1980, which java.util.zip takes for "earlier" and describes in an extra field. */
+  /**
+   * Constant; not January 1980, which java.util.zip takes for "earlier" and describes in an extra
+   * field.
+   */
   private static final LocalDateTime NO_TIME = LocalDateTime.of(1980, 2, 1, 0, 0);
+
   private static final int ALIGNMENT = 64;
 
   private TorchWriter() {}
@@ -39,17 +44,19 @@ public final class TorchWriter {
 
   private static void write(Path path, List<StoredTensor> tensors, boolean named) {
     byte[] pickle = TorchPickle.write(path, tensors, named);
-    AtomicFiles.write(path, out -> {
-      CountingStream counter = new CountingStream(out);
-      ZipOutputStream zip = new ZipOutputStream(counter);
-      entry(zip, counter, "archive/data.pkl", ByteBuffer.wrap(pickle));
-      entry(zip, counter, "archive/byteorder", ascii("little"));
-      for (int i = 0; i < tensors.size(); i++) {
-        entry(zip, counter, "archive/data/" + i, tensors.get(i).data());
-      }
-      entry(zip, counter, "archive/version", ascii("3\n"));
-      zip.finish();
-    });
+    AtomicFiles.write(
+        path,
+        out -> {
+          CountingStream counter = new CountingStream(out);
+          ZipOutputStream zip = new ZipOutputStream(counter);
+          entry(zip, counter, "archive/data.pkl", ByteBuffer.wrap(pickle));
+          entry(zip, counter, "archive/byteorder", ascii("little"));
+          for (int i = 0; i < tensors.size(); i++) {
+            entry(zip, counter, "archive/data/" + i, tensors.get(i).data());
+          }
+          entry(zip, counter, "archive/version", ascii("3\n"));
+          zip.finish();
+        });
   }
 
   private static ByteBuffer ascii(String text) {
@@ -57,7 +64,8 @@ public final class TorchWriter {
   }
 
   /** Stored, with its data at a multiple of 64 bytes, as torch lays it out for memory maps. */
-  private static void entry(ZipOutputStream zip, CountingStream counter, String name, ByteBuffer data)
+  private static void entry(
+      ZipOutputStream zip, CountingStream counter, String name, ByteBuffer data)
       throws IOException {
     CRC32 crc = new CRC32();
     crc.update(data.duplicate());
@@ -149,9 +157,14 @@ public final class TorchWriter {
         case I8 -> "CharStorage";
         case U8 -> "ByteStorage";
         case BOOL -> "BoolStorage";
-        default -> throw new LongAlignException(
-            path + " cannot be written: " + tensor + ": torch files of " + tensor.dtype()
-                + " are not supported; use safetensors");
+        default ->
+            throw new LongAlignException(
+                path
+                    + " cannot be written: "
+                    + tensor
+                    + ": torch files of "
+                    + tensor.dtype()
+                    + " are not supported; use safetensors");
       };
     }
 

@@ -9,8 +9,9 @@ import java.util.zip.DataFormatException;
 import java.util.zip.Inflater;
 
 /**
- * The central directory of a zip file (with zip64), for reading stored entries in place through a memory map, which
- * {@link java.util.zip.ZipFile} does not offer. Names that leave the archive are refused; nothing is ever unpacked.
+ * The central directory of a zip file (with zip64), for reading stored entries in place through a
+ * memory map, which {@link java.util.zip.ZipFile} does not offer. Names that leave the archive are
+ * refused; nothing is ever unpacked.
  */
 final class ZipDirectory {
   private static final int END = 0x06054b50;
@@ -21,13 +22,18 @@ final class ZipDirectory {
   private static final long MAX_DIRECTORY = 16L << 20;
   private static final long U32 = 0xffffffffL;
 
-  /** The largest entry that is inflated: compressed archives are repacked small ones, torch itself stores. */
+  /**
+   * The largest entry that is inflated: compressed archives are repacked small ones, torch itself
+   * stores.
+   */
   static final long MAX_INFLATED = 64L << 20;
 
   private final MappedFile file;
   private final Map<String, Entry> entries = new LinkedHashMap<>();
 
-  /** @param offset of the (possibly compressed) data in the file */
+  /**
+   * @param offset of the (possibly compressed) data in the file
+   */
   record Entry(String name, boolean deflated, long offset, long compressedSize, long size) {}
 
   private record End(long entries, long size, long offset) {}
@@ -39,8 +45,16 @@ final class ZipDirectory {
   static ZipDirectory read(MappedFile file) {
     ZipDirectory zip = new ZipDirectory(file);
     End end = zip.findEnd();
-    if (end.size() < 0 || end.size() > MAX_DIRECTORY || end.offset() < 0 || end.offset() > file.size() - end.size()) {
-      throw zip.refusal("its directory (" + end.size() + " bytes at " + end.offset() + ") lies outside of the file");
+    if (end.size() < 0
+        || end.size() > MAX_DIRECTORY
+        || end.offset() < 0
+        || end.offset() > file.size() - end.size()) {
+      throw zip.refusal(
+          "its directory ("
+              + end.size()
+              + " bytes at "
+              + end.offset()
+              + ") lies outside of the file");
     }
     ByteBuffer directory = file.slice(end.offset(), end.size());
     for (long i = 0; i < end.entries(); i++) {
@@ -98,9 +112,13 @@ final class ZipDirectory {
     if (directory.remaining() < 46 + nameLength + extraLength + commentLength) {
       throw refusal("its directory is damaged");
     }
-    String name = Json.utf8(directory.slice(at + 46, nameLength), file.source() + ": name of a zip entry");
+    String name =
+        Json.utf8(directory.slice(at + 46, nameLength), file.source() + ": name of a zip entry");
     String shown = "entry '" + Names.printable(name) + "'";
-    if (name.startsWith("/") || name.contains("\\") || name.contains(":") || ("/" + name + "/").contains("/../")) {
+    if (name.startsWith("/")
+        || name.contains("\\")
+        || name.contains(":")
+        || ("/" + name + "/").contains("/../")) {
       throw refusal(shown + " would leave the archive");
     } else if ((flags & 1) != 0) {
       throw refusal(shown + " is encrypted");
@@ -108,9 +126,14 @@ final class ZipDirectory {
       throw refusal(shown + " has compression method " + method + "; expected stored or deflated");
     }
     long[] sizes = {
-      directory.getInt(at + 24) & U32, directory.getInt(at + 20) & U32, directory.getInt(at + 42) & U32
+      directory.getInt(at + 24) & U32,
+      directory.getInt(at + 20) & U32,
+      directory.getInt(at + 42) & U32
     };
-    readZip64(directory.slice(at + 46 + nameLength, extraLength).order(ByteOrder.LITTLE_ENDIAN), sizes, shown);
+    readZip64(
+        directory.slice(at + 46 + nameLength, extraLength).order(ByteOrder.LITTLE_ENDIAN),
+        sizes,
+        shown);
     Entry entry = locate(name, shown, method == 8, sizes, directoryOffset);
     if (entries.put(name, entry) != null) {
       throw refusal(shown + " occurs twice");
@@ -118,7 +141,10 @@ final class ZipDirectory {
     directory.position(at + 46 + nameLength + extraLength + commentLength);
   }
 
-  /** Replaces those of size, compressed size and header offset that did not fit into 32 bits, in this order. */
+  /**
+   * Replaces those of size, compressed size and header offset that did not fit into 32 bits, in
+   * this order.
+   */
   private void readZip64(ByteBuffer extra, long[] sizes, String shown) {
     while (extra.remaining() >= 4) {
       int id = extra.getShort() & 0xffff;
@@ -139,11 +165,16 @@ final class ZipDirectory {
     }
   }
 
-  private Entry locate(String name, String shown, boolean deflated, long[] sizes, long directoryOffset) {
+  private Entry locate(
+      String name, String shown, boolean deflated, long[] sizes, long directoryOffset) {
     long size = sizes[0];
     long compressed = sizes[1];
     long header = sizes[2];
-    if (size < 0 || compressed < 0 || header < 0 || header > directoryOffset - 30 || !deflated && size != compressed) {
+    if (size < 0
+        || compressed < 0
+        || header < 0
+        || header > directoryOffset - 30
+        || !deflated && size != compressed) {
       throw refusal(shown + " has impossible sizes");
     }
     ByteBuffer local = file.slice(header, 30);
@@ -160,8 +191,12 @@ final class ZipDirectory {
   private ByteBuffer inflate(Entry entry) {
     String shown = "entry '" + Names.printable(entry.name()) + "'";
     if (entry.size() > MAX_INFLATED || entry.size() / 1100 > entry.compressedSize()) {
-      throw refusal(shown + " is compressed and claims " + entry.size() + " bytes; save it again with torch.save, "
-          + "which does not compress");
+      throw refusal(
+          shown
+              + " is compressed and claims "
+              + entry.size()
+              + " bytes; save it again with torch.save, "
+              + "which does not compress");
     }
     Inflater inflater = new Inflater(true);
     try {
@@ -187,6 +222,7 @@ final class ZipDirectory {
   }
 
   private LongAlignException refusal(String reason) {
-    return new LongAlignException(file.source() + ": not a readable torch file: the zip archive is refused: " + reason);
+    return new LongAlignException(
+        file.source() + ": not a readable torch file: the zip archive is refused: " + reason);
   }
 }

@@ -8,6 +8,8 @@ import dev.longalign.LongAlignException;
 import dev.longalign.tensor.DType;
 import dev.longalign.tensor.Shape;
 import java.io.IOException;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -30,17 +32,26 @@ class AtomicFilesTest {
   @Test
   void aFailureInTheMiddleLeavesTheOldFileAndNothingElse() {
     Path path = IoFixtures.write(directory.resolve("a.bin"), "old");
-    assertThatThrownBy(() -> AtomicFiles.write(path, out -> {
-      out.write(new byte[1 << 20]);
-      throw new IOException("No space left on device");
-    }))
+    assertThatThrownBy(
+            () ->
+                AtomicFiles.write(
+                    path,
+                    out -> {
+                      out.write(new byte[1 << 20]);
+                      throw new IOException("No space left on device");
+                    }))
         .isExactlyInstanceOf(LongAlignException.class)
         .hasMessageContaining("a.bin cannot be written: the disk is full")
         .hasMessageContaining("free some space");
-    assertThatThrownBy(() -> AtomicFiles.write(path, out -> {
-      out.write(1);
-      throw new IllegalStateException("of the caller");
-    })).isExactlyInstanceOf(IllegalStateException.class);
+    assertThatThrownBy(
+            () ->
+                AtomicFiles.write(
+                    path,
+                    out -> {
+                      out.write(1);
+                      throw new IllegalStateException("of the caller");
+                    }))
+        .isExactlyInstanceOf(IllegalStateException.class);
     assertThat(path).hasContent("old");
     assertThat(IoFixtures.list(directory)).containsExactly("a.bin");
   }
@@ -48,12 +59,21 @@ class AtomicFilesTest {
   @Test
   void aTensorThatFailsMidwayLeavesNothing() {
     StoredTensor good = StoredTensor.ofFloats("a", DType.F32, Shape.of(1000), new float[1000]);
-    StoredTensor failing = StoredTensor.lazy("b", DType.F32, Shape.of(1), "device", () -> {
-      throw new LongAlignException("device lost");
-    });
-    assertThatThrownBy(() -> SafetensorsWriter.write(directory.resolve("x.safetensors"), List.of(good, failing)))
+    StoredTensor failing =
+        StoredTensor.lazy(
+            "b",
+            DType.F32,
+            Shape.of(1),
+            "device",
+            () -> {
+              throw new LongAlignException("device lost");
+            });
+    assertThatThrownBy(
+            () ->
+                SafetensorsWriter.write(directory.resolve("x.safetensors"), List.of(good, failing)))
         .hasMessage("device lost");
-    assertThatThrownBy(() -> TorchWriter.writeList(directory.resolve("x.pt"), List.of(good, failing)))
+    assertThatThrownBy(
+            () -> TorchWriter.writeList(directory.resolve("x.pt"), List.of(good, failing)))
         .hasMessage("device lost");
     assertThat(IoFixtures.list(directory)).isEmpty();
   }
@@ -61,22 +81,60 @@ class AtomicFilesTest {
   @Test
   void saysWhyAPlaceCannotBeWritten() {
     Path file = IoFixtures.write(directory.resolve("file"), "");
-    assertThatThrownBy(() -> AtomicFiles.write(directory.resolve("no/such/a.bin"), out -> out.write(1)))
-        .isExactlyInstanceOf(LongAlignException.class).hasMessageContaining("does not exist; create it first");
+    assertThatThrownBy(
+            () -> AtomicFiles.write(directory.resolve("no/such/a.bin"), out -> out.write(1)))
+        .isExactlyInstanceOf(LongAlignException.class)
+        .hasMessageContaining("does not exist; create it first");
     assertThatThrownBy(() -> AtomicFiles.write(file.resolve("a.bin"), out -> out.write(1)))
-        .isExactlyInstanceOf(LongAlignException.class).hasMessageContaining("is not a directory");
+        .isExactlyInstanceOf(LongAlignException.class)
+        .hasMessageContaining("is not a directory");
     assertThatThrownBy(() -> AtomicFiles.write(directory, out -> out.write(1)))
-        .isExactlyInstanceOf(LongAlignException.class).hasMessageContaining("is a directory");
+        .isExactlyInstanceOf(LongAlignException.class)
+        .hasMessageContaining("is a directory");
     assertThat(IoFixtures.list(directory)).containsExactly("file");
   }
 
   @Test
   void aReadOnlyDirectoryIsNamed() throws IOException {
-    assumeTrue(Files.getFileStore(directory).supportsFileAttributeView("posix"), "POSIX permissions");
+    assumeTrue(
+        Files.getFileStore(directory).supportsFileAttributeView("posix"), "POSIX permissions");
     Path locked = Files.createDirectory(directory.resolve("locked"));
-    assumeTrue(locked.toFile().setWritable(false) && !Files.isWritable(locked), "a user whom permissions bind");
+    assumeTrue(
+        locked.toFile().setWritable(false) && !Files.isWritable(locked),
+        "a user whom permissions bind");
     assertThatThrownBy(() -> AtomicFiles.write(locked.resolve("a.bin"), out -> out.write(1)))
-        .isExactlyInstanceOf(LongAlignException.class).hasMessageContaining("no permission to write into");
+        .isExactlyInstanceOf(LongAlignException.class)
+        .hasMessageContaining("no permission to write into");
+  }
+
+  @Test
+  void whatTheSystemRefusesIsExplained() {
+    Path path = directory.resolve("a.bin");
+    assertThatThrownBy(
+            () ->
+                AtomicFiles.write(
+                    path,
+                    out -> {
+                      throw new FileSystemException(path.toString(), null, "Read-only file system");
+                    }))
+        .hasMessageContaining("no permission to write into " + directory);
+    assertThatThrownBy(
+            () ->
+                AtomicFiles.write(
+                    path,
+                    out -> {
+                      throw new AccessDeniedException(path.toString());
+                    }))
+        .hasMessageContaining("no permission to write into " + directory);
+    assertThatThrownBy(
+            () ->
+                AtomicFiles.write(
+                    path,
+                    out -> {
+                      throw new IOException("Input/output error");
+                    }))
+        .hasMessageContaining("a.bin cannot be written: IOException: Input/output error");
+    assertThat(IoFixtures.list(directory)).isEmpty();
   }
 
   @Test
@@ -93,7 +151,8 @@ class AtomicFilesTest {
     Path full = Path.of("/dev/full");
     assumeTrue(Files.exists(full), "/dev/full");
     assertThatThrownBy(() -> AtomicFiles.write(full, out -> out.write(new byte[1 << 20])))
-        .isExactlyInstanceOf(LongAlignException.class).hasMessageContaining("the disk is full");
+        .isExactlyInstanceOf(LongAlignException.class)
+        .hasMessageContaining("the disk is full");
     AtomicFiles.write(Path.of("/dev/null"), out -> out.write(1));
     assertThat(Files.isRegularFile(Path.of("/dev/null"))).isFalse();
   }

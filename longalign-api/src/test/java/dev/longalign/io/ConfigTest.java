@@ -11,7 +11,10 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 class ConfigTest {
-  private static final Config CONFIG = Config.parse("unet/config.json", """
+  private static final Config CONFIG =
+      Config.parse(
+          "unet/config.json",
+          """
       {"int": 4, "whole": 8.0, "half": 0.5, "big": 3000000000, "huge": 1e999999999, "text": "silu", "yes": true,
        "nothing": null, "ints": [320, 640], "mixed": [1, "2"], "bools": [true, false], "texts": ["a", "b"],
        "nested": {"int": "x", "deep": 7}}
@@ -20,7 +23,9 @@ class ConfigTest {
   @TempDir Path directory;
 
   private static void refuses(Function<Config, Object> access, String message) {
-    assertThatThrownBy(() -> access.apply(CONFIG)).isExactlyInstanceOf(LongAlignException.class).hasMessage(message);
+    assertThatThrownBy(() -> access.apply(CONFIG))
+        .isExactlyInstanceOf(LongAlignException.class)
+        .hasMessage(message);
   }
 
   @Test
@@ -56,21 +61,42 @@ class ConfigTest {
 
   @Test
   void refusalsNameFileKeyExpectedAndFound() {
-    refuses(c -> c.getInt("text"), "unet/config.json: key 'text': expected an integer, found the string \"silu\"");
-    refuses(c -> c.getInt("half"), "unet/config.json: key 'half': expected an integer, found the number 0.5");
-    refuses(c -> c.getInt("big"), "unet/config.json: key 'big': expected an integer, found the number 3000000000");
-    refuses(c -> c.getLong("huge"), "unet/config.json: key 'huge': expected an integer, found the number 1e999999999");
-    refuses(c -> c.getInt("absent"), "unet/config.json: key 'absent': expected an integer, found nothing");
-    refuses(c -> c.getInt("nothing"), "unet/config.json: key 'nothing': expected an integer, found null");
-    refuses(c -> c.getInt("text", 1), "unet/config.json: key 'text': expected an integer, found the string \"silu\"");
-    refuses(c -> c.getBoolean("int"), "unet/config.json: key 'int': expected true or false, found the number 4");
-    refuses(c -> c.getIntList("mixed"),
+    refuses(
+        c -> c.getInt("text"),
+        "unet/config.json: key 'text': expected an integer, found the string \"silu\"");
+    refuses(
+        c -> c.getInt("half"),
+        "unet/config.json: key 'half': expected an integer, found the number 0.5");
+    refuses(
+        c -> c.getInt("big"),
+        "unet/config.json: key 'big': expected an integer, found the number 3000000000");
+    refuses(
+        c -> c.getLong("huge"),
+        "unet/config.json: key 'huge': expected an integer, found the number 1e999999999");
+    refuses(
+        c -> c.getInt("absent"),
+        "unet/config.json: key 'absent': expected an integer, found nothing");
+    refuses(
+        c -> c.getInt("nothing"),
+        "unet/config.json: key 'nothing': expected an integer, found null");
+    refuses(
+        c -> c.getInt("text", 1),
+        "unet/config.json: key 'text': expected an integer, found the string \"silu\"");
+    refuses(
+        c -> c.getBoolean("int"),
+        "unet/config.json: key 'int': expected true or false, found the number 4");
+    refuses(
+        c -> c.getIntList("mixed"),
         "unet/config.json: key 'mixed': expected a list of integers, found a list of 2 ([1,\"2\"])");
-    refuses(c -> c.getIntList("ints", 3),
+    refuses(
+        c -> c.getIntList("ints", 3),
         "unet/config.json: key 'ints': expected an integer or a list of 3 integers, found a list of 2 ([320,640])");
-    refuses(c -> c.getConfig("nested").getInt("int"),
+    refuses(
+        c -> c.getConfig("nested").getInt("int"),
         "unet/config.json: 'nested': key 'int': expected an integer, found the string \"x\"");
-    refuses(c -> c.getString("nested"), "unet/config.json: key 'nested': expected a string, found an object");
+    refuses(
+        c -> c.getString("nested"),
+        "unet/config.json: key 'nested': expected a string, found an object");
   }
 
   @Test
@@ -78,9 +104,12 @@ class ConfigTest {
     Path path = directory.resolve("config.json");
     IoFixtures.write(path, "\uFEFF{\"int\": 1}");
     assertThat(Config.read(path).getInt("int")).isEqualTo(1);
-    for (String damaged : List.of("", "[1]", "{\"a\": ", "{\"a\" 1}", "[".repeat(200_000), "{\"a\":".repeat(200_000))) {
+    for (String damaged :
+        List.of(
+            "", "[1]", "{\"a\": ", "{\"a\" 1}", "[".repeat(200_000), "{\"a\":".repeat(200_000))) {
       IoFixtures.write(path, damaged);
-      assertThatThrownBy(() -> Config.read(path)).isExactlyInstanceOf(LongAlignException.class)
+      assertThatThrownBy(() -> Config.read(path))
+          .isExactlyInstanceOf(LongAlignException.class)
           .hasMessageContaining("config.json");
     }
     IoFixtures.write(path, new byte[] {'{', '"', (byte) 0xff, '"', ':', '1', '}'});

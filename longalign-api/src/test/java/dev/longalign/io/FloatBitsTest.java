@@ -19,7 +19,9 @@ class FloatBitsTest {
     }
   }
 
-  /** Halfway between two neighbours goes to the even one, a little more or less to the nearer one. */
+  /**
+   * Halfway between two neighbours goes to the even one, a little more or less to the nearer one.
+   */
   @Test
   void roundsToNearestEven() {
     for (int bits = 0; bits < 0x7bff; bits++) {
@@ -46,7 +48,10 @@ class FloatBitsTest {
     assertThat(Float.floatToIntBits(FloatBits.fromF16((short) 0x8000))).isEqualTo(0x80000000);
   }
 
-  /** Values from torch: {@code torch.tensor([...], dtype=torch.uint8).view(torch.float8_e4m3fn).float()}. */
+  /**
+   * Values from torch: {@code torch.tensor([...],
+   * dtype=torch.uint8).view(torch.float8_e4m3fn).float()}.
+   */
   @Test
   void readsEightBitFloats() {
     assertThat(FloatBits.fromF8E4M3((byte) 0x38)).isEqualTo(1f);

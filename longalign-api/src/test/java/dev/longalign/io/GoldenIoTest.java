@@ -24,9 +24,28 @@ import org.junit.jupiter.params.provider.MethodSource;
 class GoldenIoTest {
   private static final Path IO = IoFixtures.GOLDEN.resolve("io");
   private static final JsonObject CASES = Json.readObject(IO.resolve("io.json"));
-  private static final Map<String, DType> TORCH_NAMES = Map.of(
-      "float64", DType.F64, "float32", DType.F32, "float16", DType.F16, "bfloat16", DType.BF16, "int64", DType.I64,
-      "int32", DType.I32, "int16", DType.I16, "int8", DType.I8, "uint8", DType.U8, "bool", DType.BOOL);
+  private static final Map<String, DType> TORCH_NAMES =
+      Map.of(
+          "float64",
+          DType.F64,
+          "float32",
+          DType.F32,
+          "float16",
+          DType.F16,
+          "bfloat16",
+          DType.BF16,
+          "int64",
+          DType.I64,
+          "int32",
+          DType.I32,
+          "int16",
+          DType.I16,
+          "int8",
+          DType.I8,
+          "uint8",
+          DType.U8,
+          "bool",
+          DType.BOOL);
 
   static Stream<String> goodSafetensors() {
     return CASES.getAsJsonObject("good").getAsJsonObject("safetensors").keySet().stream();
@@ -50,16 +69,20 @@ class GoldenIoTest {
       assertThat(file.names()).containsExactlyInAnyOrderElementsOf(tensors.keySet());
       tensors.keySet().forEach(key -> check(file.tensor(key), tensors.getAsJsonObject(key)));
       JsonElement metadata = expected.get("metadata");
-      assertThat(file.metadata()).hasSize(metadata.isJsonNull() ? 0 : metadata.getAsJsonObject().size());
-      file.metadata().forEach((key, value) ->
-          assertThat(value).isEqualTo(metadata.getAsJsonObject().get(key).getAsString()));
+      assertThat(file.metadata())
+          .hasSize(metadata.isJsonNull() ? 0 : metadata.getAsJsonObject().size());
+      file.metadata()
+          .forEach(
+              (key, value) ->
+                  assertThat(value).isEqualTo(metadata.getAsJsonObject().get(key).getAsString()));
     }
   }
 
   @ParameterizedTest
   @MethodSource("goodTorch")
   void readsGoodTorchFiles(String name) {
-    JsonObject expected = CASES.getAsJsonObject("good").getAsJsonObject("torch").getAsJsonObject(name);
+    JsonObject expected =
+        CASES.getAsJsonObject("good").getAsJsonObject("torch").getAsJsonObject(name);
     try (TorchFile file = TorchFile.open(IO.resolve(name))) {
       if (expected.get("kind").getAsString().equals("list")) {
         JsonArray items = expected.getAsJsonArray("items");
@@ -78,15 +101,18 @@ class GoldenIoTest {
   void refusesBadFiles(String name) {
     List<String> before = IoFixtures.list(IO);
     String why = CASES.getAsJsonObject("bad").getAsJsonObject(name).get("why").getAsString();
-    assertTimeout(Duration.ofSeconds(10), () ->
-        assertThatThrownBy(() -> {
-          try (TensorFile file = TensorFiles.open(IO.resolve(name))) {
-            file.tensors().forEach(StoredTensor::data);
-          }
-        })
-            .as(why)
-            .isExactlyInstanceOf(LongAlignException.class)
-            .hasMessageContaining(name));
+    assertTimeout(
+        Duration.ofSeconds(10),
+        () ->
+            assertThatThrownBy(
+                    () -> {
+                      try (TensorFile file = TensorFiles.open(IO.resolve(name))) {
+                        file.tensors().forEach(StoredTensor::data);
+                      }
+                    })
+                .as(why)
+                .isExactlyInstanceOf(LongAlignException.class)
+                .hasMessageContaining(name));
     assertThat(IoFixtures.list(IO)).isEqualTo(before);
   }
 
@@ -101,17 +127,19 @@ class GoldenIoTest {
   @Test
   void messagesSayWhatIsWrong() {
     Map.of(
-        "bad_call_os_system.pt", "os.system",
-        "bad_call_inst_opcode.pt", "os.system",
-        "bad_html.pt", "web page",
-        "bad_truncated_zip.pt", "incomplete download",
-        "bad_storage_too_short.pt", "240 bytes, its record has 24",
-        "bad_overlap.safetensors", "inside of",
-        "bad_trailing_data.safetensors", "after the last tensor",
-        "bad_unknown_dtype.safetensors", "is not supported",
-        "bad_duplicate_key.safetensors", "occurs twice")
-        .forEach((name, words) -> assertThatThrownBy(() -> TensorFiles.open(IO.resolve(name)))
-            .hasMessageContaining(words));
+            "bad_call_os_system.pt", "os.system",
+            "bad_call_inst_opcode.pt", "os.system",
+            "bad_html.pt", "web page",
+            "bad_truncated_zip.pt", "incomplete download",
+            "bad_storage_too_short.pt", "240 bytes, its record has 24",
+            "bad_overlap.safetensors", "inside of",
+            "bad_trailing_data.safetensors", "after the last tensor",
+            "bad_unknown_dtype.safetensors", "is not supported",
+            "bad_duplicate_key.safetensors", "occurs twice")
+        .forEach(
+            (name, words) ->
+                assertThatThrownBy(() -> TensorFiles.open(IO.resolve(name)))
+                    .hasMessageContaining(words));
   }
 
   private static void checkValue(Object found, JsonObject expected) {
@@ -153,7 +181,8 @@ class GoldenIoTest {
   /** Values are exact: floats as doubles bit for bit, integers as longs. */
   private static void check(StoredTensor tensor, JsonObject expected) {
     String dtype = expected.get("dtype").getAsString();
-    assertThat(tensor.dtype()).isEqualTo(TORCH_NAMES.containsKey(dtype) ? TORCH_NAMES.get(dtype) : DType.valueOf(dtype));
+    assertThat(tensor.dtype())
+        .isEqualTo(TORCH_NAMES.containsKey(dtype) ? TORCH_NAMES.get(dtype) : DType.valueOf(dtype));
     JsonArray shape = expected.getAsJsonArray("shape");
     assertThat(tensor.shape().rank()).isEqualTo(shape.size());
     for (int i = 0; i < shape.size(); i++) {
@@ -167,7 +196,10 @@ class GoldenIoTest {
       long[] longs = tensor.toLongs();
       for (int i = 0; i < longs.length; i++) {
         boolean bool = values.get(i).getAsJsonPrimitive().isBoolean();
-        long value = bool ? (values.get(i).getAsBoolean() ? 1 : 0) : values.get(i).getAsBigInteger().longValueExact();
+        long value =
+            bool
+                ? (values.get(i).getAsBoolean() ? 1 : 0)
+                : values.get(i).getAsBigInteger().longValueExact();
         assertThat(longs[i]).as("%s at %d", tensor, i).isEqualTo(value);
         assertThat(tensor.toFloats()[i]).as("%s at %d", tensor, i).isEqualTo((float) value);
       }
@@ -179,9 +211,11 @@ class GoldenIoTest {
     float[] floats = tensor.toFloats();
     for (int i = 0; i < doubles.length; i++) {
       double value = Double.parseDouble(values.get(i).getAsString());
-      assertThat(Double.doubleToLongBits(doubles[i])).as("%s at %d: %s", tensor, i, doubles[i])
+      assertThat(Double.doubleToLongBits(doubles[i]))
+          .as("%s at %d: %s", tensor, i, doubles[i])
           .isEqualTo(Double.doubleToLongBits(value));
-      assertThat(Float.floatToIntBits(floats[i])).as("%s at %d: %s", tensor, i, floats[i])
+      assertThat(Float.floatToIntBits(floats[i]))
+          .as("%s at %d: %s", tensor, i, floats[i])
           .isEqualTo(Float.floatToIntBits((float) value));
     }
   }

@@ -43,7 +43,10 @@ class PictureFileTest {
     texts.put("longalign", "{\"prompt\": \"猫 🐈 \\u0000\", \"seed\": 42}");
     texts.put("empty", "");
     texts.put("A long key word", "x".repeat(100_000) + "中");
-    for (int type : new int[] {BufferedImage.TYPE_INT_RGB, BufferedImage.TYPE_3BYTE_BGR, BufferedImage.TYPE_INT_ARGB}) {
+    for (int type :
+        new int[] {
+          BufferedImage.TYPE_INT_RGB, BufferedImage.TYPE_3BYTE_BGR, BufferedImage.TYPE_INT_ARGB
+        }) {
       Path path = directory.resolve(type + ".png");
       PictureFile.writePng(path, picture(type), texts);
       assertThat(PictureFile.texts(path)).containsExactlyInAnyOrderEntriesOf(texts);
@@ -57,11 +60,14 @@ class PictureFileTest {
   @Test
   void choosesTheChunkByTheText() {
     Path path = directory.resolve("a.png");
-    PictureFile.writePng(path, picture(BufferedImage.TYPE_INT_RGB), Map.of("latin", "é", "other", "中"));
+    PictureFile.writePng(
+        path, picture(BufferedImage.TYPE_INT_RGB), Map.of("latin", "é", "other", "中"));
     String bytes = new String(IoFixtures.read(path), StandardCharsets.ISO_8859_1);
     assertThat(bytes).contains("tEXtlatin\0é");
-    assertThat(bytes).contains("iTXtother\0\0\0\0\0"
-        + new String("中".getBytes(StandardCharsets.UTF_8), StandardCharsets.ISO_8859_1));
+    assertThat(bytes)
+        .contains(
+            "iTXtother\0\0\0\0\0"
+                + new String("中".getBytes(StandardCharsets.UTF_8), StandardCharsets.ISO_8859_1));
   }
 
   @Test
@@ -70,15 +76,18 @@ class PictureFileTest {
     ImageIO.write(picture(BufferedImage.TYPE_INT_RGB), "jpg", jpeg.toFile());
     assertThat(PictureFile.readRgb(jpeg).getWidth()).isEqualTo(31);
     assertThat(PictureFile.texts(jpeg)).isEmpty();
-    assertThat(PictureFile.toRgb(new BufferedImage(1, 1, BufferedImage.TYPE_INT_ARGB)).getRGB(0, 0)).isEqualTo(-1);
+    assertThat(PictureFile.toRgb(new BufferedImage(1, 1, BufferedImage.TYPE_INT_ARGB)).getRGB(0, 0))
+        .isEqualTo(-1);
   }
 
   @Test
   void refusesWhatIsNoPicture() {
     Path text = IoFixtures.write(directory.resolve("a.png"), "no picture");
-    assertThatThrownBy(() -> PictureFile.readRgb(text)).isExactlyInstanceOf(LongAlignException.class)
+    assertThatThrownBy(() -> PictureFile.readRgb(text))
+        .isExactlyInstanceOf(LongAlignException.class)
         .hasMessageContaining("expected a picture");
-    assertThatThrownBy(() -> PictureFile.readRgb(directory.resolve("b.png"))).hasMessageContaining("no such file");
+    assertThatThrownBy(() -> PictureFile.readRgb(directory.resolve("b.png")))
+        .hasMessageContaining("no such file");
     assertThatThrownBy(() -> PictureFile.readRgb(directory)).hasMessageContaining("is no file");
   }
 
@@ -89,7 +98,8 @@ class PictureFileTest {
     byte[] original = IoFixtures.read(path);
     Random random = new Random(6);
     for (int i = 0; i < 300; i++) {
-      byte[] bytes = Arrays.copyOf(original, original.length - random.nextInt(3) * random.nextInt(40));
+      byte[] bytes =
+          Arrays.copyOf(original, original.length - random.nextInt(3) * random.nextInt(40));
       bytes[8 + random.nextInt(100)] ^= 1 << random.nextInt(6);
       Path damaged = IoFixtures.write(directory.resolve("damaged.png"), bytes);
       try {
@@ -103,12 +113,16 @@ class PictureFileTest {
   @Test
   void failuresLeaveNoFile() {
     BufferedImage image = picture(BufferedImage.TYPE_INT_RGB);
-    assertThatThrownBy(() -> PictureFile.writePng(directory.resolve("a.png"), image, Map.of("", "x")))
-        .isExactlyInstanceOf(LongAlignException.class).hasMessageContaining("79 printable");
-    assertThatThrownBy(() -> PictureFile.writePng(directory.resolve("a.png"), image, Map.of("a", "x\0y")))
+    assertThatThrownBy(
+            () -> PictureFile.writePng(directory.resolve("a.png"), image, Map.of("", "x")))
+        .isExactlyInstanceOf(LongAlignException.class)
+        .hasMessageContaining("79 printable");
+    assertThatThrownBy(
+            () -> PictureFile.writePng(directory.resolve("a.png"), image, Map.of("a", "x\0y")))
         .hasMessageContaining("NUL");
     assertThatThrownBy(() -> PictureFile.writePng(directory.resolve("no/a.png"), image, Map.of()))
-        .isExactlyInstanceOf(LongAlignException.class).hasMessageContaining("does not exist");
+        .isExactlyInstanceOf(LongAlignException.class)
+        .hasMessageContaining("does not exist");
     assertThat(IoFixtures.list(directory)).isEmpty();
   }
 
@@ -116,8 +130,10 @@ class PictureFileTest {
   void aFullDiskIsNamed() {
     Path full = Path.of("/dev/full");
     assumeTrue(Files.exists(full), "/dev/full");
-    assertThatThrownBy(() -> PictureFile.writePng(full, picture(BufferedImage.TYPE_INT_RGB), Map.of()))
-        .isExactlyInstanceOf(LongAlignException.class).hasMessageContaining("the disk is full");
+    assertThatThrownBy(
+            () -> PictureFile.writePng(full, picture(BufferedImage.TYPE_INT_RGB), Map.of()))
+        .isExactlyInstanceOf(LongAlignException.class)
+        .hasMessageContaining("the disk is full");
   }
 
   @Test
@@ -131,12 +147,13 @@ class PictureFileTest {
     settings.put("Lora", "a.pt: 1, \"b\": 2");
     GenerationParameters parameters =
         new GenerationParameters("A cat. Steps: many,\nsecond line.", "blurry,\nlow", settings);
-    String text = "A cat. Steps: many,\nsecond line.\nNegative prompt: blurry,\nlow\n"
-        + "Steps: 25, Sampler: UniPC, CFG scale: 7.5, Seed: 42, Size: 512x512, Lora: \"a.pt: 1, \\\"b\\\": 2\"";
+    String text =
+        "A cat. Steps: many,\nsecond line.\nNegative prompt: blurry,\nlow\n"
+            + "Steps: 25, Sampler: UniPC, CFG scale: 7.5, Seed: 42, Size: 512x512, Lora: \"a.pt: 1, \\\"b\\\": 2\"";
     assertThat(parameters.format()).isEqualTo(text);
     assertThat(GenerationParameters.parse(text)).isEqualTo(parameters);
-    assertThat(GenerationParameters.parse("only a prompt, with: colons")).isEqualTo(
-        new GenerationParameters("only a prompt, with: colons", "", Map.of()));
+    assertThat(GenerationParameters.parse("only a prompt, with: colons"))
+        .isEqualTo(new GenerationParameters("only a prompt, with: colons", "", Map.of()));
     assertThat(GenerationParameters.parse("").prompt()).isEmpty();
   }
 }

@@ -27,7 +27,8 @@ class SafetensorsTest {
         Shape shape = Shape.of(dims);
         byte[] bytes = new byte[(int) shape.size() * dtype.bytes()];
         random.nextBytes(bytes);
-        tensors.add(StoredTensor.of(dtype + "." + shape + ".ü中", dtype, shape, ByteBuffer.wrap(bytes)));
+        tensors.add(
+            StoredTensor.of(dtype + "." + shape + ".ü中", dtype, shape, ByteBuffer.wrap(bytes)));
       }
     }
     Collections.shuffle(tensors, random);
@@ -60,7 +61,8 @@ class SafetensorsTest {
       for (StoredTensor tensor : file.tensors()) {
         FileRegion region = file.region(tensor.name());
         assertThat(region.file()).isEqualTo(path);
-        assertThat(ByteBuffer.wrap(all, (int) region.offset(), (int) region.length())).isEqualTo(tensor.data());
+        assertThat(ByteBuffer.wrap(all, (int) region.offset(), (int) region.length()))
+            .isEqualTo(tensor.data());
       }
     }
   }
@@ -72,7 +74,8 @@ class SafetensorsTest {
     List<StoredTensor> tensors = oneOfEachType(new Random(3));
     SafetensorsWriter.write(path, tensors);
     try (SafetensorsFile file = SafetensorsFile.open(path, 100)) {
-      tensors.forEach(tensor -> assertThat(file.tensor(tensor.name()).data()).isEqualTo(tensor.data()));
+      tensors.forEach(
+          tensor -> assertThat(file.tensor(tensor.name()).data()).isEqualTo(tensor.data()));
     }
     SafetensorsFile shrunk = SafetensorsFile.open(path, 100);
     SafetensorsWriter.write(path, List.of());
@@ -95,9 +98,12 @@ class SafetensorsTest {
   @Test
   void namesTheClosestNamesAndBothShapes() {
     Path path = directory.resolve("unet.safetensors");
-    SafetensorsWriter.write(path, List.of(
-        StoredTensor.ofFloats("conv_in.weight", DType.F32, Shape.of(2, 3), new float[6]),
-        StoredTensor.ofFloats("mid_block.attentions.0.proj_in.bias", DType.F32, Shape.of(1), new float[1])));
+    SafetensorsWriter.write(
+        path,
+        List.of(
+            StoredTensor.ofFloats("conv_in.weight", DType.F32, Shape.of(2, 3), new float[6]),
+            StoredTensor.ofFloats(
+                "mid_block.attentions.0.proj_in.bias", DType.F32, Shape.of(1), new float[1])));
     try (SafetensorsFile file = SafetensorsFile.open(path)) {
       assertThatThrownBy(() -> file.tensor("conv_im.weight"))
           .isInstanceOf(LongAlignException.class)
@@ -113,35 +119,43 @@ class SafetensorsTest {
   @Test
   void checksWhatTheGoldenFilesLeaveOut() {
     Map.of(
-        "{\"x\":{\"dtype\":\"U8\",\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", "'dtype' occurs twice",
-        "{\"x\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}x", "not valid JSON",
-        "{\"x\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1,1]}}", "two data_offsets",
-        "{\"x\":{\"dtype\":\"U8\",\"shape\":[1e0],\"data_offsets\":[0,1]}}", "found 1e0",
-        "{\"x\":{\"dtype\":\"U8\",\"shape\":[\"1\"],\"data_offsets\":[0,1]}}", "found a string",
-        "{\"x\":{\"dtype\":\"U8\",\"shape\":[9223372036854775808],\"data_offsets\":[0,1]}}", "2^63",
-        "{\"x\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},}", "not valid JSON",
-        "{x:{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", "not valid JSON",
-        "{\"__metadata__\":{\"a\":\"b\",\"a\":\"c\"}}", "occurs twice",
-        "{\"__metadata__\":{},\"__metadata__\":{}}", "occurs twice")
-        .forEach((header, words) -> {
-          byte[] bytes = IoFixtures.safetensors(header, new byte[header.startsWith("{\"__") ? 0 : 1]);
-          Path path = IoFixtures.write(directory.resolve("x.safetensors"), bytes);
-          assertThatThrownBy(() -> SafetensorsFile.open(path)).as(header)
-              .isInstanceOf(LongAlignException.class)
-              .hasMessageContaining(words);
-        });
+            "{\"x\":{\"dtype\":\"U8\",\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}",
+                "'dtype' occurs twice",
+            "{\"x\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}x", "not valid JSON",
+            "{\"x\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1,1]}}", "two data_offsets",
+            "{\"x\":{\"dtype\":\"U8\",\"shape\":[1e0],\"data_offsets\":[0,1]}}", "found 1e0",
+            "{\"x\":{\"dtype\":\"U8\",\"shape\":[\"1\"],\"data_offsets\":[0,1]}}", "found a string",
+            "{\"x\":{\"dtype\":\"U8\",\"shape\":[9223372036854775808],\"data_offsets\":[0,1]}}",
+                "2^63",
+            "{\"x\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},}", "not valid JSON",
+            "{x:{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", "not valid JSON",
+            "{\"__metadata__\":{\"a\":\"b\",\"a\":\"c\"}}", "occurs twice",
+            "{\"__metadata__\":{},\"__metadata__\":{}}", "occurs twice")
+        .forEach(
+            (header, words) -> {
+              byte[] bytes =
+                  IoFixtures.safetensors(header, new byte[header.startsWith("{\"__") ? 0 : 1]);
+              Path path = IoFixtures.write(directory.resolve("x.safetensors"), bytes);
+              assertThatThrownBy(() -> SafetensorsFile.open(path))
+                  .as(header)
+                  .isInstanceOf(LongAlignException.class)
+                  .hasMessageContaining(words);
+            });
   }
 
   @Test
   void recognisesWhatIsNoWeightsAtAll() {
-    Path pointer = IoFixtures.write(directory.resolve("model.safetensors"),
-        "version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 3438167540\n");
+    Path pointer =
+        IoFixtures.write(
+            directory.resolve("model.safetensors"),
+            "version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 3438167540\n");
     assertThatThrownBy(() -> TensorFiles.open(pointer)).hasMessageContaining("git lfs pull");
     Path torch = directory.resolve("renamed.safetensors");
     IoFixtures.write(torch, IoFixtures.read(IoFixtures.GOLDEN.resolve("io/list_fp16.pt")));
     assertThatThrownBy(() -> TensorFiles.open(torch)).hasMessageContaining(".pt");
     assertThatThrownBy(() -> TensorFiles.open(directory)).hasMessageContaining("is a directory");
-    assertThatThrownBy(() -> TensorFiles.open(directory.resolve("no.bin"))).hasMessageContaining("no such file");
+    assertThatThrownBy(() -> TensorFiles.open(directory.resolve("no.bin")))
+        .hasMessageContaining("no such file");
     Path unknown = IoFixtures.write(directory.resolve("weights.dat"), "hello");
     assertThatThrownBy(() -> TensorFiles.open(unknown)).hasMessageContaining("expected weights");
   }
@@ -159,22 +173,28 @@ class SafetensorsTest {
   void refusesToWriteWhatCouldNotBeRead() {
     Path path = directory.resolve("x.safetensors");
     StoredTensor tensor = StoredTensor.ofFloats("x", DType.F32, Shape.of(1), new float[1]);
-    StoredTensor lying = StoredTensor.lazy("x", DType.F32, Shape.of(2), "device", () -> ByteBuffer.allocate(4));
-    assertThatThrownBy(() -> SafetensorsWriter.write(path, List.of(tensor, tensor))).hasMessageContaining("twice");
+    StoredTensor lying =
+        StoredTensor.lazy("x", DType.F32, Shape.of(2), "device", () -> ByteBuffer.allocate(4));
+    assertThatThrownBy(() -> SafetensorsWriter.write(path, List.of(tensor, tensor)))
+        .hasMessageContaining("twice");
     assertThatThrownBy(() -> SafetensorsWriter.write(path, List.of(tensor.named("__metadata__"))))
         .hasMessageContaining("reserved");
-    assertThatThrownBy(() -> SafetensorsWriter.write(path, List.of(tensor.named("\ud800")))).hasMessageContaining("Unicode");
-    assertThatThrownBy(() -> SafetensorsWriter.write(path, List.of(lying))).hasMessageContaining("expected 8 bytes, got 4");
+    assertThatThrownBy(() -> SafetensorsWriter.write(path, List.of(tensor.named("\ud800"))))
+        .hasMessageContaining("Unicode");
+    assertThatThrownBy(() -> SafetensorsWriter.write(path, List.of(lying)))
+        .hasMessageContaining("expected 8 bytes, got 4");
     assertThat(IoFixtures.list(directory)).isEmpty();
   }
 
   @Test
   void convertsIntegersAndRefusesTheRest() {
-    ByteBuffer bytes = ByteBuffer.allocate(16).order(ByteOrder.LITTLE_ENDIAN).putLong(-1).putLong(Long.MIN_VALUE).flip();
-    StoredTensor unsigned = StoredTensor.of("u", DType.U64, Shape.of(2), bytes);
+    ByteBuffer bytes =
+        ByteBuffer.allocate(16).order(ByteOrder.LITTLE_ENDIAN).putLong(-1).putLong(Long.MIN_VALUE);
+    StoredTensor unsigned = StoredTensor.of("u", DType.U64, Shape.of(2), bytes.flip());
     assertThat(unsigned.toFloats()).containsExactly(0x1p64f, 0x1p63f);
     assertThat(unsigned.toDoubles()).containsExactly(0x1p64, 0x1p63);
-    StoredTensor floats = StoredTensor.ofFloats("f", DType.BF16, Shape.of(2), new float[] {1, -2.5f});
+    StoredTensor floats =
+        StoredTensor.ofFloats("f", DType.BF16, Shape.of(2), new float[] {1, -2.5f});
     assertThat(floats.toFloats()).containsExactly(1, -2.5f);
     assertThatThrownBy(floats::toLongs).hasMessageContaining("expected integers, found BF16");
     assertThatThrownBy(() -> StoredTensor.ofFloats("f", DType.F32, Shape.of(3), new float[2]))
@@ -185,37 +205,69 @@ class SafetensorsTest {
 
   @Test
   void shardsReadAsOneFile() {
-    SafetensorsWriter.write(directory.resolve("m-00001-of-00002.safetensors"),
+    SafetensorsWriter.write(
+        directory.resolve("m-00001-of-00002.safetensors"),
         List.of(StoredTensor.ofFloats("a", DType.F32, Shape.of(1), new float[] {1})));
-    SafetensorsWriter.write(directory.resolve("m-00002-of-00002.safetensors"),
+    SafetensorsWriter.write(
+        directory.resolve("m-00002-of-00002.safetensors"),
         List.of(StoredTensor.ofFloats("b", DType.F16, Shape.of(2), new float[] {2, 3})));
-    try (TensorFile file = TensorFiles.open(index("m-00001-of-00002.safetensors", "m-00002-of-00002.safetensors"))) {
+    try (TensorFile file =
+        TensorFiles.open(index("m-00001-of-00002.safetensors", "m-00002-of-00002.safetensors"))) {
       assertThat(file.names()).containsExactly("a", "b");
       assertThat(file.tensor("b").toFloats()).containsExactly(2, 3);
-      assertThat(file.tensor("b").region().orElseThrow().file().getFileName()).hasToString("m-00002-of-00002.safetensors");
+      Path shard = file.tensor("b").region().orElseThrow().file();
+      assertThat(shard.getFileName()).hasToString("m-00002-of-00002.safetensors");
       assertThat(file.metadata()).containsEntry("total_size", "8");
       assertThatThrownBy(() -> file.tensor("c")).hasMessageContaining("m.safetensors.index.json");
     }
-    assertThatThrownBy(() -> TensorFiles.open(index("m-00002-of-00002.safetensors", "m-00001-of-00002.safetensors")))
-        .isInstanceOf(LongAlignException.class).hasMessageContaining("not in the shard that the index gives");
-    assertThatThrownBy(() -> TensorFiles.open(index("m-00001-of-00002.safetensors", "gone.safetensors")))
-        .isInstanceOf(LongAlignException.class).hasMessageContaining("incomplete download");
+    assertThatThrownBy(
+            () ->
+                TensorFiles.open(
+                    index("m-00002-of-00002.safetensors", "m-00001-of-00002.safetensors")))
+        .isInstanceOf(LongAlignException.class)
+        .hasMessageContaining("not in the shard that the index gives");
+    assertThatThrownBy(
+            () -> TensorFiles.open(index("m-00001-of-00002.safetensors", "gone.safetensors")))
+        .isInstanceOf(LongAlignException.class)
+        .hasMessageContaining("incomplete download");
   }
 
   @Test
   void shardsStayInTheirDirectory() {
-    for (String name : List.of("../x.safetensors", "/etc/passwd", "..", ".", "", "a/b.bin", "C:x", "a\\\\b", "i.json", "a\\u0000b")) {
-      assertThatThrownBy(() -> TensorFiles.open(index(name, name))).as(name)
-          .isInstanceOf(LongAlignException.class).hasMessageContaining("in the same directory");
+    for (String name :
+        List.of(
+            "../x.safetensors",
+            "/etc/passwd",
+            "..",
+            ".",
+            "",
+            "a/b.bin",
+            "C:x",
+            "a\\\\b",
+            "i.json",
+            "a\\u0000b")) {
+      assertThatThrownBy(() -> TensorFiles.open(index(name, name)))
+          .as(name)
+          .isInstanceOf(LongAlignException.class)
+          .hasMessageContaining("in the same directory");
     }
-    Path number = IoFixtures.write(directory.resolve("n.safetensors.index.json"), "{\"weight_map\":{\"a\":3}}");
+    Path number =
+        IoFixtures.write(
+            directory.resolve("n.safetensors.index.json"), "{\"weight_map\":{\"a\":3}}");
     assertThatThrownBy(() -> TensorFiles.open(number)).hasMessageContaining("found the number 3");
-    Path none = IoFixtures.write(directory.resolve("o.safetensors.index.json"), "{\"weight_map\":[]}");
-    assertThatThrownBy(() -> TensorFiles.open(none)).hasMessageContaining("key 'weight_map': expected an object");
+    Path none =
+        IoFixtures.write(directory.resolve("o.safetensors.index.json"), "{\"weight_map\":[]}");
+    assertThatThrownBy(() -> TensorFiles.open(none))
+        .hasMessageContaining("key 'weight_map': expected an object");
   }
 
   private Path index(String a, String b) {
-    return IoFixtures.write(directory.resolve("m.safetensors.index.json"),
-        "{\"metadata\":{\"total_size\":8},\"weight_map\":{\"a\":\"" + a + "\",\"b\":\"" + b + "\"}}");
+    return IoFixtures.write(
+        directory.resolve("m.safetensors.index.json"),
+        "{\"metadata\":{\"total_size\":8},\"weight_map\":{\"a\":\""
+            + a
+            + "\",\"b\":\""
+            + b
+            + "\"}}");
   }
 }

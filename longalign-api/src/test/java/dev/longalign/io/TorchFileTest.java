@@ -23,22 +23,36 @@ class TorchFileTest {
 
   /** Pushes _rebuild_tensor_v2 of storage 0 (six floats); size and stride are pickles of tuples. */
   private static String tensor(int elements, String size, String stride) {
-    return "ctorch._utils\n_rebuild_tensor_v2\n((X\7\0\0\0storagectorch\nFloatStorage\nX\1\0\0\0" + "0X\3\0\0\0cpuK"
-        + (char) elements + "tQK\0" + size + stride + "\u0089ccollections\nOrderedDict\n)RtR";
+    return "ctorch._utils\n_rebuild_tensor_v2\n((X\7\0\0\0storagectorch\nFloatStorage\nX\1\0\0\0"
+        + "0X\3\0\0\0cpuK"
+        + (char) elements
+        + "tQK\0"
+        + size
+        + stride
+        + "\u0089ccollections\nOrderedDict\n)RtR";
   }
 
   private TorchFile open(String pickle) {
-    Path path = IoFixtures.write(directory.resolve("x.pt"), IoFixtures.torchZip(pickle, Map.of("0", new byte[24])));
+    Path path =
+        IoFixtures.write(
+            directory.resolve("x.pt"), IoFixtures.torchZip(pickle, Map.of("0", new byte[24])));
     return TorchFile.open(path);
   }
 
   private void refuses(String pickle, String words) {
-    assertThatThrownBy(() -> open(pickle)).isExactlyInstanceOf(LongAlignException.class).hasMessageContaining(words);
+    assertThatThrownBy(() -> open(pickle))
+        .isExactlyInstanceOf(LongAlignException.class)
+        .hasMessageContaining(words);
   }
 
   @Test
   void namesNestedTensorsByTheirPath() {
-    String inner = "}(X\1\0\0\0w" + tensor(6, "K\2K\3\u0086", "K\3K\1\u0086") + "K\5](" + tensor(6, "K\6\u0085", "K\1\u0085") + "eu";
+    String inner =
+        "}(X\1\0\0\0w"
+            + tensor(6, "K\2K\3\u0086", "K\3K\1\u0086")
+            + "K\5]("
+            + tensor(6, "K\6\u0085", "K\1\u0085")
+            + "eu";
     try (TorchFile file = open("\u0080\2}(X\5\0\0\0model" + inner + "X\4\0\0\0stepK\7u.")) {
       assertThat(file.names()).containsExactly("model.w", "model.5.0");
       assertThat(file.tensor("model.w").shape()).isEqualTo(Shape.of(2, 3));
@@ -51,7 +65,8 @@ class TorchFileTest {
 
   @Test
   void readsAListThatPythonTwoPickled() {
-    String pairs = "ccollections\nOrderedDict\n(](](U\1a" + tensor(6, "K\6\u0085", "K\1\u0085") + "eetR.";
+    String pairs =
+        "ccollections\nOrderedDict\n(](](U\1a" + tensor(6, "K\6\u0085", "K\1\u0085") + "eetR.";
     try (TorchFile file = open("\u0080\2" + pairs)) {
       assertThat(file.names()).containsExactly("a");
     }
@@ -59,8 +74,11 @@ class TorchFileTest {
 
   @Test
   void readsThroughManyMaps() {
-    for (String name : List.of("strided_views.pt", "shared_storage.pt", "legacy_format.pt", "list_fp16_deflated.pt")) {
-      try (TorchFile whole = TorchFile.open(IO.resolve(name)); TorchFile parts = TorchFile.open(IO.resolve(name), 16)) {
+    for (String name :
+        List.of(
+            "strided_views.pt", "shared_storage.pt", "legacy_format.pt", "list_fp16_deflated.pt")) {
+      try (TorchFile whole = TorchFile.open(IO.resolve(name));
+          TorchFile parts = TorchFile.open(IO.resolve(name), 16)) {
         for (int i = 0; i < whole.list().size(); i++) {
           assertThat(parts.list().get(i).data()).isEqualTo(whole.list().get(i).data());
         }
@@ -77,7 +95,9 @@ class TorchFileTest {
         assertThat(lora).isNotEmpty();
         assertThat(lora.size() % 2).isZero();
         for (int i = 0; i < lora.size(); i += 2) { // up [out, r, ...], down [r, in, ...]
-          assertThat(lora.get(i).shape().dim(1)).as("pair %d of %s", i, name).isEqualTo(lora.get(i + 1).shape().dim(0));
+          assertThat(lora.get(i).shape().dim(1))
+              .as("pair %d of %s", i, name)
+              .isEqualTo(lora.get(i + 1).shape().dim(0));
         }
       }
     }
@@ -89,7 +109,14 @@ class TorchFileTest {
     refuses("\u0080\2}q\0X\1\0\0\0ah\0s.", "nest deeper");
     StringBuilder doubling = new StringBuilder("\u0080\2](K\1e");
     for (int level = 0; level < 40; level++) { // 2^40 leaves
-      doubling.append('q').append((char) level).append("0](h").append((char) level).append('h').append((char) level).append('e');
+      String recall = "h" + (char) level;
+      doubling
+          .append('q')
+          .append((char) level)
+          .append("0](")
+          .append(recall)
+          .append(recall)
+          .append('e');
     }
     refuses(doubling + ".", "or are more than");
     refuses("\u0080\2" + "]".repeat(100) + "a".repeat(99) + ".", "nest deeper");
@@ -100,12 +127,14 @@ class TorchFileTest {
   void longNamesCannotFillTheMemory() {
     String key = "k".repeat(60_000);
     String length = "" + (char) (60_000 & 255) + (char) (60_000 >> 8) + "\0\0";
-    refuses("\u0080\2}X" + length + key + "](" + "K\1".repeat(100_000) + "es.", "names of its values");
+    refuses(
+        "\u0080\2}X" + length + key + "](" + "K\1".repeat(100_000) + "es.", "names of its values");
   }
 
   @Test
   void viewsMayRepeatButNotExplode() {
-    try (TorchFile file = open("\u0080\2](" + tensor(6, "J\0\0\1\0K\6\u0086", "K\0K\1\u0086") + "e.")) {
+    try (TorchFile file =
+        open("\u0080\2](" + tensor(6, "J\0\0\1\0K\6\u0086", "K\0K\1\u0086") + "e.")) {
       assertThat(file.list().get(0).toFloats()).hasSize(65_536 * 6);
     }
     refuses("\u0080\2" + tensor(6, "J\0\0\0\177K\6\u0086", "K\0K\0\u0086") + ".", "too often");
@@ -125,16 +154,21 @@ class TorchFileTest {
     refuses("\u0080\2]}b.", "BUILD");
     refuses("\u0080\2\u008a\u00ff" + "\1".repeat(255) + ".", "integer of 255 bytes");
     refuses("\u0080\2I" + "9".repeat(1000) + "\n.", "no integer");
-    refuses("\u0080\2" + tensor(7, "K\7\u0085", "K\1\u0085") + ".", "should have 28 bytes, its record has 24");
+    refuses(
+        "\u0080\2" + tensor(7, "K\7\u0085", "K\1\u0085") + ".",
+        "should have 28 bytes, its record has 24");
   }
 
   @Test
   void archivesOfOtherKindsAreNamed() {
     byte[] pickle = {(byte) 0x80, 2, 'N', '.'};
     byte[] script = IoFixtures.zip(Map.of("m/data.pkl", pickle, "m/constants.pkl", pickle));
-    assertThatThrownBy(() -> TorchFile.open(IoFixtures.write(directory.resolve("script.pt"), script)))
+    assertThatThrownBy(
+            () -> TorchFile.open(IoFixtures.write(directory.resolve("script.pt"), script)))
         .hasMessageContaining("TorchScript");
-    byte[] big = IoFixtures.zip(Map.of("m/data.pkl", pickle, "m/byteorder", "big".getBytes(StandardCharsets.US_ASCII)));
+    byte[] big =
+        IoFixtures.zip(
+            Map.of("m/data.pkl", pickle, "m/byteorder", "big".getBytes(StandardCharsets.US_ASCII)));
     assertThatThrownBy(() -> TorchFile.open(IoFixtures.write(directory.resolve("big.pt"), big)))
         .hasMessageContaining("byte order 'big'");
     byte[] two = IoFixtures.zip(Map.of("m/data.pkl", pickle, "n/data.pkl", pickle));
@@ -151,22 +185,35 @@ class TorchFileTest {
   void whatTheWriterWritesComesBack() {
     Random random = new Random(7);
     List<StoredTensor> tensors = new ArrayList<>();
-    for (DType dtype : List.of(DType.F64, DType.F32, DType.F16, DType.BF16, DType.I64, DType.I32, DType.I16, DType.I8,
-        DType.U8, DType.BOOL)) {
+    for (DType dtype :
+        List.of(
+            DType.F64,
+            DType.F32,
+            DType.F16,
+            DType.BF16,
+            DType.I64,
+            DType.I32,
+            DType.I16,
+            DType.I8,
+            DType.U8,
+            DType.BOOL)) {
       for (long[] dims : new long[][] {{}, {0, 2}, {5}, {3, 2, 1, 1}, {300, 300}}) {
         Shape shape = Shape.of(dims);
         byte[] bytes = new byte[(int) shape.size() * dtype.bytes()];
         random.nextBytes(bytes);
-        tensors.add(StoredTensor.of(dtype + "." + shape + ".é", dtype, shape, ByteBuffer.wrap(bytes)));
+        tensors.add(
+            StoredTensor.of(dtype + "." + shape + ".é", dtype, shape, ByteBuffer.wrap(bytes)));
       }
     }
     Path list = directory.resolve("list.pt");
     Path dict = directory.resolve("dict.pt");
     TorchWriter.writeList(list, tensors);
     TorchWriter.writeDict(dict, tensors);
-    try (TorchFile asList = TorchFile.open(list); TorchFile asDict = TorchFile.open(dict)) {
+    try (TorchFile asList = TorchFile.open(list);
+        TorchFile asDict = TorchFile.open(dict)) {
       assertThat(asList.list()).hasSize(tensors.size());
-      assertThat(asDict.names()).containsExactlyElementsOf(tensors.stream().map(StoredTensor::name).toList());
+      assertThat(asDict.names())
+          .containsExactlyElementsOf(tensors.stream().map(StoredTensor::name).toList());
       for (int i = 0; i < tensors.size(); i++) {
         StoredTensor tensor = tensors.get(i);
         assertThat(asList.list().get(i).dtype()).isEqualTo(tensor.dtype());
@@ -179,7 +226,9 @@ class TorchFileTest {
     TorchWriter.writeList(again, tensors);
     assertThat(IoFixtures.read(again)).isEqualTo(IoFixtures.read(list));
     StoredTensor unsigned = StoredTensor.of("u", DType.U32, Shape.of(1), ByteBuffer.allocate(4));
-    assertThatThrownBy(() -> TorchWriter.writeList(again, List.of(unsigned))).hasMessageContaining("use safetensors");
-    assertThatThrownBy(() -> TorchWriter.writeDict(again, List.of(unsigned, unsigned))).hasMessageContaining("twice");
+    assertThatThrownBy(() -> TorchWriter.writeList(again, List.of(unsigned)))
+        .hasMessageContaining("use safetensors");
+    assertThatThrownBy(() -> TorchWriter.writeDict(again, List.of(unsigned, unsigned)))
+        .hasMessageContaining("twice");
   }
 }

@@ -40,9 +40,11 @@ interface PointwiseContract extends Contract {
             .groupNorm(32, in.f32(1, 0.3, 32), in.f32(0, 1, 32), 1e-5f, Activation.SILU));
     Stream<DynamicTest> layer = agree("layerNorm, mean 300", in ->
         in.around(300, 1, 7, 320).layerNorm(in.f32(1, 0.3, 320), in.f32(0, 1, 320), 1e-5f));
+    Stream<DynamicTest> large = agree("groupNorm, 65536 elements in a group, mean 10", in ->
+        in.around(10, 1, 1, 128, 128, 32).groupNorm(8, in.f32(1, 0.3, 32), in.f32(0, 1, 32), 1e-6f, Activation.SILU));
     Stream<DynamicTest> constant = agree("groupNorm of a constant", in ->
         in.around(2.5, 0, 1, 4, 4, 8).groupNorm(2, in.f32(1, 0.3, 8), in.f32(0, 1, 8), 1e-5f, Activation.NONE));
-    return Stream.of(group, single, layer, constant).flatMap(s -> s);
+    return Stream.of(group, single, layer, large, constant).flatMap(s -> s);
   }
 
   @TestFactory

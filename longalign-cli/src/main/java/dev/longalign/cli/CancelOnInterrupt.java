@@ -1,5 +1,6 @@
 package dev.longalign.cli;
 
+import java.util.concurrent.CancellationException;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 
@@ -12,11 +13,13 @@ final class CancelOnInterrupt implements AutoCloseable {
 
   private final CountDownLatch ended = new CountDownLatch(1);
   private final Thread hook;
+  private volatile boolean interrupted;
 
   CancelOnInterrupt(Runnable cancel) {
     hook =
         new Thread(
             () -> {
+              interrupted = true;
               cancel.run();
               try {
                 ended.await(PATIENCE_SECONDS, TimeUnit.SECONDS);
@@ -26,6 +29,15 @@ final class CancelOnInterrupt implements AutoCloseable {
             },
             "longalign-cancel");
     Runtime.getRuntime().addShutdownHook(hook);
+  }
+
+  /**
+   * @throws CancellationException if Ctrl-C came already
+   */
+  void check() {
+    if (interrupted) {
+      throw new CancellationException("interrupted");
+    }
   }
 
   /** The work has ended, whichever way. */

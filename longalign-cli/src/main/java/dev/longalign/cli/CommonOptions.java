@@ -1,8 +1,5 @@
 package dev.longalign.cli;
 
-import com.google.gson.Gson;
-import com.google.gson.GsonBuilder;
-import com.google.gson.JsonElement;
 import java.io.PrintWriter;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
@@ -10,9 +7,6 @@ import picocli.CommandLine.Spec;
 
 /** What every command takes, and where its output goes: results to stdout, all else to stderr. */
 final class CommonOptions {
-  private static final Gson GSON =
-      new GsonBuilder().disableHtmlEscaping().serializeSpecialFloatingPointValues().create();
-
   @Spec(Spec.Target.MIXEE)
   CommandSpec spec;
 
@@ -35,13 +29,8 @@ final class CommonOptions {
 
   /** One line of JSON on stdout; records become objects. */
   void printJson(Object value) {
-    out().println(GSON.toJson(value));
+    out().println(Json.write(value));
     out().flush();
-  }
-
-  /** A value as a JSON tree, for callers that add to it. */
-  static JsonElement tree(Object value) {
-    return GSON.toJsonTree(value);
   }
 
   /** A progress display for work of {@code total} steps; silent with {@code --quiet}. */

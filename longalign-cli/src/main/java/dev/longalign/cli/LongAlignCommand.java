@@ -22,7 +22,12 @@ import picocli.CommandLine.Spec;
       "2:the command line was not understood",
       "130:cancelled with Ctrl-C"
     },
-    subcommands = {DoctorCommand.class})
+    subcommands = {
+      SampleCommand.class,
+      EncodeCommand.class,
+      InspectCommand.class,
+      DoctorCommand.class
+    })
 final class LongAlignCommand implements Runnable {
   @Spec CommandSpec spec;
 

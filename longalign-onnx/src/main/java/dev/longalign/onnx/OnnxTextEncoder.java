@@ -131,7 +131,8 @@ public final class OnnxTextEncoder implements TextEncoder {
         if (ids[row][column] < 0 || ids[row][column] >= vocabSize) {
           throw new LongAlignException(
               "token " + column + " of sequence " + row + ": expected an id from 0 to " + (vocabSize - 1)
-                  + " for " + directory + ", found " + ids[row][column] + "; use the tokenizer that belongs to this model");
+                  + " for " + directory + ", found " + ids[row][column]
+                  + "; use the tokenizer that belongs to this model");
         }
       }
     }

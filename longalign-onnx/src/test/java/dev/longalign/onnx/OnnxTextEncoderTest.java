@@ -166,7 +166,8 @@ class OnnxTextEncoderTest {
           .hasMessageContaining("found 1214");
       assertThatThrownBy(() -> clip.encode(new int[][] {{-1}})).hasMessageContaining("found -1");
       assertThatThrownBy(() -> clip.encode(new int[1][78])).hasMessageContaining("at most 77 tokens");
-      assertThatThrownBy(() -> clip.encode(new int[][] {{1, 2}, {1}})).hasMessageContaining("found 1 tokens in sequence 1");
+      assertThatThrownBy(() -> clip.encode(new int[][] {{1, 2}, {1}}))
+          .hasMessageContaining("found 1 tokens in sequence 1");
     }
   }
 }

@@ -10,15 +10,23 @@ import org.bytedeco.dnnl.dnnl_version_t;
 
 /** The loaded oneDNN library: its engine, its stream, and what the processor offers. */
 final class OneDnn {
-  static final dnnl_engine ENGINE = new dnnl_engine();
-  static final dnnl_stream STREAM = new dnnl_stream();
+  static final dnnl_engine ENGINE;
+  static final dnnl_stream STREAM;
 
   static {
     // JavaCPP would otherwise refuse small allocations once mapped model files count as resident memory.
-    System.setProperty(
-        "org.bytedeco.javacpp.maxPhysicalBytes", System.getProperty("org.bytedeco.javacpp.maxPhysicalBytes", "0"));
+    setIfAbsent("org.bytedeco.javacpp.maxPhysicalBytes", "0");
+    CpuThreads.dontSpin();
+    ENGINE = new dnnl_engine();
+    STREAM = new dnnl_stream();
     check(dnnl_engine_create(ENGINE, dnnl_cpu, 0), "engine");
     check(dnnl_stream_create(STREAM, ENGINE, dnnl_stream_default_flags), "stream");
+  }
+
+  private static void setIfAbsent(String property, String value) {
+    if (System.getProperty(property) == null) {
+      System.setProperty(property, value);
+    }
   }
 
   private OneDnn() {}

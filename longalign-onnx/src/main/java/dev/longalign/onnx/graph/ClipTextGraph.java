@@ -4,8 +4,8 @@ import dev.longalign.io.TensorFile;
 import dev.longalign.tensor.DType;
 
 /**
- * CLIP's text tower (Radford et al. 2021, section 2.4): token and position embeddings, pre-norm transformer layers under
- * a causal mask, final layer norm. There is no padding mask: what is attended to is decided by position alone.
+ * CLIP's text tower (Radford et al. 2021, section 2.4): token and position embeddings, pre-norm transformer layers
+ * under a causal mask, final layer norm. There is no padding mask: what is attended to is decided by position alone.
  */
 public final class ClipTextGraph {
   /** Name of the only input: i64 [batch, length]. */
@@ -61,6 +61,8 @@ public final class ClipTextGraph {
     for (int i = 0; i < config.layers(); i++) {
       x = layer(tower.in("encoder.layers." + i), x, splitShape, mask);
     }
+
+    tower.warnOfMore("encoder.layers." + config.layers() + ".layer_norm1.weight", config.source());
 
     // 3. final norm
     x = norm(tower.in("final_layer_norm"), x);

@@ -7,12 +7,16 @@ import dev.longalign.tensor.DType;
 import dev.longalign.tensor.Shape;
 import java.util.ArrayList;
 import java.util.List;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * Brings a checkpoint's tensors into a graph as f32, checking name, shape and type. What does not fit is collected, so
  * that {@link #check()} can report everything at once before ONNX Runtime sees the model.
  */
 public final class GraphWeights {
+  private static final Logger LOG = LoggerFactory.getLogger(GraphWeights.class);
+
   private final OnnxGraph graph;
   private final GraphOps ops;
   private final TensorFile source;
@@ -39,6 +43,14 @@ public final class GraphWeights {
   /** Whether the checkpoint has the tensor. */
   public boolean has(String name) {
     return source.contains(prefix + name);
+  }
+
+  /** Logs that a checkpoint goes on where its config says that it ends, which may be meant (CLIP skip). */
+  public void warnOfMore(String name, Object config) {
+    if (has(name)) {
+      LOG.warn("{} has {}{}, which {} does not mention; it and all that follows is left out",
+          source.source(), prefix, name, config);
+    }
   }
 
   /** The tensor of this module called {@code name}, as f32 of the given shape. */

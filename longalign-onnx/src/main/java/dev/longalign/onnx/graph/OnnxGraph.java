@@ -157,7 +157,8 @@ public final class OnnxGraph {
         folder = folder.getParent();
       }
       if (folder == null) {
-        throw new LongAlignException("the weight files " + realFiles.values() + " lie on different drives; move them to one");
+        throw new LongAlignException(
+            "the weight files " + realFiles.values() + " lie on different drives; move them to one");
       }
     }
     return folder == null ? Path.of("").toAbsolutePath() : folder;

@@ -49,6 +49,8 @@ public final class T5EncoderGraph {
       x = block(encoder.in("block." + i), x, splitShape, bias);
     }
 
+    encoder.warnOfMore("block." + config.layers() + ".layer.0.layer_norm.weight", config.source());
+
     // 3. final norm
     x = norm(encoder.in("final_layer_norm"), x);
     Value hidden = ops.reshape(x, ops.shapeThen(ids, width));

@@ -1,0 +1,91 @@
+package dev.longalign.cli;
+
+import dev.longalign.LongAlign;
+import dev.longalign.LongAlignBuilder;
+import dev.longalign.Precision;
+import dev.longalign.pipeline.TextEncoding;
+import dev.longalign.tensor.Device;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import picocli.CommandLine.ITypeConverter;
+import picocli.CommandLine.Option;
+
+/** Which model, and where it runs. */
+final class EngineOptions {
+  @Option(
+      names = "--model",
+      paramLabel = "DIR",
+      description =
+          "A diffusers directory (Stable Diffusion 1.x, 2.x, LongSD). Default: the small model in"
+              + " the jar.")
+  Path model;
+
+  @Option(names = "--adapter", paramLabel = "DIR", description = "The text adapter.")
+  Path adapter;
+
+  @Option(
+      names = "--lora",
+      paramLabel = "FILE[:SCALE]",
+      converter = LoraOption.Converter.class,
+      description = "Merge a LoRA; may be repeated, merged in this order.")
+  List<LoraOption> loras = new ArrayList<>();
+
+  @Option(names = "--no-own-lora", description = "Leave out the LoRA in the model's directory.")
+  boolean noOwnLora;
+
+  @Option(names = "--t5", paramLabel = "DIR", description = "T5's tokenizer and encoder.")
+  Path t5;
+
+  @Option(
+      names = "--encoding",
+      description =
+          "How prompts are encoded, one of: ${COMPLETION-CANDIDATES}; truncated is plain Stable"
+              + " Diffusion. Default: longalign if there is an adapter, else segments.")
+  TextEncoding encoding;
+
+  @Option(
+      names = "--device",
+      converter = DeviceConverter.class,
+      defaultValue = "cpu",
+      description = "cpu, cuda, cuda:N or best. Default: cpu.")
+  Device device;
+
+  @Option(
+      names = "--precision",
+      defaultValue = "f32",
+      description = "One of: ${COMPLETION-CANDIDATES}. Default: f32.")
+  Precision precision;
+
+  @Option(names = "--threads", description = "CPU threads. Default: one per core.")
+  int threads;
+
+  static final class DeviceConverter implements ITypeConverter<Device> {
+    @Override
+    public Device convert(String text) {
+      return Device.parse(text);
+    }
+  }
+
+  LongAlign open() {
+    LongAlignBuilder builder =
+        LongAlign.builder().device(device).precision(precision).threads(threads);
+    if (model != null) {
+      builder.model(model);
+    }
+    if (adapter != null) {
+      builder.adapter(adapter);
+    }
+    if (t5 != null) {
+      builder.t5(t5);
+    }
+    if (noOwnLora) {
+      builder.withoutOwnLora();
+    }
+    if (encoding != null) {
+      builder.textEncoding(encoding);
+    }
+    loras.forEach(lora -> builder.lora(lora.path(), lora.scale()));
+    return builder.build();
+  }
+}

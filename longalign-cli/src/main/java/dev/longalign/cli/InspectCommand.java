@@ -1,0 +1,141 @@
+package dev.longalign.cli;
+
+import dev.longalign.LongAlignException;
+import dev.longalign.PictureSettings;
+import dev.longalign.io.ComponentDirectory;
+import dev.longalign.io.PictureFile;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Parameters;
+
+/** {@code longalign inspect}: what is this, and what is missing. */
+@Command(
+    name = "inspect",
+    description =
+        "Tells what a model directory, a part of one, a LoRA or weights file, or a PNG is, and what"
+            + " is missing.")
+final class InspectCommand implements Callable<Integer> {
+  private static final List<String> PICTURES = List.of(".png", ".jpg", ".jpeg");
+
+  @Mixin CommonOptions common;
+
+  @Parameters(
+      arity = "1..*",
+      paramLabel = "PATH",
+      description = "Diffusers directories, .safetensors, .pt, .bin, .png files.")
+  List<Path> paths;
+
+  /** As {@code --json} prints a picture: its settings, and every text chunk as it stands. */
+  private record PictureReport(
+      String what,
+      Path file,
+      int width,
+      int height,
+      Optional<PictureSettings> settings,
+      Map<String, String> texts) {}
+
+  private record WeightsReport(String what, WeightsSummary weights) {}
+
+  private record ModelReport(String what, ModelSummary model) {}
+
+  @Override
+  public Integer call() throws IOException {
+    boolean whole = true;
+    for (Path path : paths) {
+      whole &= inspect(path);
+    }
+    return whole ? ExitCode.OK : ExitCode.FAILED;
+  }
+
+  private boolean inspect(Path path) throws IOException {
+    if (Files.isDirectory(path)) {
+      return directory(path);
+    } else if (!Files.exists(path)) {
+      throw new LongAlignException(
+          path
+              + ": expected a model directory, a weights file or a PNG, found nothing; check the path");
+    }
+    String name = path.getFileName().toString().toLowerCase(Locale.ROOT);
+    if (PICTURES.stream().anyMatch(name::endsWith)) {
+      picture(path);
+    } else {
+      weights(path);
+    }
+    return true;
+  }
+
+  private boolean directory(Path path) {
+    if (!Files.exists(path.resolve("model_index.json"))
+        && Files.exists(path.resolve("config.json"))) {
+      Path file =
+          ComponentDirectory.open(path)
+              .weightsFile()
+              .orElseThrow(
+                  () ->
+                      new LongAlignException(
+                          path
+                              + ": expected weights beside config.json, found none; an incomplete"
+                              + " download?"));
+      weights(file);
+      return true;
+    }
+    ModelSummary summary = ModelSummary.of(path);
+    if (common.json) {
+      common.printJson(new ModelReport("model", summary));
+    } else {
+      summary.print(common.out());
+      common.out().flush();
+    }
+    return summary.readable();
+  }
+
+  private void weights(Path file) {
+    WeightsSummary summary = WeightsSummary.of(file);
+    if (common.json) {
+      common.printJson(new WeightsReport("weights", summary));
+    } else {
+      summary.print(common.out());
+      common.out().flush();
+    }
+  }
+
+  private void picture(Path file) {
+    Map<String, String> texts = PictureFile.texts(file);
+    var image = PictureFile.readRgb(file);
+    Optional<PictureSettings> settings = Optional.empty();
+    String unreadable = "";
+    try {
+      settings = Optional.of(PictureSettings.read(file));
+    } catch (LongAlignException e) {
+      unreadable = e.getMessage();
+    }
+    if (common.json) {
+      common.printJson(
+          new PictureReport("picture", file, image.getWidth(), image.getHeight(), settings, texts));
+      return;
+    }
+    PrintWriter out = common.out();
+    out.println(file + ": picture, " + image.getWidth() + " x " + image.getHeight());
+    settings.ifPresentOrElse(
+        s -> {
+          s.provenance()
+              .ifPresent(p -> out.println("made by " + p.software() + " with " + p.model()));
+          out.println("repeat it with: longalign sample --from-png " + file);
+        },
+        () -> {});
+    if (!unreadable.isEmpty()) {
+      out.println(unreadable);
+    }
+    texts.forEach((keyword, text) -> out.println("[" + keyword + "]\n" + text));
+    out.flush();
+  }
+}

@@ -1,0 +1,194 @@
+package dev.longalign.cli;
+
+import dev.longalign.Generator;
+import dev.longalign.LongAlignException;
+import dev.longalign.PictureSettings;
+import dev.longalign.SampleRequest;
+import dev.longalign.SampleRequestBuilder;
+import dev.longalign.Splitter;
+import dev.longalign.io.PictureFile;
+import dev.longalign.scheduler.Scheduler;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.function.Consumer;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.Parameters;
+import picocli.CommandLine.Spec;
+
+/** What to sample; every option is a setting of {@link SampleRequest}. */
+final class RequestOptions {
+  @Parameters(
+      arity = "0..1",
+      paramLabel = "PROMPT",
+      description = "The prompt, of any length; - reads it from standard input.")
+  String prompt;
+
+  @Option(
+      names = "--prompt-file",
+      paramLabel = "FILE",
+      description = "One prompt a line (UTF-8; blank lines are skipped), one picture each.")
+  Path promptFile;
+
+  @Option(
+      names = "--from-png",
+      paramLabel = "FILE",
+      description = "Repeat the settings inside a PNG; other options change them.")
+  Path fromPng;
+
+  @Option(names = "--negative", paramLabel = "TEXT", description = "What to move away from.")
+  String negative;
+
+  @Option(names = "--scheduler", description = "One of: ${COMPLETION-CANDIDATES}. Default: unipc.")
+  Scheduler scheduler;
+
+  @Option(names = "--steps", description = "1 to 1000. Default: 25, for lcm 4.")
+  Integer steps;
+
+  @Option(
+      names = "--guidance",
+      description = "Guidance scale. Default: the model's own, for lcm 0.")
+  Float guidance;
+
+  @Option(names = "--seed", description = "The first picture's seed. Default: 42.")
+  Long seed;
+
+  @Option(
+      names = "--images",
+      description = "Pictures a prompt, with consecutive seeds. Default: 1.")
+  Integer images;
+
+  @Option(names = "--batch", description = "Pictures at once. Default: as fits.")
+  Integer batch;
+
+  @Option(names = "--width", description = "Pixels, a multiple of 8. Default: the model's own.")
+  Integer width;
+
+  @Option(names = "--height", description = "Pixels, a multiple of 8. Default: the model's own.")
+  Integer height;
+
+  @Option(
+      names = "--init-image",
+      paramLabel = "FILE",
+      description = "Start from this picture (PNG, JPEG) instead of noise.")
+  Path initImage;
+
+  @Option(
+      names = "--strength",
+      description = "How much of the init image to replace, up to 1. Default: 0.8.")
+  Float strength;
+
+  @Option(names = "--eta", description = "DDIM: 0 (deterministic) to 1. Default: 0.")
+  Float eta;
+
+  @Option(
+      names = "--generator",
+      description =
+          "Noise as torch makes it, one of: ${COMPLETION-CANDIDATES}. Default: torch_cpu.")
+  Generator generator;
+
+  @Option(
+      names = "--splitter",
+      description = "How prompts are cut, one of: ${COMPLETION-CANDIDATES}. Default: reference.")
+  Splitter splitter;
+
+  @Option(names = "--strict", description = "Fail if a token of the prompt would be cut.")
+  boolean strict;
+
+  @Spec(Spec.Target.MIXEE)
+  CommandSpec spec;
+
+  /** Whether there may be many prompts, so that pictures are numbered. */
+  boolean numbered() {
+    return promptFile != null;
+  }
+
+  /**
+   * One request a prompt.
+   *
+   * @throws ParameterException if the options contradict each other or a value is out of range
+   */
+  List<SampleRequest> requests() {
+    try {
+      return requests(base());
+    } catch (IllegalArgumentException e) {
+      throw new ParameterException(spec.commandLine(), e.getMessage(), e);
+    }
+  }
+
+  private List<SampleRequest> requests(SampleRequestBuilder builder) {
+    set(negative, builder::negativePrompt);
+    set(scheduler, builder::scheduler);
+    set(steps, builder::steps);
+    set(guidance, builder::guidanceScale);
+    set(seed, builder::seed);
+    set(images, builder::images);
+    set(batch, builder::batchSize);
+    set(width, builder::width);
+    set(height, builder::height);
+    set(strength, builder::strength);
+    set(eta, builder::eta);
+    set(generator, builder::generator);
+    set(splitter, builder::splitter);
+    if (strict) {
+      builder.strict(true);
+    }
+    if (initImage != null) {
+      builder.initImage(PictureFile.readRgb(initImage));
+    } else if (strength != null && fromPng == null) {
+      throw usage("--strength: expected --init-image with it, found none");
+    }
+    if (promptFile != null) {
+      return prompts().stream().map(text -> builder.prompt(text).build()).toList();
+    }
+    set(prompt, text -> builder.prompt(StandardInput.orText(text)));
+    return List.of(builder.build());
+  }
+
+  private SampleRequestBuilder base() {
+    if (prompt == null && promptFile == null && fromPng == null) {
+      throw usage("expected a prompt, --prompt-file or --from-png, found none of them");
+    } else if (prompt != null && promptFile != null) {
+      throw usage("expected a prompt or --prompt-file, found both");
+    }
+    if (fromPng == null) {
+      return SampleRequest.builder();
+    }
+    PictureSettings settings = PictureSettings.read(fromPng);
+    if (settings.fromInitImage() && initImage == null) {
+      throw usage(
+          fromPng + ": made from another picture, which is not inside; give it with --init-image");
+    }
+    return settings.request().toBuilder();
+  }
+
+  private ParameterException usage(String message) {
+    return new ParameterException(spec.commandLine(), message);
+  }
+
+  private List<String> prompts() {
+    List<String> lines;
+    try {
+      lines = Files.readAllLines(promptFile, StandardCharsets.UTF_8);
+    } catch (IOException e) {
+      throw new LongAlignException(
+          "--prompt-file " + promptFile + ": expected a text file in UTF-8, found " + e, e);
+    }
+    List<String> prompts = lines.stream().filter(line -> !line.isBlank()).toList();
+    if (prompts.isEmpty()) {
+      throw new LongAlignException(
+          "--prompt-file " + promptFile + ": expected a prompt a line, found none");
+    }
+    return prompts;
+  }
+
+  private static <T> void set(T value, Consumer<T> setter) {
+    if (value != null) {
+      setter.accept(value);
+    }
+  }
+}

@@ -1,0 +1,183 @@
+package dev.longalign.cli;
+
+import dev.longalign.LongAlign;
+import dev.longalign.LongAlignException;
+import dev.longalign.ProgressListener;
+import dev.longalign.Provenance;
+import dev.longalign.SampleCall;
+import dev.longalign.SampleRequest;
+import dev.longalign.SampleResult;
+import dev.longalign.SampleStep;
+import dev.longalign.SampleTimings;
+import dev.longalign.io.PictureFile;
+import dev.longalign.text.EncodingReport;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.concurrent.Callable;
+import java.util.concurrent.atomic.AtomicReference;
+import picocli.CommandLine.ArgGroup;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+
+/** {@code longalign sample}: from prompts to PNG files. */
+@Command(
+    name = "sample",
+    description =
+        "Samples pictures from prompts of any length. The settings travel inside the PNG.",
+    footer = {
+      "",
+      "Examples:",
+      "  longalign sample \"A long prompt. With many sentences.\" --out out.png",
+      "  longalign sample --model stable-diffusion-v1-5 --adapter s28750_adapter --t5 t5-large \\",
+      "      --lora s28750_lora_vis.pt --lora sd15-reward-3750.pt --prompt-file prompts.txt --out pictures",
+      "  longalign sample --from-png out.png --seed 43 --out other.png"
+    })
+final class SampleCommand implements Callable<Integer> {
+  @Mixin CommonOptions common;
+
+  @ArgGroup(exclusive = false, heading = "What:%n")
+  RequestOptions what = new RequestOptions();
+
+  @ArgGroup(exclusive = false, heading = "With:%n")
+  EngineOptions with = new EngineOptions();
+
+  @Option(
+      names = "--out",
+      paramLabel = "FILE|DIR",
+      description =
+          "A PNG, or a directory for 00.png, 01.png, ... Default: out.png, for several out/.")
+  String out;
+
+  @Option(
+      names = "--preview",
+      paramLabel = "FILE",
+      description = "Write what the picture looks like so far to this PNG after every step.")
+  Path preview;
+
+  /** One picture, as {@code --json} prints it. */
+  private record Picture(
+      Path file,
+      long seed,
+      SampleRequest request,
+      Provenance provenance,
+      SampleTimings timings,
+      double secondsPerStep,
+      boolean complete,
+      Map<EncodingReport.Cut, Integer> lost) {}
+
+  @Override
+  public Integer call() {
+    List<SampleRequest> requests = what.requests();
+    int pictures = requests.stream().mapToInt(SampleRequest::images).sum();
+    OutputTarget target = OutputTarget.of(out, what.numbered(), pictures);
+    AtomicReference<SampleCall> running = new AtomicReference<>();
+    // The hook is there before the model is: loading a large one takes a while too.
+    try (CancelOnInterrupt interrupt = new CancelOnInterrupt(() -> cancel(running));
+        LongAlign longAlign = with.open()) {
+      int index = 0;
+      for (int i = 0; i < requests.size(); i++) {
+        interrupt.check();
+        String task =
+            requests.size() == 1 ? "sampling" : "prompt " + (i + 1) + "/" + requests.size();
+        SampleResult result = sample(longAlign, requests.get(i), task, running);
+        for (int image = 0; image < result.images().size(); image++) {
+          report(result, image, save(result, image, target.file(index++)));
+        }
+      }
+    }
+    return ExitCode.OK;
+  }
+
+  private static void cancel(AtomicReference<SampleCall> running) {
+    SampleCall call = running.get();
+    if (call != null) {
+      call.cancel();
+    }
+  }
+
+  private SampleResult sample(
+      LongAlign longAlign,
+      SampleRequest request,
+      String task,
+      AtomicReference<SampleCall> running) {
+    try (Bar bar = new Bar(task)) {
+      SampleCall call = longAlign.newCall(request, bar);
+      running.set(call);
+      return call.execute();
+    }
+  }
+
+  private static Path save(SampleResult result, int image, Path file) {
+    result.save(image, file);
+    return file;
+  }
+
+  private void report(SampleResult result, int image, Path file) {
+    EncodingReport encoding = result.encoding();
+    if (image == 0 && !encoding.isComplete()) {
+      common.err().println("longalign: " + encoding.summary());
+    }
+    SampleTimings timings = result.timings();
+    long seed = result.seeds().get(image);
+    if (common.json) {
+      common.printJson(
+          new Picture(
+              file,
+              seed,
+              result.request().toBuilder().seeds(List.of(seed)).build(),
+              result.provenance(),
+              timings,
+              timings.secondsPerStep(),
+              encoding.isComplete(),
+              encoding.losses()));
+    } else {
+      common
+          .out()
+          .printf(
+              Locale.ROOT,
+              "%s  seed %d  %.1f s (%.2f s a step)%n",
+              file,
+              seed,
+              timings.total().toNanos() * 1e-9,
+              timings.secondsPerStep());
+      common.out().flush();
+    }
+  }
+
+  /** Opens the bar at the first step, when their number is known. */
+  private final class Bar implements ProgressListener, AutoCloseable {
+    private final String task;
+    private Progress progress;
+    private boolean previewFailed;
+
+    private Bar(String task) {
+      this.task = task;
+    }
+
+    @Override
+    public void onStep(SampleStep step) {
+      if (progress == null) {
+        progress = common.progress(task, step.of());
+      }
+      progress.stepTo(step.number());
+      if (preview != null && !previewFailed) {
+        try {
+          PictureFile.writePng(preview, step.preview(), Map.of());
+        } catch (LongAlignException e) {
+          previewFailed = true; // said once; the picture itself matters more
+          common.err().println("longalign: no more previews: " + e.getMessage());
+        }
+      }
+    }
+
+    @Override
+    public void close() {
+      if (progress != null) {
+        progress.close();
+      }
+    }
+  }
+}
