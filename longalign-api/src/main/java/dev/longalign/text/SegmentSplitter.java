@@ -15,7 +15,8 @@ public interface SegmentSplitter {
 
   /**
    * The reference's rule, which published checkpoints were trained with: a cut at every {@code .}, {@code ?},
-   * {@code "!} and {@code ;"} (a lone {@code !} or {@code ;} does not cut), the mark replaced by {@code .}, blanks kept.
+   * {@code "!} and {@code ;"} (a lone {@code !} or {@code ;} does not cut), the mark replaced by {@code .}, blanks
+   * kept.
    */
   static SegmentSplitter reference() {
     return ReferenceSplitter.INSTANCE;

@@ -70,9 +70,11 @@ final class WindowSplitter {
 
   /** The best place to cut in (start, fit]. */
   private int cut(String text, int start, int fit) {
-    int clause = -1;
     int word = -1;
-    for (int i = fit; i > start && clause < 0; i--) {
+    for (int i = fit; i > start; i--) {
+      if (word >= 0 && i - start < (fit - start) / 3) {
+        break; // a clause this early would leave a scrap
+      }
       // A cut lies between white space and what follows it; the blank stays with the word before it.
       if (!SentenceSplitter.isSpace(text.charAt(i - 1)) || SentenceSplitter.isSpace(text.charAt(i))) {
         continue;
@@ -81,21 +83,14 @@ final class WindowSplitter {
       while (end > start && SentenceSplitter.isSpace(text.charAt(end - 1))) {
         end--;
       }
-      if (end == start || !fits(text, start, i)) {
+      boolean clause = end > start && CLAUSE_ENDS.indexOf(text.charAt(end - 1)) >= 0;
+      if (end == start || (word >= 0 && !clause) || !fits(text, start, i)) {
         continue;
       }
-      if (word < 0) {
-        word = i;
+      if (clause) {
+        return i;
       }
-      if (CLAUSE_ENDS.indexOf(text.charAt(end - 1)) >= 0) {
-        clause = i;
-      }
-      if (i - start < (fit - start) / 3) {
-        break; // a clause this early would leave a scrap
-      }
-    }
-    if (clause > 0) {
-      return clause;
+      word = i;
     }
     return word > 0 ? word : characterCut(text, start, fit);
   }

@@ -8,13 +8,13 @@ import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import com.google.gson.JsonParser;
 import java.io.IOException;
+import java.lang.management.ManagementFactory;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
-import org.assertj.core.api.Assertions;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -55,15 +55,18 @@ class SegmentSplitterTest {
         .containsExactly("A red apple! ", "Is it ripe? ", "Yes. ", "\"Are you there?\" asked Tom. ", "\"Yes.\" ",
             "He left.");
     assertThat(SENTENCES.split("半角。と全角。終わり")).containsExactly("半角。", "と全角。", "終わり");
-    assertThat(SENTENCES.split("A title\n\nThe text\nof it.\nMore.")).containsExactly("A title\n\n", "The text\nof it.\n", "More.");
-    assertThat(SENTENCES.split("The flag of the U.S. The sky is blue.")).containsExactly("The flag of the U.S. ", "The sky is blue.");
+    assertThat(SENTENCES.split("A title\n\nThe text\nof it.\nMore."))
+        .containsExactly("A title\n\n", "The text\nof it.\n", "More.");
+    assertThat(SENTENCES.split("The flag of the U.S. The sky is blue."))
+        .containsExactly("The flag of the U.S. ", "The sky is blue.");
   }
 
   @ParameterizedTest
   @ValueSource(strings = {
     "", " ", "...", "No end mark", "It costs 1,000.50 dollars, or 3.14 times as much.",
     "Mr. Smith and Dr. Jones met Mrs. Lee at St. Ives at 5 p.m. on Jan. 3.",
-    "Fruit, e.g. Apples, i.e. Round ones, cf. Pears vs. Plums.", "The U.S. President and J. R. R. Tolkien at Apple Inc. Headquarters.",
+    "Fruit, e.g. Apples, i.e. Round ones, cf. Pears vs. Plums.",
+    "The U.S. President and J. R. R. Tolkien at Apple Inc. Headquarters.",
     "Shapes, colours, etc. fill the page.", "See http://example.com/a.b?c=d for more.", "Version v1.2.3 of the app",
     "He shouted \"go\"! and left.", "A jar, No. 5, as in fig. 3 of vol. 2, ca. 1900."})
   void oneSentenceStaysWhole(String caption) {
@@ -121,12 +124,17 @@ class SegmentSplitterTest {
 
   @Test
   void aHundredPagesTakeLessThanTwoSeconds() {
-    String page = "A copper kettle is steaming on a stove, next to a loaf of rye bread and a bowl of apples ".repeat(34);
-    Assertions.assertThatNoException().isThrownBy(() -> SENTENCES.split(page));
+    String page =
+        "A copper kettle is steaming on a stove, next to a loaf of rye bread and a bowl of apples ".repeat(34);
     String prompt = page.repeat(100);
-    long start = System.nanoTime();
+    long start = cpuTime();
     List<String> segments = SENTENCES.split(prompt);
-    assertThat(Duration.ofNanos(System.nanoTime() - start)).isLessThan(Duration.ofSeconds(2));
+    assertThat(Duration.ofNanos(cpuTime() - start)).isLessThan(Duration.ofSeconds(2));
     assertThat(String.join("", segments)).isEqualTo(prompt);
+  }
+
+  /** Of this thread, so that a busy machine does not fail the test. */
+  private static long cpuTime() {
+    return ManagementFactory.getThreadMXBean().getCurrentThreadCpuTime();
   }
 }

@@ -5,7 +5,7 @@ import java.util.regex.Pattern;
 /** String operations that CLIP's tokenizer takes from Python, where Java's differ. */
 final class PythonText {
   /** Unicode's White_Space. */
-  static final String SPACE = "\\t-\\r \\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";
+  private static final String SPACE = "\\t-\\r \\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";
 
   private static final Pattern SPACES = Pattern.compile("[" + SPACE + "]++");
   private static final Pattern SPACES_BEFORE = Pattern.compile("^[" + SPACE + "\\x1c-\\x1f]++");
@@ -14,6 +14,12 @@ final class PythonText {
   private static final char SIGMA = '\u03a3';
 
   private PythonText() {}
+
+  /** Whether it is Unicode's White_Space. */
+  static boolean isSpace(int c) {
+    return (c >= '\t' && c <= '\r') || c == ' ' || c == 0x85 || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a)
+        || c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
+  }
 
   /** Runs of white space become one blank; none at the ends. */
   static String collapseSpaces(String text) {
@@ -99,7 +105,8 @@ final class PythonText {
     return switch (Character.getType(c)) {
       case Character.NON_SPACING_MARK, Character.ENCLOSING_MARK, Character.FORMAT, Character.MODIFIER_LETTER,
           Character.MODIFIER_SYMBOL -> true;
-      default -> "'.:\u00b7\u0387\u055f\u05f4\u2018\u2019\u2024\u2027\ufe13\ufe52\ufe55\uff07\uff0e\uff1a".indexOf(c) >= 0;
+      default ->
+          "'.:\u00b7\u0387\u055f\u05f4\u2018\u2019\u2024\u2027\ufe13\ufe52\ufe55\uff07\uff0e\uff1a".indexOf(c) >= 0;
     };
   }
 }

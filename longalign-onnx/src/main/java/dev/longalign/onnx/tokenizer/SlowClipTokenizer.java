@@ -6,6 +6,7 @@ import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
@@ -17,13 +18,15 @@ import java.util.stream.IntStream;
  * because the fast tokenizer differs on ligatures, quotes, entities, final sigma and more.
  */
 final class SlowClipTokenizer implements Tokenizer {
-  private static final Pattern WORDS = words();
+  private static final int MAX_CACHED_WORDS = 1 << 14; // about 2 MB
+  private static final int MAX_CACHED_LENGTH = 24;
 
   private final ClipVocabulary vocabulary;
   private final BytePairEncoding encoding;
   private final Map<Integer, String> names = new HashMap<>();
   private final Map<String, SpecialToken> special;
   private final Pattern specialPattern;
+  private final Map<String, int[]> words = new ConcurrentHashMap<>();
 
   SlowClipTokenizer(ClipVocabulary vocabulary) {
     this.vocabulary = vocabulary;
@@ -56,36 +59,27 @@ final class SlowClipTokenizer implements Tokenizer {
 
   private void encodePlain(String text, IntStream.Builder ids) {
     String clean = PythonText.lower(PythonText.collapseSpaces(TextRepair.repair(text)));
-    Matcher words = WORDS.matcher(clean);
-    while (words.find()) {
-      String word = words.group();
+    ClipWords.forEach(clean, word -> {
       if (word.equals(ClipVocabulary.START) || word.equals(ClipVocabulary.END)) { // was written in capitals
         ids.add(vocabulary.tokens().getOrDefault(word, vocabulary.unknownId()));
       } else {
-        for (int id : encoding.encode(word.getBytes(StandardCharsets.UTF_8))) {
+        for (int id : encodeWord(word)) {
           ids.add(id);
         }
       }
-    }
+    });
   }
 
-  /**
-   * CLIP's word pattern, with the letters and numbers of Unicode versions after Java 17's. The combining iota (U+0345)
-   * falls out between the classes, because Python's case-blind matching takes it for a letter and for none at once.
-   */
-  private static Pattern words() {
-    StringBuilder letters = new StringBuilder("\\p{L}");
-    StringBuilder numbers = new StringBuilder("\\p{N}");
-    for (String line : Resources.lines("newer-letters-and-numbers.txt")) {
-      StringBuilder out = line.charAt(0) == 'L' ? letters : numbers;
-      String[] ends = line.substring(2).split("-");
-      out.append("\\x{").append(ends[0]).append("}-\\x{").append(ends[ends.length - 1]).append('}');
+  private int[] encodeWord(String word) {
+    int[] known = words.get(word);
+    if (known != null) {
+      return known;
     }
-    return Pattern.compile(
-        Pattern.quote(ClipVocabulary.START) + "|" + Pattern.quote(ClipVocabulary.END)
-            + "|'s|'t|'re|'ve|'m|'ll|'d|[" + letters + "]++|[" + numbers + "]|[^" + PythonText.SPACE + letters + numbers
-            + "\\u0345]++",
-        Pattern.CASE_INSENSITIVE | Pattern.UNICODE_CASE);
+    int[] ids = encoding.encode(word.getBytes(StandardCharsets.UTF_8));
+    if (word.length() <= MAX_CACHED_LENGTH && words.size() < MAX_CACHED_WORDS) {
+      words.put(word, ids);
+    }
+    return ids;
   }
 
   @Override

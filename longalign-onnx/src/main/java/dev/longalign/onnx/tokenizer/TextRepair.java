@@ -13,6 +13,8 @@ import java.util.regex.Pattern;
  */
 public final class TextRepair {
   private static final int MAX_SEGMENT = 1_000_000; // code points
+  /** ASCII without the ampersand and controls: nothing to repair. */
+  private static final Pattern PLAIN = Pattern.compile("[\\t\\n\\f\\x20-\\x25\\x27-\\x7e]*+");
   private static final Pattern SINGLE_QUOTE = Pattern.compile("[\\u02bc\\u2018-\\u201b]");
   private static final Pattern DOUBLE_QUOTE = Pattern.compile("[\\u201c-\\u201f]");
   private static final Pattern LINE_BREAK = Pattern.compile("\\r\\n|[\\r\\u2028\\u2029\\u0085]");
@@ -36,6 +38,9 @@ public final class TextRepair {
 
   /** The repaired text; the same text if nothing was wrong with it. */
   public static String repair(String text) {
+    if (PLAIN.matcher(text).matches()) {
+      return text;
+    }
     StringBuilder out = new StringBuilder(text.length());
     boolean entities = true;
     for (int start = 0; start < text.length(); ) {
