@@ -14,9 +14,9 @@ import dev.longalign.tensor.TensorScope;
 import java.util.List;
 
 /**
- * Pictures to latents and back: AutoencoderKL of diffusers ({@code models/autoencoders/autoencoder_kl.py}). Pictures are
- * [B, H, W, 3] in [-1, 1]. Latents are the autoencoder's own here, unless a method says scaled: the diffusion model
- * works with {@code (latents - shiftFactor) * scalingFactor}. Thread-safe.
+ * Pictures to latents and back: AutoencoderKL of diffusers ({@code models/autoencoders/autoencoder_kl.py}).
+ * Pictures are [B, H, W, 3] in [-1, 1]. Latents are the autoencoder's own here, unless a method says scaled: the
+ * diffusion model works with {@code (latents - shiftFactor) * scalingFactor}. Thread-safe.
  */
 public final class AutoencoderKL implements AutoCloseable {
   private final AutoencoderKLConfig config;
@@ -52,8 +52,8 @@ public final class AutoencoderKL implements AutoCloseable {
   }
 
   /**
-   * The current name of a parameter of the middle attention that goes by an older one in files from before diffusers
-   * 0.13, Stable Diffusion 1.5's among them; other names stay.
+   * The current name of a parameter of the middle attention that goes by an older one (query, key, value, proj_attn) in
+   * files that early diffusers wrote, Stable Diffusion 1.5's among them; other names stay.
    */
   public static String currentName(String name) {
     if (!name.contains("attentions.")) {

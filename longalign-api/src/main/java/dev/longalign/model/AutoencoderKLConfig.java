@@ -6,8 +6,8 @@ import java.util.Collections;
 import java.util.List;
 
 /**
- * {@code vae/config.json} of an AutoencoderKL, with the defaults of diffusers for what is absent. What the file asks for
- * and this library cannot do is refused by name.
+ * {@code vae/config.json} of an AutoencoderKL, with the defaults of diffusers for what is absent. What the file
+ * asks for and this library cannot do is refused by name.
  *
  * @param blockOutChannels from the picture to the latents; each but the first halves the size
  * @param sampleSize side of the pictures it was trained on: the side of a tile

@@ -16,8 +16,8 @@ import org.slf4j.LoggerFactory;
 
 /**
  * A low-rank adaptation of a UNet (Hu et al. 2021): {@code W + scale * up down} for some of its layers. Read are this
- * method's own bare lists ({@code s28750_lora_vis.pt}), in which the position is the only name, and files with the names
- * of kohya's scripts, PEFT and diffusers.
+ * method's own bare lists ({@code s28750_lora_vis.pt}), in which the position is the only name, and files with the
+ * names of kohya's scripts, PEFT and diffusers.
  *
  * <pre>{@code
  * Lora align = Lora.read(Path.of("s28750_lora_vis.pt"), UNet2DCondition.layers(config));

@@ -5,8 +5,8 @@ import java.util.regex.Pattern;
 
 /**
  * What the name of a tensor in a LoRA file says. Understood are the names of kohya's scripts ({@code
- * lora_unet_..._to_q.lora_down.weight}), of PEFT ({@code base_model.model....to_q.lora_A.weight}), and of diffusers, new
- * ({@code unet....to_q.lora_A.weight}), middle ({@code unet....to_q.lora.down.weight}) and old ({@code
+ * lora_unet_..._to_q.lora_down.weight}), of PEFT ({@code base_model.model....to_q.lora_A.weight}), and of
+ * diffusers, new ({@code unet....to_q.lora_A.weight}), middle ({@code unet....to_q.lora.down.weight}) and old ({@code
  * ....attn1.processor.to_q_lora.down.weight}).
  *
  * @param module the layer's path; with underscores for dots if it starts with {@link #KOHYA}

@@ -42,7 +42,8 @@ final class LoraReader {
               + " read the file with TextEncoderTensors.IGNORE to use only its UNet part");
     }
     if (problems.isEmpty() && entries.isEmpty()) {
-      problems.add(file.source() + ": expected a LoRA for the UNet, found none among its " + file.names().size() + " tensors");
+      problems.add(
+          file.source() + ": expected a LoRA for the UNet, found none among its " + file.names().size() + " tensors");
     }
     if (!problems.isEmpty()) {
       int shown = Math.min(problems.size(), MAX_LISTED);

@@ -1,5 +1,6 @@
 package dev.longalign.model;
 
+import dev.longalign.LongAlignException;
 import dev.longalign.nn.CrossAttention;
 import dev.longalign.tensor.Tensor;
 import dev.longalign.tensor.TensorScope;
@@ -60,6 +61,10 @@ public final class PreparedContext {
   }
 
   CrossAttention.KeyValue of(CrossAttention layer) {
-    return keyValues.get(layer);
+    CrossAttention.KeyValue keyValue = keyValues.get(layer);
+    if (keyValue == null) {
+      throw new LongAlignException("UNet context: it was prepared by another UNet; prepare it by the one that runs");
+    }
+    return keyValue;
   }
 }

@@ -14,8 +14,8 @@ import dev.longalign.tensor.TensorScope;
 import java.util.List;
 
 /**
- * From T5's hidden states to the width of the UNet's context (LaVi-Bridge, Zhao et al. 2024, section 3.2): twice a layer
- * norm and a GEGLU feed-forward. Thread-safe.
+ * From T5's hidden states to the width of the UNet's context (LaVi-Bridge, Zhao et al. 2024): twice a
+ * layer norm and a GEGLU feed-forward. Thread-safe.
  */
 public final class TextAdapter implements AutoCloseable {
   private final TextAdapterConfig config;

@@ -74,7 +74,8 @@ public final class UNet2DCondition implements AutoCloseable {
       upBlocks.add(
           UNetBlock.up(weights.at("up_blocks", i), config.upLevel(level), previous, skipIn, level == 0, config));
     }
-    // Third, although it runs second: the reference registers it after the way up, and positional LoRA files rely on it.
+    // Third, although it runs second: the reference registers it after the way up, and positional LoRA files rely
+    // on it.
     midBlock = config.mid() == null ? null : UNetBlock.mid(weights.at("mid_block"), config.midLevel(), config);
     convNormOut =
         new GroupNorm(

@@ -10,7 +10,10 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.function.UnaryOperator;
 
-/** What encoder and decoder share. Reference: {@code DownEncoderBlock2D}, {@code UpDecoderBlock2D}, {@code UNetMidBlock2D}. */
+/**
+ * What encoder and decoder share. Reference: {@code DownEncoderBlock2D}, {@code UpDecoderBlock2D}, {@code
+ * UNetMidBlock2D}.
+ */
 final class VaeBlocks {
   static final float EPS = 1e-6f;
 
@@ -27,8 +30,8 @@ final class VaeBlocks {
   }
 
   /**
-   * Runs the steps one after the other. Pictures are large here, so results between steps do not wait for the end: each
-   * half of the steps has a scope of its own, and no more than log2 of their number are alive at a time.
+   * Runs the steps one after the other. Pictures are large here, so results between steps do not wait for the end:
+   * each half of the steps has a scope of its own, and no more than log2 of their number are alive at a time.
    */
   static Tensor chain(List<UnaryOperator<Tensor>> steps, Tensor x) {
     int half = steps.size() / 2;

@@ -73,8 +73,10 @@ public final class FileWeights implements WeightSource {
   }
 
   private static String hint(Parameter parameter, Shape found) {
-    boolean convIn = parameter.name().equals("conv_in.weight") && found.rank() == 4;
-    return convIn && found.dim(1) == 9 && parameter.shape().dim(1) != 9 ? " (an inpainting UNet?)" : "";
+    if (!parameter.name().equals("conv_in.weight") || found.rank() != 4) {
+      return "";
+    }
+    return found.dim(1) == 9 ? " (an inpainting UNet?)" : found.dim(1) == 8 ? " (an InstructPix2Pix UNet?)" : "";
   }
 
   @Override

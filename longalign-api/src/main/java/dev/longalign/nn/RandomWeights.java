@@ -10,8 +10,8 @@ import java.util.List;
 
 /**
  * Reproducible random parameters of any model at the scale of torch's default initialisation, made one by one: for
- * benchmarks and tests at full size without a file. Weights and biases are uniform in {@code ±1/sqrt(fanIn)}, norms are
- * the identity. A parameter depends on the seed and on its name only.
+ * benchmarks and tests at full size without a file. Weights and biases are uniform in {@code ±1/sqrt(fanIn)},
+ * norms are the identity. A parameter depends on the seed and on its name only.
  */
 public final class RandomWeights implements WeightSource {
   private final long seed;

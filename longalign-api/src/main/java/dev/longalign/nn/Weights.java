@@ -48,7 +48,8 @@ public final class Weights {
    *
    * @param dtype the type to compute in
    * @param branches what runs beside each layer; asked once for each linear layer and convolution
-   * @param constructor also gets the detached scope that owns the weights, which the model closes; while declaring, null
+   * @param constructor also gets the detached scope that owns the weights, which the model closes; while
+   * declaring, null
    */
   public static <M> M load(
       WeightSource source,

@@ -4,7 +4,10 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.longalign.LongAlignException;
+import dev.longalign.io.Config;
 import dev.longalign.nn.FileWeights;
+import dev.longalign.nn.LayerSpec;
+import dev.longalign.nn.RandomWeights;
 import dev.longalign.tensor.Backend;
 import dev.longalign.tensor.DType;
 import dev.longalign.tensor.Golden;
@@ -12,9 +15,13 @@ import dev.longalign.tensor.Shape;
 import dev.longalign.tensor.Tensor;
 import dev.longalign.tensor.TensorScope;
 import dev.longalign.tensor.Tolerance;
+import java.util.ArrayList;
+import java.util.List;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /** The autoencoder against the reference, with current and with older names. */
 class AutoencoderKLTest {
@@ -98,6 +105,51 @@ class AutoencoderKLTest {
       assertThat(relativeRms(whole, tiled.decode(latents))).isLessThan(0.05);
       assertThat(relativeRms(vae.moments(whole), tiled.moments(whole))).isLessThan(0.05);
     }
+  }
+
+  /** Without the 1x1 convolutions and the attention, as some autoencoders are configured. */
+  @Test
+  void honoursTheSwitchesOfTheConfig() {
+    List<String> names = layers("{}");
+    List<String> without =
+        layers("{\"use_quant_conv\": false, \"use_post_quant_conv\": false, \"mid_block_add_attention\": false}");
+    assertThat(names).contains("quant_conv", "post_quant_conv", "decoder.mid_block.attentions.0.to_q");
+    List<String> rest = new ArrayList<>(names);
+    rest.removeIf(name -> name.endsWith("quant_conv") || name.contains("attentions"));
+    assertThat(without).isEqualTo(rest);
+    AutoencoderKLConfig shifted = vaeConfig("{\"scaling_factor\": 2.5, \"shift_factor\": 0.5}");
+    try (AutoencoderKL vae = AutoencoderKL.load(shifted, new RandomWeights(1), backend, DType.F32);
+        TensorScope scope = TensorScope.open()) {
+      Tensor latents = Tensor.of(backend, Shape.of(1, 1, 1, 4), 1, 2, 3, 4);
+      Tensor scaled = vae.scale(latents);
+      Tolerance.F32.check("scaled", Tensor.of(backend, Shape.of(1, 1, 1, 4), 1.25f, 3.75f, 6.25f, 8.75f), scaled);
+      Tolerance.F32.check("back", latents, vae.unscale(scaled));
+      Tolerance.F32.check("decoded", vae.decode(latents), vae.decodeScaled(scaled));
+    }
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      value = {
+        "act_fn | \"relu\"",
+        "latents_mean | [0.1, 0.2, 0.3, 0.4]",
+        "down_block_types | [\"AttnDownEncoderBlock2D\"]",
+        "up_block_types | [\"UpDecoderBlock2D\", \"UpDecoderBlock2D\"]",
+        "norm_num_groups | 5"
+      })
+  void refusesWhatItCannotDoByKey(String key, String value) {
+    assertThatThrownBy(() -> vaeConfig("{\"" + key + "\": " + value + "}"))
+        .isInstanceOf(LongAlignException.class)
+        .hasMessageContaining("test: key '" + (key.equals("norm_num_groups") ? "block_out_channels" : key) + "'");
+  }
+
+  private static AutoencoderKLConfig vaeConfig(String json) {
+    return AutoencoderKLConfig.of(Config.parse("test", json));
+  }
+
+  private static List<String> layers(String json) {
+    return AutoencoderKL.layers(vaeConfig(json)).stream().map(LayerSpec::path).toList();
   }
 
   @Test

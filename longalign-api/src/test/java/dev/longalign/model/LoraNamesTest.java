@@ -42,7 +42,8 @@ class LoraNamesTest {
     return switch (tool) {
       case "kohya" -> (m, up) -> "lora_unet_" + m.replace('.', '_') + (up ? ".lora_up.weight" : ".lora_down.weight");
       case "peft" -> (m, up) -> "base_model.model." + m + (up ? ".lora_B.weight" : ".lora_A.weight");
-      case "peft-default" -> (m, up) -> "base_model.model." + m + (up ? ".lora_B.default.weight" : ".lora_A.default.weight");
+      case "peft-default" -> (m, up) ->
+          "base_model.model." + m + (up ? ".lora_B.default.weight" : ".lora_A.default.weight");
       case "diffusers" -> (m, up) -> "unet." + m + (up ? ".lora_B.weight" : ".lora_A.weight");
       case "diffusers-middle" -> (m, up) -> "unet." + m + (up ? ".lora.up.weight" : ".lora.down.weight");
       case "diffusers-old" -> (m, up) -> m.matches(".*\\.(to_q|to_k|to_v|to_out\\.0)")
@@ -142,7 +143,8 @@ class LoraNamesTest {
     assertThatThrownBy(() -> lora(tensors))
         .isInstanceOf(LongAlignException.class)
         .hasMessageContaining("2 of 448 tensors match no layer")
-        .hasMessageContaining("input_blocks_1_1_proj_in.lora_up.weight, lora_unet_down_blocks_0_attentions_0_proj_in.hada_w1_a");
+        .hasMessageContaining(
+            "input_blocks_1_1_proj_in.lora_up.weight, lora_unet_down_blocks_0_attentions_0_proj_in.hada_w1_a");
   }
 
   @Test
@@ -158,7 +160,7 @@ class LoraNamesTest {
     Path other = TestModels.folder().resolve("lora_train_init.pt");
     assertThatThrownBy(() -> Lora.read(other, LAYERS))
         .isInstanceOf(LongAlignException.class)
-        .hasMessageContaining("lora_train_init.pt: expected 446 tensors, up and down for each of the 223 adapted layers")
+        .hasMessageContaining("lora_train_init.pt: expected 446 tensors, up and down for each of the 223 adapted")
         .hasMessageContaining("found 128 (a LoRA for another model?");
   }
 
@@ -167,7 +169,10 @@ class LoraNamesTest {
     List<StoredTensor> tensors = tensors(naming("kohya"));
     String name = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k.lora_down.weight";
     tensors.replaceAll(
-        t -> t.name().equals(name) ? StoredTensor.ofFloats(name, DType.F16, Shape.of(32, 96), new float[32 * 96]) : t);
+        t ->
+            t.name().equals(name)
+                ? StoredTensor.ofFloats(name, DType.F16, Shape.of(32, 96), new float[32 * 96])
+                : t);
     assertThatThrownBy(() -> lora(tensors))
         .isInstanceOf(LongAlignException.class)
         .hasMessage(

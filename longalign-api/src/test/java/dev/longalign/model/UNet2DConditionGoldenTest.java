@@ -64,7 +64,10 @@ class UNet2DConditionGoldenTest {
 
   @Test
   void blocksMakeTheActivationsOfTheReference() {
-    Map<String, String> names = new HashMap<>(Map.of("time_embedding", "time_embedding", "conv_in", "conv_in", "mid_block", "mid_block"));
+    Map<String, String> names = new HashMap<>();
+    for (String name : new String[] {"time_embedding", "conv_in", "mid_block"}) {
+      names.put(name, name);
+    }
     for (int i = 0; i < unet.config().levels().size(); i++) {
       names.put("down_blocks." + i, "down_block_" + i);
       names.put("up_blocks." + i, "up_block_" + i);
@@ -72,7 +75,8 @@ class UNet2DConditionGoldenTest {
     try (TensorScope scope = TensorScope.open()) {
       PreparedContext context = unet.prepareContext(FORWARD.tensor(backend, "context"));
       Tensor sample = FORWARD.nhwc(backend, "sample");
-      Tensor out = unet.forward(sample, new float[] {500, 500}, context, (module, value) -> check(names.remove(module), value));
+      ActivationListener listener = (module, value) -> check(names.remove(module), value);
+      Tensor out = unet.forward(sample, new float[] {500, 500}, context, listener);
       check("output", out);
     }
     assertThat(names).as("blocks that reported nothing").isEmpty();

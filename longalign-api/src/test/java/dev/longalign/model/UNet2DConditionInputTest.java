@@ -67,9 +67,10 @@ class UNet2DConditionInputTest {
                 loadWith(
                     tensors -> {
                       List<StoredTensor> changed = new ArrayList<>(tensors);
-                      changed.removeIf(t -> t.name().startsWith("conv_out") || t.name().equals("mid_block.resnets.0.norm1.bias"));
-                      changed.add(StoredTensor.ofFloats("class_embedding.weight", DType.F32, Shape.of(1), new float[1]));
-                      changed.add(StoredTensor.ofFloats("extra", DType.F32, Shape.of(1), new float[1]));
+                      changed.removeIf(t -> t.name().matches("conv_out.*|mid_block.resnets.0.norm1.bias"));
+                      for (String name : new String[] {"class_embedding.weight", "extra"}) {
+                        changed.add(StoredTensor.ofFloats(name, DType.F32, Shape.of(1), new float[1]));
+                      }
                       return changed;
                     }))
         .isInstanceOf(LongAlignException.class)
@@ -136,11 +137,15 @@ class UNet2DConditionInputTest {
         TensorScope scope = TensorScope.open()) {
       Tensor latents = backend.zeros(DType.F32, Shape.of(2, 8, 8, 4));
       PreparedContext one = unet.prepareContext(backend.zeros(DType.F32, Shape.of(1, 5, 64)));
-      assertThatThrownBy(() -> unet.forward(latents, 1, one)).hasMessageContaining("2 latents, 2 timesteps and 1 captions");
+      assertThatThrownBy(() -> unet.forward(latents, 1, one))
+          .hasMessageContaining("2 latents, 2 timesteps and 1 captions");
       Tensor pixels = backend.zeros(DType.F32, Shape.of(1, 8, 8, 3));
       assertThatThrownBy(() -> unet.forward(pixels, 1, one))
           .hasMessageContaining("expected [B, H, W, 4], found [1, 8, 8, 3]");
       Tensor wide = backend.zeros(DType.F32, Shape.of(1, 5, 63));
+      try (UNet2DCondition other = UNet2DCondition.load(config, new RandomWeights(1), backend, DType.F32)) {
+        assertThatThrownBy(() -> other.forward(latents.rows(0, 1), 1, one)).hasMessageContaining("by another UNet");
+      }
       assertThatThrownBy(() -> unet.prepareContext(wide)).hasMessageContaining("expected [B, S, 64], found [1, 5, 63]");
     }
   }

@@ -61,7 +61,8 @@ class UNet2DConditionStyleTest {
   @Test
   void projectionsMeanTheSameHoweverTheyAreStored() {
     try (TensorScope scope = TensorScope.open()) {
-      Tensor convolutions = run(SD21_STYLE.replace("\"use_linear_projection\": true", "\"use_linear_projection\": false"));
+      String other = SD21_STYLE.replace("\"use_linear_projection\": true", "\"use_linear_projection\": false");
+      Tensor convolutions = run(other);
       Tolerance.relative(1e-6).check("proj_in, proj_out", run(SD21_STYLE), convolutions);
     }
   }

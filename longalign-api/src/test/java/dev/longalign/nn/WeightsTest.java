@@ -45,7 +45,8 @@ class WeightsTest {
     assertThat(layers).extracting(LayerSpec::weight).containsExactly(Shape.of(48, 6), Shape.of(5, 24));
     assertThat(layers).extracting(LayerSpec::loraTarget).containsExactly(true, false);
     assertThat(LayerSpec.parameters(layers)).extracting(Parameter::name).containsExactly(
-        "blocks.3.ff.net.0.proj.weight", "blocks.3.ff.net.0.proj.bias", "blocks.3.ff.net.2.weight", "blocks.3.ff.net.2.bias");
+        "blocks.3.ff.net.0.proj.weight", "blocks.3.ff.net.0.proj.bias",
+        "blocks.3.ff.net.2.weight", "blocks.3.ff.net.2.bias");
   }
 
   /** W x + b + residual, activated before the residual, whether the branch splits the fused call or not. */
@@ -111,8 +112,10 @@ class WeightsTest {
       assertThat(max).isBetween(0.0999f, 0.1f);
       assertThat(Math.abs(sum / values.length)).isLessThan(0.003);
       assertThat(Math.sqrt(squares / values.length)).isBetween(0.0565, 0.0590); // 0.1 / sqrt(3)
-      assertThat(new RandomWeights(7).load(backend, new Parameter("n.weight", Shape.of(3), 0)).toFloats()).containsOnly(1);
-      assertThat(new RandomWeights(7).load(backend, new Parameter("n.bias", Shape.of(3), 0)).toFloats()).containsOnly(0);
+      Parameter scale = new Parameter("norm.weight", Shape.of(3), 0);
+      Parameter shift = new Parameter("norm.bias", Shape.of(3), 0);
+      assertThat(new RandomWeights(7).load(backend, scale).toFloats()).containsOnly(1);
+      assertThat(new RandomWeights(7).load(backend, shift).toFloats()).containsOnly(0);
     }
   }
 

@@ -9,8 +9,8 @@ import java.util.PriorityQueue;
 
 /**
  * CLIP's byte-level byte-pair encoding: a word's UTF-8 bytes, the last one marked {@code </w>}, are merged pair by
- * pair, the earliest merge of the list first and all its occurrences from left to right before the next one. Each merge costs
- * the logarithm of the word's length, so a word of any size is fine. Thread-safe.
+ * pair, the earliest merge of the list first and all its occurrences from left to right before the next one. Each merge
+ * costs the logarithm of the word's length, so a word of any size is fine. Thread-safe.
  */
 final class BytePairEncoding {
   static final String END_OF_WORD = "</w>";

@@ -54,7 +54,8 @@ class TokenizerRobustnessTest {
         .collect(StringBuilder::new, StringBuilder::appendCodePoint, StringBuilder::append).toString();
     List<String> texts = List.of(
         "", " ", "\0", "\0\0a\0", "!?.,;:'\"()[]{}<>", "\ud800", "\udc00\ud800", "a\ud83d",
-        "\u0345", "\ufeff", "\u200d\u200d", "\n\r\t\f", "e\u0301".repeat(2000), "a" + "\u0301".repeat(20_000), anything);
+        "\u0345", "\ufeff", "\u200d\u200d", "\n\r\t\f", "e\u0301".repeat(2000),
+        "a" + "\u0301".repeat(20_000), anything);
     tokenizers.forEach((name, tokenizer) -> {
       for (String text : texts) {
         int[] ids = tokenizer.encode(text);
