@@ -21,9 +21,10 @@ final class Comparison {
   private Double tolerance;
   private Where where;
   private String message;
+  private int failures;
 
   boolean passed() {
-    return message == null;
+    return message == null && error != null;
   }
 
   Double error() {
@@ -42,7 +43,7 @@ final class Comparison {
     if (error == null && message == null) {
       return "nothing was compared";
     }
-    return message;
+    return failures > 1 ? message + " (and " + (failures - 1) + " more)" : message;
   }
 
   /** A tensor in the layout it is stored in. */
@@ -168,6 +169,7 @@ final class Comparison {
 
   /** Fails for a reason that is no number. */
   void wrong(String what) {
+    failures++;
     message = message == null ? what : message;
     error = error == null ? Double.valueOf(1) : error;
     tolerance = tolerance == null ? Double.valueOf(0) : tolerance;
@@ -181,6 +183,7 @@ final class Comparison {
   }
 
   private void fail(double found, double allowed, Where place) {
+    failures++;
     if (message == null || closeness(found, allowed) > closeness(error, tolerance)) {
       error = found;
       tolerance = allowed;
