@@ -1,6 +1,7 @@
 package dev.longalign.tensor;
 
 import java.nio.ByteBuffer;
+import java.util.Map;
 
 /**
  * What a device can do. Each operation is declared once, here; {@link Tensor} checks shapes before it calls, so an
@@ -21,6 +22,9 @@ public interface Backend extends AutoCloseable {
 
   /** Starts the peak of {@link #memory()} anew, from what is live now. */
   void resetPeakMemory();
+
+  /** Seconds spent in each operation since the backend was opened, by the operation's name; may be empty. */
+  Map<String, Double> secondsByOperation();
 
   // ---- memory -------------------------------------------------------------------------------------------------
 

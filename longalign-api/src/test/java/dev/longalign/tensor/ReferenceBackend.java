@@ -30,6 +30,11 @@ public final class ReferenceBackend implements Backend {
   }
 
   @Override
+  public java.util.Map<String, Double> secondsByOperation() {
+    return java.util.Map.of();
+  }
+
+  @Override
   public void resetPeakMemory() {
     counter.resetPeak();
   }
