@@ -65,7 +65,7 @@ public final class EmbeddedModel {
 
   static Path directory(Path cache) {
     List<Entry> index = index();
-    Path directory = cache.resolve(NAME + "-" + contentHash(index).substring(0, 16));
+    Path directory = cache.resolve(contentHash(index).substring(0, 16)).resolve(NAME);
     try {
       complete(directory, index);
       return directory;
@@ -80,17 +80,13 @@ public final class EmbeddedModel {
   }
 
   private static Path temporary(List<Entry> index, Path wanted, IOException why) {
-    Path directory = null;
     try {
-      directory = Files.createTempDirectory("longalign-");
-      Path created = directory;
+      Path created = Files.createTempDirectory("longalign-");
       Runtime.getRuntime().addShutdownHook(new Thread(() -> delete(created)));
+      Path directory = created.resolve(NAME);
       complete(directory, index);
       return directory;
     } catch (IOException e) {
-      if (directory != null) {
-        delete(directory);
-      }
       e.addSuppressed(why);
       throw new LongAlignException(
           "embedded model: expected about 26 MB of writable space in "

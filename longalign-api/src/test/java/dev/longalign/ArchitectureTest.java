@@ -40,6 +40,10 @@ final class ArchitectureTest {
       mayUse("model", "nn", "autograd", "tensor", "io", "random");
 
   @ArchTest
+  static final ArchRule pipelineIsBelowTheHouse =
+      mayUse("pipeline", "model", "text", "scheduler", "nn", "autograd", "tensor", "io", "random");
+
+  @ArchTest
   static final ArchRule preferenceUsesLayers =
       mayUse("preference", "text", "nn", "autograd", "tensor", "io", "random");
 

@@ -21,7 +21,8 @@ final class EmbeddedModelTest {
   @Test
   void unpacksEveryFileOfTheIndexAndNothingElse() throws Exception {
     Path directory = EmbeddedModel.directory(temp.resolve("cache"));
-    assertThat(directory.getParent()).isEqualTo(temp.resolve("cache"));
+    assertThat(directory.getParent().getParent()).isEqualTo(temp.resolve("cache"));
+    assertThat(directory).hasFileName("longsd-mini");
     assertComplete(directory);
     assertThat(directory.resolve("model_index.json")).content().contains("StableDiffusionPipeline");
     assertThat(EmbeddedModel.index())

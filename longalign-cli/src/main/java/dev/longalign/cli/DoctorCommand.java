@@ -11,6 +11,7 @@ import picocli.CommandLine.Mixin;
 /** {@code longalign doctor}: what this machine has, and exactly what is missing. */
 @Command(
     name = "doctor",
+    sortOptions = false,
     description =
         "Shows CPU features, memory, native libraries and what a GPU would need; fails only if"
             + " sampling on the CPU cannot work.")

@@ -14,6 +14,7 @@ import picocli.CommandLine.Parameters;
 /** {@code longalign encode}: the segments and tokens of a prompt, and what is cut. */
 @Command(
     name = "encode",
+    sortOptions = false,
     description =
         "Shows how a prompt is cut into segments, their tokens, and what does not reach the network.")
 final class EncodeCommand implements Callable<Integer> {

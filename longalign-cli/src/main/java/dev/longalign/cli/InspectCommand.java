@@ -20,6 +20,7 @@ import picocli.CommandLine.Parameters;
 /** {@code longalign inspect}: what is this, and what is missing. */
 @Command(
     name = "inspect",
+    sortOptions = false,
     description =
         "Tells what a model directory, a part of one, a LoRA or weights file, or a PNG is, and what"
             + " is missing.")

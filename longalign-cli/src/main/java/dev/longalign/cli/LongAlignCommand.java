@@ -9,6 +9,7 @@ import picocli.CommandLine.Spec;
 /** {@code longalign}: holds the subcommands. */
 @Command(
     name = "longalign",
+    sortOptions = false,
     description = "Pictures from long text: Stable Diffusion with LongAlign, on the JVM.",
     scope = ScopeType.INHERIT,
     mixinStandardHelpOptions = true,

@@ -14,11 +14,10 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.function.Consumer;
-import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.Parameters;
-import picocli.CommandLine.Spec;
 
 /** What to sample; every option is a setting of {@link SampleRequest}. */
 final class RequestOptions {
@@ -99,9 +98,6 @@ final class RequestOptions {
   @Option(names = "--strict", description = "Fail if a token of the prompt would be cut.")
   boolean strict;
 
-  @Spec(Spec.Target.MIXEE)
-  CommandSpec spec;
-
   /** Whether there may be many prompts, so that pictures are numbered. */
   boolean numbered() {
     return promptFile != null;
@@ -110,13 +106,14 @@ final class RequestOptions {
   /**
    * One request a prompt.
    *
+   * @param command that is told what is wrong with the options
    * @throws ParameterException if the options contradict each other or a value is out of range
    */
-  List<SampleRequest> requests() {
+  List<SampleRequest> requests(CommandLine command) {
     try {
       return requests(base());
     } catch (IllegalArgumentException e) {
-      throw new ParameterException(spec.commandLine(), e.getMessage(), e);
+      throw new ParameterException(command, e.getMessage(), e);
     }
   }
 
@@ -140,7 +137,7 @@ final class RequestOptions {
     if (initImage != null) {
       builder.initImage(PictureFile.readRgb(initImage));
     } else if (strength != null && fromPng == null) {
-      throw usage("--strength: expected --init-image with it, found none");
+      throw new IllegalArgumentException("--strength: expected --init-image with it, found none");
     }
     if (promptFile != null) {
       return prompts().stream().map(text -> builder.prompt(text).build()).toList();
@@ -151,23 +148,20 @@ final class RequestOptions {
 
   private SampleRequestBuilder base() {
     if (prompt == null && promptFile == null && fromPng == null) {
-      throw usage("expected a prompt, --prompt-file or --from-png, found none of them");
+      throw new IllegalArgumentException(
+          "expected a prompt, --prompt-file or --from-png, found none of them");
     } else if (prompt != null && promptFile != null) {
-      throw usage("expected a prompt or --prompt-file, found both");
+      throw new IllegalArgumentException("expected a prompt or --prompt-file, found both");
     }
     if (fromPng == null) {
       return SampleRequest.builder();
     }
     PictureSettings settings = PictureSettings.read(fromPng);
     if (settings.fromInitImage() && initImage == null) {
-      throw usage(
+      throw new IllegalArgumentException(
           fromPng + ": made from another picture, which is not inside; give it with --init-image");
     }
     return settings.request().toBuilder();
-  }
-
-  private ParameterException usage(String message) {
-    return new ParameterException(spec.commandLine(), message);
   }
 
   private List<String> prompts() {

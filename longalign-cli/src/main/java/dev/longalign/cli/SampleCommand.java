@@ -25,6 +25,8 @@ import picocli.CommandLine.Option;
 /** {@code longalign sample}: from prompts to PNG files. */
 @Command(
     name = "sample",
+    sortOptions = false,
+    abbreviateSynopsis = true,
     description =
         "Samples pictures from prompts of any length. The settings travel inside the PNG.",
     footer = {
@@ -38,10 +40,10 @@ import picocli.CommandLine.Option;
 final class SampleCommand implements Callable<Integer> {
   @Mixin CommonOptions common;
 
-  @ArgGroup(exclusive = false, heading = "What:%n")
+  @ArgGroup(validate = false, heading = "What:%n")
   RequestOptions what = new RequestOptions();
 
-  @ArgGroup(exclusive = false, heading = "With:%n")
+  @ArgGroup(validate = false, heading = "With:%n")
   EngineOptions with = new EngineOptions();
 
   @Option(
@@ -70,7 +72,7 @@ final class SampleCommand implements Callable<Integer> {
 
   @Override
   public Integer call() {
-    List<SampleRequest> requests = what.requests();
+    List<SampleRequest> requests = what.requests(common.spec.commandLine());
     int pictures = requests.stream().mapToInt(SampleRequest::images).sum();
     OutputTarget target = OutputTarget.of(out, what.numbered(), pictures);
     AtomicReference<SampleCall> running = new AtomicReference<>();
@@ -91,7 +93,9 @@ final class SampleCommand implements Callable<Integer> {
     return ExitCode.OK;
   }
 
-  private static void cancel(AtomicReference<SampleCall> running) {
+  private void cancel(AtomicReference<SampleCall> running) {
+    common.err().println("longalign: cancelled; the step under way ends first");
+    common.err().flush();
     SampleCall call = running.get();
     if (call != null) {
       call.cancel();

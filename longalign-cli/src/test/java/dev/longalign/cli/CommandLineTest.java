@@ -1,0 +1,207 @@
+package dev.longalign.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.google.gson.JsonObject;
+import com.google.gson.JsonParser;
+import dev.longalign.EmbeddedModel;
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+import picocli.CommandLine;
+
+/**
+ * The command line in this process: exit codes, messages, JSON. Pictures are small and of few
+ * steps.
+ */
+final class CommandLineTest {
+  private static final String PROMPT =
+      "A large orange diamond sits in the lower center of the picture. The backdrop is white.";
+
+  @TempDir Path temp;
+
+  private final StringWriter out = new StringWriter();
+  private final StringWriter err = new StringWriter();
+
+  @Test
+  void everyCommandHasHelp() {
+    for (CommandLine command : commandLine().getSubcommands().values()) {
+      assertThat(run(command.getCommandName(), "--help")).isEqualTo(ExitCode.OK);
+      assertThat(out.toString()).contains("Usage: longalign " + command.getCommandName(), "130");
+    }
+    assertThat(run("--version")).isEqualTo(ExitCode.OK);
+    assertThat(out.toString()).contains("longalign ", "JDK " + System.getProperty("java.version"));
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      value = {
+        "nonsense | longalign: Unmatched argument",
+        "sample | expected a prompt, --prompt-file or --from-png",
+        "sample p --width 500 | width: expected a multiple of 8, found 500; use 496 or 504",
+        "sample p --steps -1 | steps: expected 1 to 1000, found -1",
+        "sample p --strength 0.5 | expected --init-image",
+        "sample p --prompt-file f | found both",
+        "sample p --scheduler heun | EULER_ANCESTRAL",
+        "sample p --lora x.pt:much | PATH:SCALE",
+        "inspect | Missing required parameter"
+      })
+  void whatIsNotUnderstoodIsUsage(String arguments, String message) {
+    assertThat(run(arguments.trim().split(" "))).isEqualTo(ExitCode.USAGE);
+    assertThat(err.toString()).contains(message, "--help").doesNotContain("\tat ");
+    assertThat(out.toString()).isEmpty();
+  }
+
+  @Test
+  void failuresNameTheThingAndHideTheStack() {
+    assertThat(run("sample", PROMPT, "--model", temp + "/no", "--out", temp + "/o.png"))
+        .isEqualTo(ExitCode.FAILED);
+    assertThat(err.toString()).contains(temp + "/no").doesNotContain("\tat ");
+    assertThat(run("inspect", temp + "/no", "--stacktrace")).isEqualTo(ExitCode.FAILED);
+    assertThat(err.toString()).contains("\tat dev.longalign");
+    assertThat(run("inspect", temp + "/no", "--json")).isEqualTo(ExitCode.FAILED);
+    assertThat(json().get("error").getAsString()).contains(temp + "/no");
+  }
+
+  @Test
+  void aFailedSampleLeavesNoFile() throws Exception {
+    Path broken = Files.writeString(temp.resolve("broken.safetensors"), "no weights");
+    Path target = temp.resolve("o.png");
+    assertThat(run("sample", PROMPT, "--lora", broken.toString(), "--out", target.toString()))
+        .isEqualTo(ExitCode.FAILED);
+    assertThat(err.toString()).contains("broken.safetensors");
+    assertThat(target).doesNotExist();
+  }
+
+  @Test
+  void samplesAndRepeatsFromThePicture() throws Exception {
+    Path first = temp.resolve("first.png");
+    Path again = temp.resolve("again.png");
+    Path preview = temp.resolve("preview.png");
+    assertThat(
+            run(
+                "sample",
+                PROMPT,
+                "--steps",
+                "2",
+                "--width",
+                "64",
+                "--height",
+                "64",
+                "--json",
+                "--out",
+                first.toString(),
+                "--preview",
+                preview.toString()))
+        .as(err.toString())
+        .isEqualTo(ExitCode.OK);
+    JsonObject report = json();
+    assertThat(report.get("file").getAsString()).isEqualTo(first.toString());
+    assertThat(report.get("seed").getAsLong()).isEqualTo(42);
+    assertThat(report.get("complete").getAsBoolean()).isTrue();
+    assertThat(report.get("secondsPerStep").getAsDouble()).isPositive();
+    assertThat(report.getAsJsonObject("request").get("steps").getAsInt()).isEqualTo(2);
+    assertThat(preview).exists();
+
+    assertThat(run("sample", "--from-png", first.toString(), "--out", again.toString()))
+        .as(err.toString())
+        .isEqualTo(ExitCode.OK);
+    assertThat(again).hasSameBinaryContentAs(first);
+
+    assertThat(run("inspect", first.toString())).isEqualTo(ExitCode.OK);
+    assertThat(out.toString())
+        .contains("64 x 64", "longsd-mini", "orange diamond", "Steps: 2, Sampler: UniPC");
+    assertThat(run("inspect", "--json", first.toString())).isEqualTo(ExitCode.OK);
+    assertThat(
+            json()
+                .getAsJsonObject("settings")
+                .getAsJsonObject("request")
+                .get("prompt")
+                .getAsString())
+        .isEqualTo(PROMPT);
+  }
+
+  @Test
+  void aPromptFileNumbersItsPictures() throws Exception {
+    Path prompts = Files.writeString(temp.resolve("prompts.txt"), PROMPT + "\n\nA red circle.\n");
+    Path directory = temp.resolve("pictures");
+    assertThat(
+            run(
+                "sample",
+                "--prompt-file",
+                prompts.toString(),
+                "--out",
+                directory.toString(),
+                "--scheduler",
+                "lcm",
+                "--steps",
+                "1",
+                "--width",
+                "32",
+                "--height",
+                "32"))
+        .as(err.toString())
+        .isEqualTo(ExitCode.OK);
+    assertThat(directory).isDirectoryContaining("glob:**/00.png");
+    assertThat(directory).isDirectoryContaining("glob:**/01.png");
+    assertThat(directory.toFile().list()).hasSize(2);
+  }
+
+  @Test
+  void encodeShowsSegmentsAndWhatIsCut() {
+    assertThat(run("encode", PROMPT)).isEqualTo(ExitCode.OK);
+    assertThat(out.toString()).contains("2 segments", "The backdrop is white.", "nothing is cut");
+    String tooLong = "A red circle and ".repeat(60);
+    assertThat(run("encode", tooLong, "--json", "--strict")).isEqualTo(ExitCode.FAILED);
+    assertThat(json().getAsJsonArray("lostTokens")).isNotEmpty();
+  }
+
+  @Test
+  void inspectTellsWhatThingsAre() {
+    Path model = EmbeddedModel.directory();
+    assertThat(run("inspect", model.toString(), model + "/lora_vis.pt", model + "/adapter"))
+        .isEqualTo(ExitCode.OK);
+    assertThat(out.toString())
+        .contains("StableDiffusionPipeline", "UNet2DConditionModel", "rank 32 in 103 layers")
+        .contains("text adapter weights")
+        .doesNotContain("missing");
+    assertThat(run("inspect", "--json", model.toString())).isEqualTo(ExitCode.OK);
+    assertThat(json().getAsJsonObject("model").getAsJsonArray("missing")).isEmpty();
+  }
+
+  @Test
+  void doctorFindsWhatTheJarsBring() {
+    assertThat(run("doctor", "--json")).as(out.toString()).isEqualTo(ExitCode.OK);
+    assertThat(json().get("ok").getAsBoolean()).isTrue();
+    assertThat(out.toString()).contains("oneDNN", "ONNX Runtime", "NVIDIA driver", "main memory");
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"a.pt:0.5", "a.pt"})
+  void loraOptionsCarryAScale(String text) {
+    LoraOption option = new LoraOption.Converter().convert(text);
+    assertThat(option).isEqualTo(new LoraOption(Path.of("a.pt"), text.endsWith("5") ? 0.5f : 1f));
+  }
+
+  private CommandLine commandLine() {
+    return Main.commandLine(new PrintWriter(out), new PrintWriter(err));
+  }
+
+  private int run(String... arguments) {
+    out.getBuffer().setLength(0);
+    err.getBuffer().setLength(0);
+    return commandLine().execute(arguments);
+  }
+
+  private JsonObject json() {
+    String[] lines = out.toString().strip().split("\n");
+    return JsonParser.parseString(lines[lines.length - 1]).getAsJsonObject();
+  }
+}
