@@ -3,12 +3,16 @@ package dev.longalign.text;
 import java.nio.file.Path;
 
 /**
- * Opens tokenizers and frozen encoders from Hugging Face directories; found by {@link java.util.ServiceLoader} (the
- * module longalign-onnx has one). Errors name the file, what was expected and what was found.
+ * Opens tokenizers and frozen encoders from Hugging Face directories; found by {@link
+ * java.util.ServiceLoader} (the module longalign-onnx has one). Errors name the file, what was
+ * expected and what was found.
  */
 public interface EncoderProvider {
 
-  /** CLIP's tokenizer as Stable Diffusion uses it (the slow one, behind ftfy's repairs): {@code tokenizer/}. */
+  /**
+   * CLIP's tokenizer as Stable Diffusion uses it (the slow one, behind ftfy's repairs): {@code
+   * tokenizer/}.
+   */
   Tokenizer clipTokenizer(Path directory);
 
   /** T5's tokenizer, from {@code tokenizer.json} or {@code spiece.model}. */

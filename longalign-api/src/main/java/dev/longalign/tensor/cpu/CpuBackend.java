@@ -20,8 +20,8 @@ import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.Supplier;
 
 /**
- * The CPU backend, on oneDNN. Activations are NHWC; weights take oneDNN's own blocked layouts at first use. Every
- * operation uses all threads, so one operation runs at a time, whoever calls.
+ * The CPU backend, on oneDNN. Activations are NHWC; weights take oneDNN's own blocked layouts at
+ * first use. Every operation uses all threads, so one operation runs at a time, whoever calls.
  */
 public final class CpuBackend implements Backend {
   private final CpuMemory memory = new CpuMemory();
@@ -117,7 +117,7 @@ public final class CpuBackend implements Backend {
     long copy = memory.allocate(4L * into.length);
     try {
       exclusively(
-            "download",
+          "download",
           () -> {
             context.convert(x, DType.F32, copy);
             return null;
@@ -181,7 +181,8 @@ public final class CpuBackend implements Backend {
   }
 
   @Override
-  public Tensor groupNorm(Tensor x, int groups, Tensor gamma, Tensor beta, float eps, Activation activation) {
+  public Tensor groupNorm(
+      Tensor x, int groups, Tensor gamma, Tensor beta, float eps, Activation activation) {
     return exclusively("groupNorm", () -> norm.groupNorm(x, groups, gamma, beta, eps, activation));
   }
 
@@ -218,7 +219,8 @@ public final class CpuBackend implements Backend {
   @Override
   public Tensor rows(Tensor x, long from, long to) {
     long row = x.shape().dim(0) == 0 ? 0 : x.shape().size() / x.shape().dim(0);
-    return new Tensor(this, x.storage(), x.offset() + from * row, x.dtype(), x.shape().with(0, to - from));
+    return new Tensor(
+        this, x.storage(), x.offset() + from * row, x.dtype(), x.shape().with(0, to - from));
   }
 
   @Override
@@ -241,8 +243,10 @@ public final class CpuBackend implements Backend {
       Tensor padEmbedding,
       int tokenLength) {
     return exclusively(
-            "segmentConcat",
-        () -> shapes.segmentConcat(hidden, ids, segmentsPerCaption, eosId, padId, padEmbedding, tokenLength));
+        "segmentConcat",
+        () ->
+            shapes.segmentConcat(
+                hidden, ids, segmentsPerCaption, eosId, padId, padEmbedding, tokenLength));
   }
 
   @Override
