@@ -24,11 +24,15 @@ public interface Backend extends AutoCloseable {
   /** Starts the peak of {@link #memory()} anew, from what is live now. */
   void resetPeakMemory();
 
+  /** What each operation has cost since the backend was opened, by the operation's name. */
+  Map<String, OperationCost> costs();
+
   /**
-   * Seconds spent in each operation since the backend was opened, by the operation's name; may be
-   * empty.
+   * Runs the products and convolutions that have been run so far again, bare: no epilogue, nothing
+   * in between. What they reach is the roof for anything built on them, in GFLOP/s; NaN if none has
+   * been run.
    */
-  Map<String, Double> secondsByOperation();
+  double roofGflops();
 
   // ---- memory
   // -------------------------------------------------------------------------------------------------

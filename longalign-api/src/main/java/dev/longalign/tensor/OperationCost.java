@@ -1,14 +1,18 @@
 package dev.longalign.tensor;
 
 /**
- * What one kind of operation has cost since its backend was opened.
+ * What one kind of operation has cost.
  *
  * @param calls how often it ran
  * @param seconds wall time
  * @param flops multiplications and additions of matrix products and convolutions; 0 for the others
  */
 public record OperationCost(long calls, double seconds, double flops) {
-  /** The cost since an earlier reading. */
+  public OperationCost plus(OperationCost other) {
+    return new OperationCost(calls + other.calls, seconds + other.seconds, flops + other.flops);
+  }
+
+  /** What came since an earlier reading, which may be null. */
   public OperationCost since(OperationCost earlier) {
     return earlier == null
         ? this

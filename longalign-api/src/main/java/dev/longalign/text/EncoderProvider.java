@@ -1,6 +1,8 @@
 package dev.longalign.text;
 
+import dev.longalign.LongAlignException;
 import java.nio.file.Path;
+import java.util.ServiceLoader;
 
 /**
  * Opens tokenizers and frozen encoders from Hugging Face directories; found by {@link
@@ -8,6 +10,20 @@ import java.nio.file.Path;
  * expected and what was found.
  */
 public interface EncoderProvider {
+
+  /**
+   * The provider on the class path.
+   *
+   * @throws LongAlignException if there is none, naming the module to add
+   */
+  static EncoderProvider find() {
+    return ServiceLoader.load(EncoderProvider.class)
+        .findFirst()
+        .orElseThrow(
+            () ->
+                new LongAlignException(
+                    "no text encoders on the class path; add dev.longalign:longalign-onnx"));
+  }
 
   /**
    * CLIP's tokenizer as Stable Diffusion uses it (the slow one, behind ftfy's repairs): {@code

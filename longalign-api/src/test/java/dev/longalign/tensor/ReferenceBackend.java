@@ -4,6 +4,7 @@ import dev.longalign.LongAlignException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.Arrays;
+import java.util.Map;
 import java.util.function.IntConsumer;
 import java.util.stream.IntStream;
 
@@ -31,8 +32,13 @@ public final class ReferenceBackend implements Backend {
   }
 
   @Override
-  public java.util.Map<String, Double> secondsByOperation() {
-    return java.util.Map.of();
+  public Map<String, OperationCost> costs() {
+    return Map.of();
+  }
+
+  @Override
+  public double roofGflops() {
+    return Double.NaN;
   }
 
   @Override

@@ -27,6 +27,7 @@ import picocli.CommandLine.Spec;
       SampleCommand.class,
       EncodeCommand.class,
       InspectCommand.class,
+      BenchCommand.class,
       DoctorCommand.class
     })
 final class LongAlignCommand implements Runnable {

@@ -61,6 +61,7 @@ final class AttentionOps {
     long scaledQ = memory.allocate(batch * queries * channels * bytes);
     long vTransposed = memory.allocate(batch * channels * keys * bytes);
     long yTransposed = memory.allocate(batch * channels * queries * bytes);
+    context.work().computed(4.0 * batch * queries * keys * channels);
     try {
       scaled(q.shape().size(), dtype, scale).execute(memory, address(q), scaledQ);
       transpose(batch, keys, channels, dtype).execute(memory, address(v), vTransposed);

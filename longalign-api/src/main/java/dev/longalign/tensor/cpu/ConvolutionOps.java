@@ -121,9 +121,10 @@ final class ConvolutionOps {
       addresses[count++] = address(residual);
     }
     primitive.execute(context.memory(), Arrays.copyOf(addresses, count));
+    context.work().ran(new WorkLog.Convolution(x.shape(), y.shape(), g, x.dtype()));
   }
 
-  private static Primitive primitive(
+  static Primitive primitive(
       Shape in,
       Shape out,
       Conv2dGeometry g,

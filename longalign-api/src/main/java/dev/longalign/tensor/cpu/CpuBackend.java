@@ -11,11 +11,11 @@ import dev.longalign.tensor.DType;
 import dev.longalign.tensor.Epilogue;
 import dev.longalign.tensor.LinearWeight;
 import dev.longalign.tensor.MemoryUse;
+import dev.longalign.tensor.OperationCost;
 import dev.longalign.tensor.Shape;
 import dev.longalign.tensor.Tensor;
 import java.nio.ByteBuffer;
 import java.util.Map;
-import java.util.TreeMap;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.Supplier;
 
@@ -26,7 +26,8 @@ import java.util.function.Supplier;
 public final class CpuBackend implements Backend {
   private final CpuMemory memory = new CpuMemory();
   private final PrimitiveCache cache = new PrimitiveCache(memory);
-  private final CpuContext context = new CpuContext(this, memory, cache);
+  private final WorkLog work = new WorkLog();
+  private final CpuContext context = new CpuContext(this, memory, cache, work);
   private final MatrixOps matrix = new MatrixOps(context);
   private final ConvolutionOps convolution = new ConvolutionOps(context);
   private final AttentionOps attention = new AttentionOps(context);
@@ -35,7 +36,6 @@ public final class CpuBackend implements Backend {
   private final ShapeOps shapes = new ShapeOps(context);
   private final CpuThreads threads;
   private final ReentrantLock lock = new ReentrantLock(true);
-  private final Map<String, Long> nanosByOperation = new TreeMap<>();
   private boolean closed;
 
   /**
@@ -54,7 +54,7 @@ public final class CpuBackend implements Backend {
       threads.apply();
       long begin = System.nanoTime();
       T result = operation.get();
-      nanosByOperation.merge(name, System.nanoTime() - begin, Long::sum);
+      work.operation(name, System.nanoTime() - begin);
       return result;
     } finally {
       lock.unlock();
@@ -83,15 +83,18 @@ public final class CpuBackend implements Backend {
   }
 
   @Override
-  public Map<String, Double> secondsByOperation() {
+  public Map<String, OperationCost> costs() {
     lock.lock();
     try {
-      Map<String, Double> seconds = new TreeMap<>();
-      nanosByOperation.forEach((name, nanos) -> seconds.put(name, nanos * 1e-9));
-      return seconds;
+      return work.costs();
     } finally {
       lock.unlock();
     }
+  }
+
+  @Override
+  public double roofGflops() {
+    return exclusively("roof", () -> new CpuRoof(memory).gflops(work.shapes()));
   }
 
   @Override

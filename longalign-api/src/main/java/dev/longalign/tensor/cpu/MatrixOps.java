@@ -188,9 +188,10 @@ final class MatrixOps {
       }
     }
     primitive.execute(context.memory(), addresses.stream().mapToLong(Long::longValue).toArray());
+    context.work().ran(new WorkLog.Product(m, k, n, dtype));
   }
 
-  private static Primitive linearPrimitive(
+  static Primitive linearPrimitive(
       long m,
       long k,
       long n,
