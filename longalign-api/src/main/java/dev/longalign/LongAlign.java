@@ -16,7 +16,6 @@ import dev.longalign.text.EncodingReport;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
-import java.util.ServiceLoader;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ThreadFactory;
@@ -71,7 +70,7 @@ public final class LongAlign implements AutoCloseable {
     this.guidanceScale = guidanceScale;
     this.textEncoding = checked(files, textEncoding);
     try {
-      EncoderProvider encoders = encoderProvider();
+      EncoderProvider encoders = EncoderProvider.find();
       backend = resources.add(device.open(threads));
       checkPrecision();
       unet = resources.add(files.loadUNet(backend, precision.dtype()));
@@ -114,15 +113,6 @@ public final class LongAlign implements AutoCloseable {
               + backend.name()
               + " does not compute in it (a processor without AVX512-BF16 or AMX?); use f32");
     }
-  }
-
-  private static EncoderProvider encoderProvider() {
-    return ServiceLoader.load(EncoderProvider.class)
-        .findFirst()
-        .orElseThrow(
-            () ->
-                new LongAlignException(
-                    "no text encoders on the class path; add dev.longalign:longalign-onnx"));
   }
 
   private static ThreadFactory threadFactory() {

@@ -15,7 +15,10 @@ import org.openjdk.jmh.annotations.Setup;
 import org.openjdk.jmh.annotations.State;
 import org.openjdk.jmh.annotations.Warmup;
 
-/** Attention as Stable Diffusion 1.5 needs it for 512 x 512 pixels with guidance (batch 2) and long prompts (480 keys). */
+/**
+ * Attention as Stable Diffusion 1.5 needs it for 512 x 512 pixels with guidance (batch 2) and long
+ * prompts (480 keys).
+ */
 @State(Scope.Benchmark)
 @BenchmarkMode(Mode.AverageTime)
 @OutputTimeUnit(TimeUnit.MILLISECONDS)

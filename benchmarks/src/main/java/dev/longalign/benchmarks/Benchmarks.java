@@ -12,8 +12,9 @@ import org.openjdk.jmh.runner.options.CommandLineOptions;
 import org.openjdk.jmh.runner.options.OptionsBuilder;
 
 /**
- * Runs benchmarks with JMH's own command line and writes what was measured, where, to the folder that the system property
- * {@code longalign.results} names (else {@code benchmarks/results}, or {@code results} inside this module):
+ * Runs benchmarks with JMH's own command line and writes what was measured, where, to the folder
+ * that the system property {@code longalign.results} names (else {@code benchmarks/results}, or
+ * {@code results} inside this module):
  *
  * <pre>{@code java -jar benchmarks.jar ResnetBenchmark -p layer=mid_conv2 -p dtype=BF16}</pre>
  */
@@ -26,7 +27,8 @@ public final class Benchmarks {
       options.showHelp();
       return;
     }
-    Runner runner = new Runner(new OptionsBuilder().parent(options).addProfiler(GCProfiler.class).build());
+    Runner runner =
+        new Runner(new OptionsBuilder().parent(options).addProfiler(GCProfiler.class).build());
     if (options.shouldList()) {
       runner.list();
       return;

@@ -34,7 +34,8 @@ public class Lab {
   public void open() {
     backend = Device.parse(device).open(0);
     if (!backend.supports(dtype)) {
-      throw new IllegalStateException(backend.name() + " does not compute in " + dtype + ": leave it out with -p dtype=F32");
+      throw new IllegalStateException(
+          backend.name() + " does not compute in " + dtype + ": leave it out with -p dtype=F32");
     }
   }
 
@@ -75,7 +76,10 @@ public class Lab {
     return Tensor.of(backend, shape, values);
   }
 
-  /** Reads one element back: an asynchronous device has then finished, and nothing can be optimised away. */
+  /**
+   * Reads one element back: an asynchronous device has then finished, and nothing can be optimised
+   * away.
+   */
   static float await(Tensor y) {
     return y.reshape(y.shape().size()).rows(0, 1).toFloats()[0];
   }

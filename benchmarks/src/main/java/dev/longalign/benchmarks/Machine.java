@@ -22,7 +22,13 @@ import java.util.concurrent.TimeUnit;
  * @param backends for every device measured, what ran there: library versions, threads, the GPU
  */
 record Machine(
-    String cpu, int cores, double memoryGiB, String os, String jdk, String commit, Map<String, String> backends) {
+    String cpu,
+    int cores,
+    double memoryGiB,
+    String os,
+    String jdk,
+    String commit,
+    Map<String, String> backends) {
 
   static Machine here(Iterable<String> devices) {
     Map<String, String> backends = new TreeMap<>();
@@ -35,14 +41,19 @@ record Machine(
         firstValue(Path.of("/proc/cpuinfo"), "model name", System.getProperty("os.arch")),
         Runtime.getRuntime().availableProcessors(),
         Math.round(10 * memoryKiB() / 1048576) / 10.0,
-        System.getProperty("os.name") + " " + System.getProperty("os.version") + " " + System.getProperty("os.arch"),
+        System.getProperty("os.name")
+            + " "
+            + System.getProperty("os.version")
+            + " "
+            + System.getProperty("os.arch"),
         System.getProperty("java.vendor") + " " + Runtime.version(),
         headCommit(),
         backends);
   }
 
   private static double memoryKiB() {
-    return Double.parseDouble(firstValue(Path.of("/proc/meminfo"), "MemTotal", "0 kB").split(" ")[0]);
+    return Double.parseDouble(
+        firstValue(Path.of("/proc/meminfo"), "MemTotal", "0 kB").split(" ")[0]);
   }
 
   /** The value of the first line {@code key : value}, as in the files of Linux's /proc. */
@@ -71,8 +82,10 @@ record Machine(
     command[0] = "git";
     System.arraycopy(arguments, 0, command, 1, arguments.length);
     try {
-      Process process = new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.DISCARD).start();
-      String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8).strip();
+      Process process =
+          new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.DISCARD).start();
+      String output =
+          new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8).strip();
       return process.waitFor(10, TimeUnit.SECONDS) && process.exitValue() == 0 ? output : "";
     } catch (IOException e) {
       return "";

@@ -67,11 +67,14 @@ record Report(Instant started, Machine machine, List<Measurement> measurements) 
     Map<String, String> parameters = new TreeMap<>();
     params.getParamsKeys().forEach(key -> parameters.put(key, params.getParam(key)));
     Map<String, Double> gc = new TreeMap<>();
-    result.getSecondaryResults().forEach((name, value) -> {
-      if (Double.isFinite(value.getScore())) {
-        gc.put(name + " " + value.getScoreUnit(), value.getScore());
-      }
-    });
+    result
+        .getSecondaryResults()
+        .forEach(
+            (name, value) -> {
+              if (Double.isFinite(value.getScore())) {
+                gc.put(name + " " + value.getScoreUnit(), value.getScore());
+              }
+            });
     return new Measurement(
         params.getBenchmark(),
         parameters,
@@ -100,8 +103,14 @@ record Report(Instant started, Machine machine, List<Measurement> measurements) 
   /** Writes {@code <folder>/<time>-<cpu>.json}, whole or not at all. */
   Path write(Path folder) throws IOException {
     Files.createDirectories(folder);
-    String time = DateTimeFormatter.ofPattern("yyyyMMdd-HHmmss").withZone(ZoneOffset.UTC).format(started);
-    String cpu = machine.cpu().toLowerCase(Locale.ROOT).replaceAll("[^a-z0-9]+", "-").replaceAll("^-|-$", "");
+    String time =
+        DateTimeFormatter.ofPattern("yyyyMMdd-HHmmss").withZone(ZoneOffset.UTC).format(started);
+    String cpu =
+        machine
+            .cpu()
+            .toLowerCase(Locale.ROOT)
+            .replaceAll("[^a-z0-9]+", "-")
+            .replaceAll("^-|-$", "");
     Path file = folder.resolve(time + "-" + cpu + ".json");
     Path partial = folder.resolve(file.getFileName() + ".partial");
     String json =
@@ -110,7 +119,8 @@ record Report(Instant started, Machine machine, List<Measurement> measurements) 
             .disableHtmlEscaping()
             .registerTypeAdapter(
                 Instant.class,
-                (JsonSerializer<Instant>) (instant, type, context) -> new JsonPrimitive(instant.toString()))
+                (JsonSerializer<Instant>)
+                    (instant, type, context) -> new JsonPrimitive(instant.toString()))
             .create()
             .toJson(this);
     Files.writeString(partial, json + "\n");
@@ -123,7 +133,8 @@ record Report(Instant started, Machine machine, List<Measurement> measurements) 
     for (Measurement m : measurements) {
       String name = m.benchmark.replaceFirst(".*\\.(\\w+\\.\\w+)$", "$1");
       String rate = m.rate == null ? "" : String.format("%10.1f %s", m.rate, m.rateUnit);
-      table.append(String.format("%-36s %-54s %10.3f ms%s%n", name, m.parameters, m.milliseconds, rate));
+      table.append(
+          String.format("%-36s %-54s %10.3f ms%s%n", name, m.parameters, m.milliseconds, rate));
     }
     return table.toString();
   }

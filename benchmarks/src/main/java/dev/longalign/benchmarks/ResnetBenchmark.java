@@ -70,7 +70,9 @@ public class ResnetBenchmark {
       int channels = layer.channels;
       Conv2dGeometry geometry = Conv2dGeometry.of(channels, channels, 3, 1, 1);
       Tensor kernel = lab.f32(1 / Math.sqrt(9 * channels), geometry.weightShape().toArray());
-      weight = lab.shared().adopt(lab.backend().packConv2d(kernel, lab.f32(1, channels), geometry, lab.dtype));
+      weight =
+          lab.shared()
+              .adopt(lab.backend().packConv2d(kernel, lab.f32(1, channels), geometry, lab.dtype));
       x = lab.shared().adopt(lab.normal(1, BATCH, layer.side, layer.side, channels));
       gamma = lab.shared().adopt(lab.f32(1, channels));
       beta = lab.shared().adopt(lab.f32(1, channels));

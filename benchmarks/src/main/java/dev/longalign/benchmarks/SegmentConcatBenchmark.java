@@ -58,7 +58,8 @@ public class SegmentConcatBenchmark {
   @Benchmark
   public float captions64(Lab lab) {
     try (TensorScope scope = TensorScope.open()) {
-      return Lab.await(hidden.segmentConcat(ids, segmentsPerCaption, EOS, EOS, padEmbedding, TOKEN_LENGTH));
+      return Lab.await(
+          hidden.segmentConcat(ids, segmentsPerCaption, EOS, EOS, padEmbedding, TOKEN_LENGTH));
     }
   }
 

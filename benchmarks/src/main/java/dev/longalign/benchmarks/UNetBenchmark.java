@@ -58,8 +58,12 @@ public class UNetBenchmark {
   @Setup
   public void load(Lab lab) {
     if (model == Model.sd15) {
-      unet = UNet2DCondition.load(
-          UNet2DConditionConfig.stableDiffusion15(), new RandomWeights(1), lab.backend(), lab.dtype);
+      unet =
+          UNet2DCondition.load(
+              UNet2DConditionConfig.stableDiffusion15(),
+              new RandomWeights(1),
+              lab.backend(),
+              lab.dtype);
     } else {
       ModelDirectory directory = ModelDirectory.open(EmbeddedModel.directory());
       try (TensorFile weights = directory.weights("unet")) {
@@ -69,7 +73,8 @@ public class UNetBenchmark {
     }
     lab.closeAtEnd(unet);
     try (TensorScope scope = TensorScope.open()) {
-      latents = lab.shared().adopt(lab.f32(1, BATCH, model.side, model.side, unet.config().inChannels()));
+      latents =
+          lab.shared().adopt(lab.f32(1, BATCH, model.side, model.side, unet.config().inChannels()));
       Tensor hidden = lab.f32(1, BATCH, CONTEXT, unet.config().crossAttentionDim());
       context = unet.prepareContext(hidden).adoptInto(lab.shared());
     }

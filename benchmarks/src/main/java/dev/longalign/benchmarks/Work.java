@@ -17,15 +17,18 @@ record Work(double amount, String unit) {
    * @return null for a benchmark that is not measured by a rate
    */
   static Work of(String benchmark, UnaryOperator<String> parameter) {
-    String name = benchmark.substring(benchmark.lastIndexOf('.', benchmark.lastIndexOf('.') - 1) + 1);
+    String name =
+        benchmark.substring(benchmark.lastIndexOf('.', benchmark.lastIndexOf('.') - 1) + 1);
     return switch (name) {
       case "AttentionBenchmark.attention" ->
           operations(AttentionBenchmark.Layer.valueOf(parameter.apply("layer")).flops());
       case "ResnetBenchmark.conv3x3" ->
           operations(ResnetBenchmark.Layer.valueOf(parameter.apply("layer")).convolutionFlops());
       case "ResnetBenchmark.groupNormSilu" ->
-          elements(ResnetBenchmark.Layer.valueOf(parameter.apply("layer")).normElements(), parameter);
-      case "SegmentConcatBenchmark.captions64" -> elements(2 * SegmentConcatBenchmark.elements(), parameter);
+          elements(
+              ResnetBenchmark.Layer.valueOf(parameter.apply("layer")).normElements(), parameter);
+      case "SegmentConcatBenchmark.captions64" ->
+          elements(2 * SegmentConcatBenchmark.elements(), parameter);
       default -> null;
     };
   }

@@ -43,7 +43,8 @@ class ReportTest {
     JsonObject measurement = json.getAsJsonArray("measurements").get(0).getAsJsonObject();
     double seconds = measurement.get("milliseconds").getAsDouble() / 1e3;
     double flops = 4.0 * 2 * 64 * 64 * 8 * 160;
-    assertThat(measurement.get("rate").getAsDouble() * 1e9 * seconds).isBetween(0.999 * flops, 1.001 * flops);
+    assertThat(measurement.get("rate").getAsDouble() * 1e9 * seconds)
+        .isBetween(0.999 * flops, 1.001 * flops);
     assertThat(measurement.get("rateUnit").getAsString()).isEqualTo("GFLOP/s");
     assertThat(measurement.getAsJsonArray("iterations")).hasSize(2);
     assertThat(report.table()).contains("AttentionBenchmark.attention", "mid_self_attn", "GFLOP/s");
@@ -51,21 +52,28 @@ class ReportTest {
 
   @Test
   void workOfKnownLayers() {
-    Work conv = Work.of("x.ResnetBenchmark.conv3x3", Map.of("layer", "down0_conv2", "dtype", "F32")::get);
+    Work conv =
+        Work.of("x.ResnetBenchmark.conv3x3", Map.of("layer", "down0_conv2", "dtype", "F32")::get);
     assertThat(conv).isEqualTo(new Work(2.0 * 2 * 64 * 64 * 320 * 320 * 9, "GFLOP/s"));
     assertThat(conv.rate(0.5)).isEqualTo(conv.amount() / 0.5 / 1e9);
-    Work norm = Work.of("x.ResnetBenchmark.groupNormSilu", Map.of("layer", "mid_conv2", "dtype", "BF16")::get);
+    Work norm =
+        Work.of(
+            "x.ResnetBenchmark.groupNormSilu", Map.of("layer", "mid_conv2", "dtype", "BF16")::get);
     assertThat(norm).isEqualTo(new Work(3.0 * 2 * 8 * 8 * 1280 * 2, "GB/s"));
     assertThat(Work.of("x.Other.benchmark", name -> null)).isNull();
   }
 
   @Test
   void everyBenchmarkOfALayerHasARate() throws Exception {
-    for (Class<?> type : List.of(AttentionBenchmark.class, ResnetBenchmark.class, SegmentConcatBenchmark.class)) {
+    for (Class<?> type :
+        List.of(AttentionBenchmark.class, ResnetBenchmark.class, SegmentConcatBenchmark.class)) {
       for (var method : type.getDeclaredMethods()) {
         if (method.isAnnotationPresent(org.openjdk.jmh.annotations.Benchmark.class)) {
           String layer = type == AttentionBenchmark.class ? "mid_self_attn" : "mid_conv2";
-          assertThat(Work.of(type.getName() + "." + method.getName(), Map.of("layer", layer, "dtype", "F32")::get))
+          assertThat(
+                  Work.of(
+                      type.getName() + "." + method.getName(),
+                      Map.of("layer", layer, "dtype", "F32")::get))
               .as(type.getSimpleName() + "." + method.getName())
               .isNotNull();
         }

@@ -8,7 +8,10 @@ import java.util.Arrays;
 final class Affine {
   private Affine() {}
 
-  /** The contract has no constant term; a shift is rare (SD 1.5 and 2.1 have none) and pays for a tensor of ones. */
+  /**
+   * The contract has no constant term; a shift is rare (SD 1.5 and 2.1 have none) and pays for a
+   * tensor of ones.
+   */
   static Tensor of(Tensor x, float factor, float shift) {
     if (shift == 0) {
       return factor == 1 ? x : x.scale(factor);

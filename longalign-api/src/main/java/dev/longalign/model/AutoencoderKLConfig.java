@@ -6,12 +6,13 @@ import java.util.Collections;
 import java.util.List;
 
 /**
- * {@code vae/config.json} of an AutoencoderKL, with the defaults of diffusers for what is absent. What the file
- * asks for and this library cannot do is refused by name.
+ * {@code vae/config.json} of an AutoencoderKL, with the defaults of diffusers for what is absent.
+ * What the file asks for and this library cannot do is refused by name.
  *
  * @param blockOutChannels from the picture to the latents; each but the first halves the size
  * @param sampleSize side of the pictures it was trained on: the side of a tile
- * @param scalingFactor latents of the diffusion model = this * (latents of the autoencoder - shiftFactor)
+ * @param scalingFactor latents of the diffusion model = this * (latents of the autoencoder -
+ *     shiftFactor)
  */
 public record AutoencoderKLConfig(
     int inChannels,
@@ -39,7 +40,9 @@ public record AutoencoderKLConfig(
     Configs.expectAbsent(config, "latents_mean", "latents_std");
     List<Integer> channels = config.getIntList("block_out_channels", List.of(64));
     int groups = config.getInt("norm_num_groups", 32);
-    if (channels.isEmpty() || groups < 1 || channels.stream().anyMatch(c -> c < 1 || c % groups != 0)) {
+    if (channels.isEmpty()
+        || groups < 1
+        || channels.stream().anyMatch(c -> c < 1 || c % groups != 0)) {
       throw config.refusal("block_out_channels", "multiples of norm_num_groups " + groups);
     }
     for (String key : List.of("down_block_types", "up_block_types")) {
@@ -82,6 +85,8 @@ public record AutoencoderKLConfig(
   }
 
   private static int sampleSize(Config config) {
-    return config.isList("sample_size") ? config.getIntList("sample_size", 2).get(0) : config.getInt("sample_size", 32);
+    return config.isList("sample_size")
+        ? config.getIntList("sample_size", 2).get(0)
+        : config.getInt("sample_size", 32);
   }
 }

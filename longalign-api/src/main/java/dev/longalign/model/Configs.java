@@ -4,7 +4,10 @@ import dev.longalign.LongAlignException;
 import dev.longalign.io.Config;
 import java.util.List;
 
-/** Refusals of what a config asks for and this library does not do; a key that is absent or null is always fine. */
+/**
+ * Refusals of what a config asks for and this library does not do; a key that is absent or null is
+ * always fine.
+ */
 final class Configs {
   private Configs() {}
 
@@ -32,7 +35,9 @@ final class Configs {
   static void expectFalse(Config config, String... keys) {
     for (String key : keys) {
       if (config.has(key)
-          && (config.isList(key) ? config.getBooleanList(key).contains(true) : config.getBoolean(key))) {
+          && (config.isList(key)
+              ? config.getBooleanList(key).contains(true)
+              : config.getBoolean(key))) {
         throw unsupported(config, key, "false");
       }
     }

@@ -6,8 +6,8 @@ import dev.longalign.tensor.Shape;
 import dev.longalign.tensor.Tensor;
 
 /**
- * A normal distribution over latents with independent elements, on the host: latents are small (a 512 x 512 picture has
- * 16 thousand), and what is drawn from them is the input of everything else.
+ * A normal distribution over latents with independent elements, on the host: latents are small (a
+ * 512 x 512 picture has 16 thousand), and what is drawn from them is the input of everything else.
  *
  * <p>Reference: diffusers {@code DiagonalGaussianDistribution}.
  */
@@ -35,7 +35,8 @@ public final class DiagonalGaussian {
     float[] std = new float[values.length / 2];
     for (int i = 0; i < mean.length; i++) {
       int at = i / latent * 2 * latent + i % latent;
-      float logVariance = Math.max(MIN_LOG_VARIANCE, Math.min(MAX_LOG_VARIANCE, values[at + latent]));
+      float logVariance =
+          Math.max(MIN_LOG_VARIANCE, Math.min(MAX_LOG_VARIANCE, values[at + latent]));
       mean[i] = values[at];
       std[i] = (float) Math.exp(0.5f * logVariance);
     }
@@ -60,7 +61,8 @@ public final class DiagonalGaussian {
   /** {@code mean + std * noise}, f32; noise is standard normal [B, h, w, latent]. */
   public Tensor sample(Tensor noise) {
     if (!noise.shape().equals(shape)) {
-      throw new LongAlignException("VAE sample: expected noise " + shape + ", found " + noise.shape());
+      throw new LongAlignException(
+          "VAE sample: expected noise " + shape + ", found " + noise.shape());
     }
     float[] values = noise.toFloats();
     for (int i = 0; i < values.length; i++) {

@@ -15,9 +15,9 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * A low-rank adaptation of a UNet (Hu et al. 2021): {@code W + scale * up down} for some of its layers. Read are this
- * method's own bare lists ({@code s28750_lora_vis.pt}), in which the position is the only name, and files with the
- * names of kohya's scripts, PEFT and diffusers.
+ * A low-rank adaptation of a UNet (Hu et al. 2021): {@code W + scale * up down} for some of its
+ * layers. Read are this method's own bare lists ({@code s28750_lora_vis.pt}), in which the position
+ * is the only name, and files with the names of kohya's scripts, PEFT and diffusers.
  *
  * <pre>{@code
  * Lora align = Lora.read(Path.of("s28750_lora_vis.pt"), UNet2DCondition.layers(config));
@@ -68,11 +68,13 @@ public final class Lora {
 
   /**
    * @param layers of the UNet, see {@link UNet2DCondition#layers}
-   * @throws dev.longalign.LongAlignException listing every tensor that matches no layer or has a wrong shape
+   * @throws dev.longalign.LongAlignException listing every tensor that matches no layer or has a
+   *     wrong shape
    */
   public static Lora read(Path file, List<LayerSpec> layers, TextEncoderTensors policy) {
     TensorFile tensors = TensorFiles.open(file);
-    return log(new LoraReader(tensors, layers).read(policy, LoraReader.alphaOverRank(file, tensors)));
+    return log(
+        new LoraReader(tensors, layers).read(policy, LoraReader.alphaOverRank(file, tensors)));
   }
 
   /** A LoRA from tensors that are already at hand; those named 0, 1, 2, ... are a bare list. */
@@ -84,7 +86,8 @@ public final class Lora {
     if (lora.ignoredTextEncoderTensors > 0) {
       LOG.warn(
           "{}: {} tensors for the text encoder are ignored; it stays frozen",
-          lora.source, lora.ignoredTextEncoderTensors);
+          lora.source,
+          lora.ignoredTextEncoderTensors);
     }
     return lora;
   }

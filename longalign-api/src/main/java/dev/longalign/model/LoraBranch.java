@@ -13,7 +13,10 @@ import dev.longalign.tensor.Shape;
 import dev.longalign.tensor.Tensor;
 import dev.longalign.tensor.TensorScope;
 
-/** {@code base(x) + scale * up(down(x))}. Up is a matrix over the channels, so it is linear beside convolutions too. */
+/**
+ * {@code base(x) + scale * up(down(x))}. Up is a matrix over the channels, so it is linear beside
+ * convolutions too.
+ */
 final class LoraBranch implements LayerBranch {
   private final LinearWeight down;
   private final Conv2dWeight downConv;
@@ -31,23 +34,31 @@ final class LoraBranch implements LayerBranch {
       } else {
         Conv2dGeometry geometry =
             new Conv2dGeometry(
-                conv.inChannels(), entry.rank(), conv.kernelHeight(), conv.kernelWidth(), conv.stride(),
-                conv.padTop(), conv.padLeft(), conv.padBottom(), conv.padRight());
+                conv.inChannels(),
+                entry.rank(),
+                conv.kernelHeight(),
+                conv.kernelWidth(),
+                conv.stride(),
+                conv.padTop(),
+                conv.padLeft(),
+                conv.padBottom(),
+                conv.padRight());
         Tensor weight = Uploads.f32(backend, entry.down(), geometry.weightShape());
         down = null;
         downConv = owner.adopt(backend.packConv2d(weight, null, geometry, dtype));
       }
       Tensor weight = Uploads.f32(backend, entry.up(), Shape.of(layer.weight().dim(0), rank));
       float factor = scale * entry.scale();
-      up = owner.adopt(backend.packLinear(factor == 1 ? weight : weight.scale(factor), null, dtype));
+      up =
+          owner.adopt(backend.packLinear(factor == 1 ? weight : weight.scale(factor), null, dtype));
     }
   }
 
   @Override
   public Tensor addTo(Tensor base, Tensor x) {
     try (TensorScope scope = TensorScope.open()) {
-      Tensor h = down == null ? x.conv2d(downConv) : x.linear(down);                    // [..., r]
-      return scope.keep(h.linear(up, Epilogue.residual(base)));                         // [..., out]
+      Tensor h = down == null ? x.conv2d(downConv) : x.linear(down); // [..., r]
+      return scope.keep(h.linear(up, Epilogue.residual(base))); // [..., out]
     }
   }
 }

@@ -4,9 +4,10 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /**
- * What the name of a tensor in a LoRA file says. Understood are the names of kohya's scripts ({@code
- * lora_unet_..._to_q.lora_down.weight}), of PEFT ({@code base_model.model....to_q.lora_A.weight}), and of
- * diffusers, new ({@code unet....to_q.lora_A.weight}), middle ({@code unet....to_q.lora.down.weight}) and old ({@code
+ * What the name of a tensor in a LoRA file says. Understood are the names of kohya's scripts
+ * ({@code lora_unet_..._to_q.lora_down.weight}), of PEFT ({@code
+ * base_model.model....to_q.lora_A.weight}), and of diffusers, new ({@code
+ * unet....to_q.lora_A.weight}), middle ({@code unet....to_q.lora.down.weight}) and old ({@code
  * ....attn1.processor.to_q_lora.down.weight}).
  *
  * @param module the layer's path; with underscores for dots if it starts with {@link #KOHYA}
@@ -24,7 +25,8 @@ record LoraKey(String module, Part part) {
       Pattern.compile("(.+?)([._])lora[._](up|down|A|B)(?:\\.[^.]+)?\\.weight");
   private static final Pattern ALPHA = Pattern.compile("(.+?)(?:([._])lora)?\\.alpha");
   private static final Pattern TEXT_ENCODER =
-      Pattern.compile("lora_te\\d?_.*|(?:base_model\\.model\\.)?(?:text_encoder(?:_\\d)?|text_model)\\..*");
+      Pattern.compile(
+          "lora_te\\d?_.*|(?:base_model\\.model\\.)?(?:text_encoder(?:_\\d)?|text_model)\\..*");
 
   static boolean isTextEncoder(String name) {
     return TEXT_ENCODER.matcher(name).matches();

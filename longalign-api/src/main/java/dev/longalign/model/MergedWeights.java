@@ -32,7 +32,9 @@ final class MergedWeights implements WeightSource {
   public Tensor load(Backend backend, Parameter parameter) {
     String name = parameter.name();
     Lora.Entry entry =
-        name.endsWith(WEIGHT) ? lora.entries().get(name.substring(0, name.length() - WEIGHT.length())) : null;
+        name.endsWith(WEIGHT)
+            ? lora.entries().get(name.substring(0, name.length() - WEIGHT.length()))
+            : null;
     if (entry == null || scale == 0) {
       return base.load(backend, parameter);
     }
@@ -40,12 +42,12 @@ final class MergedWeights implements WeightSource {
       Shape shape = parameter.shape();
       long out = shape.dim(0);
       long in = shape.size() / out; // of a convolution: times its kernel
-      Tensor up = Uploads.f32(backend, entry.up(), Shape.of(out, entry.rank()));        // [out, r]
-      Tensor down = Uploads.f32(backend, entry.down(), Shape.of(entry.rank(), in));     // [r, in]
-      Tensor delta = up.matmul(down, false);                                            // [out, in]
-      Tensor weight = base.load(backend, parameter).reshape(out, in);                   // [out, in]
+      Tensor up = Uploads.f32(backend, entry.up(), Shape.of(out, entry.rank())); // [out, r]
+      Tensor down = Uploads.f32(backend, entry.down(), Shape.of(entry.rank(), in)); // [r, in]
+      Tensor delta = up.matmul(down, false); // [out, in]
+      Tensor weight = base.load(backend, parameter).reshape(out, in); // [out, in]
       float[] coefficients = {1, scale * entry.scale()};
-      Tensor merged = Tensor.linearCombination(coefficients, weight, delta);            // [out, in]
+      Tensor merged = Tensor.linearCombination(coefficients, weight, delta); // [out, in]
       return scope.keep(merged.reshape(shape.toArray()));
     }
   }

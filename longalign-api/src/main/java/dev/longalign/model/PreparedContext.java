@@ -9,8 +9,9 @@ import java.util.IdentityHashMap;
 import java.util.Map;
 
 /**
- * The UNet's context as its cross-attention layers see it: keys and values, which stay the same from the first
- * sampling step to the last. Lives as long as the scope that was open when it was prepared.
+ * The UNet's context as its cross-attention layers see it: keys and values, which stay the same
+ * from the first sampling step to the last. Lives as long as the scope that was open when it was
+ * prepared.
  */
 public final class PreparedContext {
   private final Map<CrossAttention, CrossAttention.KeyValue> keyValues = new IdentityHashMap<>();
@@ -27,7 +28,9 @@ public final class PreparedContext {
     batch = Math.toIntExact(to - from);
     whole.keyValues.forEach(
         (layer, kv) ->
-            keyValues.put(layer, new CrossAttention.KeyValue(kv.key().rows(from, to), kv.value().rows(from, to))));
+            keyValues.put(
+                layer,
+                new CrossAttention.KeyValue(kv.key().rows(from, to), kv.value().rows(from, to))));
   }
 
   /** The number of captions. */
@@ -42,28 +45,33 @@ public final class PreparedContext {
 
   /** Moves the keys and values into a scope that shall own them, for example a detached one. */
   public PreparedContext adoptInto(TensorScope scope) {
-    keyValues.values().forEach(
-        kv -> {
-          scope.adopt(kv.key());
-          scope.adopt(kv.value());
-        });
+    keyValues
+        .values()
+        .forEach(
+            kv -> {
+              scope.adopt(kv.key());
+              scope.adopt(kv.value());
+            });
     return this;
   }
 
   /** Moves the keys and values from this scope to the enclosing one. */
   PreparedContext keepIn(TensorScope scope) {
-    keyValues.values().forEach(
-        kv -> {
-          scope.keep(kv.key());
-          scope.keep(kv.value());
-        });
+    keyValues
+        .values()
+        .forEach(
+            kv -> {
+              scope.keep(kv.key());
+              scope.keep(kv.value());
+            });
     return this;
   }
 
   CrossAttention.KeyValue of(CrossAttention layer) {
     CrossAttention.KeyValue keyValue = keyValues.get(layer);
     if (keyValue == null) {
-      throw new LongAlignException("UNet context: it was prepared by another UNet; prepare it by the one that runs");
+      throw new LongAlignException(
+          "UNet context: it was prepared by another UNet; prepare it by the one that runs");
     }
     return keyValue;
   }

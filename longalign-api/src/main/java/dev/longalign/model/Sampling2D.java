@@ -6,7 +6,10 @@ import dev.longalign.tensor.Conv2dGeometry;
 import dev.longalign.tensor.Tensor;
 import dev.longalign.tensor.TensorScope;
 
-/** The 3x3 convolutions that halve and double a picture. Reference: {@code Downsample2D}, {@code Upsample2D}. */
+/**
+ * The 3x3 convolutions that halve and double a picture. Reference: {@code Downsample2D}, {@code
+ * Upsample2D}.
+ */
 final class Sampling2D {
   private final Conv2d conv;
 
@@ -14,7 +17,9 @@ final class Sampling2D {
     this.conv = conv;
   }
 
-  /** Stride 2; padding 0 stands for one row below and one column to the right, as in the reference. */
+  /**
+   * Stride 2; padding 0 stands for one row below and one column to the right, as in the reference.
+   */
   static Sampling2D down(Weights weights, int channels, int padding) {
     Conv2dGeometry geometry =
         padding == 0

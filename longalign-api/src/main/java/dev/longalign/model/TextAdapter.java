@@ -14,8 +14,8 @@ import dev.longalign.tensor.TensorScope;
 import java.util.List;
 
 /**
- * From T5's hidden states to the width of the UNet's context (LaVi-Bridge, Zhao et al. 2024): twice a
- * layer norm and a GEGLU feed-forward. Thread-safe.
+ * From T5's hidden states to the width of the UNet's context (LaVi-Bridge, Zhao et al. 2024): twice
+ * a layer norm and a GEGLU feed-forward. Thread-safe.
  */
 public final class TextAdapter implements AutoCloseable {
   private final TextAdapterConfig config;
@@ -36,10 +36,17 @@ public final class TextAdapter implements AutoCloseable {
     norm2 = new LayerNorm(weights.at("norm2"), config.intDim());
   }
 
-  /** @throws LongAlignException listing every tensor of the source that is missing, unexpected or of another shape */
-  public static TextAdapter load(TextAdapterConfig config, WeightSource source, Backend backend, DType dtype) {
+  /**
+   * @throws LongAlignException listing every tensor of the source that is missing, unexpected or of
+   *     another shape
+   */
+  public static TextAdapter load(
+      TextAdapterConfig config, WeightSource source, Backend backend, DType dtype) {
     return Weights.load(
-        source, backend, dtype, LayerBranches.NONE,
+        source,
+        backend,
+        dtype,
+        LayerBranches.NONE,
         (weights, owner) -> new TextAdapter(config, weights, dtype, owner));
   }
 
@@ -56,13 +63,16 @@ public final class TextAdapter implements AutoCloseable {
   public Tensor forward(Tensor hiddenStates) {
     if (hiddenStates.shape().rank() < 2 || hiddenStates.dim(-1) != config.inDim()) {
       throw new LongAlignException(
-          "TextAdapter: expected [B, L, " + config.inDim() + "], found " + hiddenStates.shape()
+          "TextAdapter: expected [B, L, "
+              + config.inDim()
+              + "], found "
+              + hiddenStates.shape()
               + " (hidden states of another T5?)");
     }
     try (TensorScope scope = TensorScope.open()) {
-      Tensor x = hiddenStates.cast(dtype);                                              // [B, L, in]
-      x = ff1.forward(norm1.forward(x));                                                // [B, L, int]
-      x = ff2.forward(norm2.forward(x));                                                // [B, L, out]
+      Tensor x = hiddenStates.cast(dtype); // [B, L, in]
+      x = ff1.forward(norm1.forward(x)); // [B, L, int]
+      x = ff2.forward(norm2.forward(x)); // [B, L, out]
       return scope.keep(x.cast(hiddenStates.dtype()));
     }
   }

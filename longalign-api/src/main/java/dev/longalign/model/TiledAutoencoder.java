@@ -6,16 +6,19 @@ import dev.longalign.tensor.TensorScope;
 import java.util.function.UnaryOperator;
 
 /**
- * An autoencoder for large pictures and many of them: one picture at a time, and a picture larger than a tile as
- * overlapping tiles whose seams are blended, so that memory stays that of one tile. Results of tiles are close to those
- * of the whole picture, not equal. Reference: {@code AutoencoderKL.tiled_decode}, {@code tiled_encode}.
+ * An autoencoder for large pictures and many of them: one picture at a time, and a picture larger
+ * than a tile as overlapping tiles whose seams are blended, so that memory stays that of one tile.
+ * Results of tiles are close to those of the whole picture, not equal. Reference: {@code
+ * AutoencoderKL.tiled_decode}, {@code tiled_encode}.
  */
 public final class TiledAutoencoder {
   private final AutoencoderKL vae;
   private final int latentTile;
   private final int shared;
 
-  /** Tiles as large as the pictures that the autoencoder was trained on, a quarter of them shared. */
+  /**
+   * Tiles as large as the pictures that the autoencoder was trained on, a quarter of them shared.
+   */
   public TiledAutoencoder(AutoencoderKL vae) {
     this(vae, Math.max(1, vae.config().sampleSize() / vae.config().downscale()), 0.25);
   }
@@ -27,7 +30,9 @@ public final class TiledAutoencoder {
   public TiledAutoencoder(AutoencoderKL vae, int latentTile, double overlap) {
     if (latentTile < 1 || !(overlap >= 0 && overlap < 1)) {
       throw new LongAlignException(
-          "VAE tiling: expected tiles of at least 1 latent and an overlap of 0 to 1, found " + latentTile + " and "
+          "VAE tiling: expected tiles of at least 1 latent and an overlap of 0 to 1, found "
+              + latentTile
+              + " and "
               + overlap);
     }
     this.vae = vae;

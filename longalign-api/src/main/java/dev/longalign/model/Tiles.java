@@ -7,8 +7,9 @@ import dev.longalign.tensor.TensorScope;
 import java.util.function.UnaryOperator;
 
 /**
- * Runs a model that resizes pictures over overlapping tiles of a picture and blends the seams linearly. Cutting and
- * blending happen on the host: what is tiled are pictures and latents, which have few channels.
+ * Runs a model that resizes pictures over overlapping tiles of a picture and blends the seams
+ * linearly. Cutting and blending happen on the host: what is tiled are pictures and latents, which
+ * have few channels.
  *
  * @param inTile side of a tile
  * @param outTile side of what the model makes of a tile
@@ -17,7 +18,9 @@ import java.util.function.UnaryOperator;
  */
 record Tiles(int inTile, int outTile, int inShared, int outShared) {
 
-  /** @param model keeps the ratio of height and width; called once for each tile */
+  /**
+   * @param model keeps the ratio of height and width; called once for each tile
+   */
   Tensor run(Tensor x, UnaryOperator<Tensor> model) { // [1, H, W, C] -> [1, H', W', C']
     if (x.dim(1) <= inTile && x.dim(2) <= inTile) {
       return model.apply(x);
@@ -69,7 +72,11 @@ record Tiles(int inTile, int outTile, int inShared, int outShared) {
   /** A picture on the host, [height, width, channels]. */
   private record Plane(int height, int width, int channels, float[] values) {
     Plane(int height, int width, int channels) {
-      this(height, width, channels, new float[Math.multiplyExact(Math.multiplyExact(height, width), channels)]);
+      this(
+          height,
+          width,
+          channels,
+          new float[Math.multiplyExact(Math.multiplyExact(height, width), channels)]);
     }
 
     static Plane of(Tensor x) { // [1, H, W, C]
@@ -85,9 +92,11 @@ record Tiles(int inTile, int outTile, int inShared, int outShared) {
     }
 
     Plane cut(int top, int left, int maxHeight, int maxWidth) {
-      Plane part = new Plane(Math.min(maxHeight, height - top), Math.min(maxWidth, width - left), channels);
+      Plane part =
+          new Plane(Math.min(maxHeight, height - top), Math.min(maxWidth, width - left), channels);
       for (int y = 0; y < part.height; y++) {
-        System.arraycopy(values, at(top + y, left), part.values, part.at(y, 0), part.width * channels);
+        System.arraycopy(
+            values, at(top + y, left), part.values, part.at(y, 0), part.width * channels);
       }
       return part;
     }
@@ -95,7 +104,8 @@ record Tiles(int inTile, int outTile, int inShared, int outShared) {
     /** What the next tiles share with this one, they write over, blended. */
     void paste(Plane tile, int top, int left) {
       for (int y = 0; y < tile.height; y++) {
-        System.arraycopy(tile.values, tile.at(y, 0), values, at(top + y, left), tile.width * channels);
+        System.arraycopy(
+            tile.values, tile.at(y, 0), values, at(top + y, left), tile.width * channels);
       }
     }
 
@@ -104,7 +114,12 @@ record Tiles(int inTile, int outTile, int inShared, int outShared) {
       int n = Math.min(extent, Math.min(above.height, height));
       for (int y = 0; y < n; y++) {
         float weight = (float) y / n;
-        mix(at(y, 0), above, above.at(above.height - n + y, 0), Math.min(width, above.width) * channels, weight);
+        mix(
+            at(y, 0),
+            above,
+            above.at(above.height - n + y, 0),
+            Math.min(width, above.width) * channels,
+            weight);
       }
     }
 

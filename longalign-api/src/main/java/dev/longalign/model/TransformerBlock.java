@@ -8,8 +8,8 @@ import dev.longalign.tensor.Tensor;
 import dev.longalign.tensor.TensorScope;
 
 /**
- * Attention to the picture itself, attention to the text, feed-forward; each pre-normed and added. Reference: diffusers
- * {@code models/attention.py}, {@code BasicTransformerBlock}.
+ * Attention to the picture itself, attention to the text, feed-forward; each pre-normed and added.
+ * Reference: diffusers {@code models/attention.py}, {@code BasicTransformerBlock}.
  */
 final class TransformerBlock {
   final LayerNorm norm1;
@@ -30,9 +30,9 @@ final class TransformerBlock {
 
   Tensor forward(Tensor x, PreparedContext context) { // [B, L, C] -> [B, L, C]
     try (TensorScope scope = TensorScope.open()) {
-      Tensor h = attn1.forward(norm1.forward(x), x);                                    // [B, L, C]
-      h = attn2.forward(norm2.forward(h), context.of(attn2), h);                        // [B, L, C]
-      return scope.keep(ff.forward(norm3.forward(h), h));                               // [B, L, C]
+      Tensor h = attn1.forward(norm1.forward(x), x); // [B, L, C]
+      h = attn2.forward(norm2.forward(h), context.of(attn2), h); // [B, L, C]
+      return scope.keep(ff.forward(norm3.forward(h), h)); // [B, L, C]
     }
   }
 }

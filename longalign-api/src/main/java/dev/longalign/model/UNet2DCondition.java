@@ -18,14 +18,14 @@ import dev.longalign.tensor.TensorScope;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.Collections;
 import java.util.Deque;
 import java.util.List;
 import java.util.stream.Stream;
 
 /**
  * The noise predictor of Stable Diffusion: UNet2DConditionModel of diffusers ({@code
- * models/unets/unet_2d_condition.py}), for the configs that {@link UNet2DConditionConfig} accepts. Thread-safe.
+ * models/unets/unet_2d_condition.py}), for the configs that {@link UNet2DConditionConfig} accepts.
+ * Thread-safe.
  *
  * <pre>{@code
  * try (UNet2DCondition unet = UNet2DCondition.load(config, source, backend, DType.F32);
@@ -50,7 +50,11 @@ public final class UNet2DCondition implements AutoCloseable {
   final Conv2d convOut;
 
   private UNet2DCondition(
-      UNet2DConditionConfig config, Weights weights, Backend backend, DType dtype, TensorScope owner) {
+      UNet2DConditionConfig config,
+      Weights weights,
+      Backend backend,
+      DType dtype,
+      TensorScope owner) {
     this.config = config;
     this.backend = backend;
     this.dtype = dtype;
@@ -62,25 +66,45 @@ public final class UNet2DCondition implements AutoCloseable {
     convIn = Conv2d.same(weights.at("conv_in"), config.inChannels(), first, config.convInKernel());
     timeEmbedding =
         new TimestepEmbedding(
-            weights.at("time_embedding"), first, config.timeEmbedDim(), config.flipSinToCos(), config.freqShift());
+            weights.at("time_embedding"),
+            first,
+            config.timeEmbedDim(),
+            config.flipSinToCos(),
+            config.freqShift());
     for (int i = 0; i < count; i++) {
       int in = levels.get(Math.max(0, i - 1)).channels();
-      downBlocks.add(UNetBlock.down(weights.at("down_blocks", i), levels.get(i), in, i == count - 1, config));
+      downBlocks.add(
+          UNetBlock.down(weights.at("down_blocks", i), levels.get(i), in, i == count - 1, config));
     }
     for (int i = 0; i < count; i++) {
       int level = count - 1 - i;
       int previous = levels.get(Math.min(count - 1, level + 1)).channels();
       int skipIn = levels.get(Math.max(0, level - 1)).channels();
       upBlocks.add(
-          UNetBlock.up(weights.at("up_blocks", i), config.upLevel(level), previous, skipIn, level == 0, config));
+          UNetBlock.up(
+              weights.at("up_blocks", i),
+              config.upLevel(level),
+              previous,
+              skipIn,
+              level == 0,
+              config));
     }
-    // Third, although it runs second: the reference registers it after the way up, and positional LoRA files rely
+    // Third, although it runs second: the reference registers it after the way up, and positional
+    // LoRA files rely
     // on it.
-    midBlock = config.mid() == null ? null : UNetBlock.mid(weights.at("mid_block"), config.midLevel(), config);
+    midBlock =
+        config.mid() == null
+            ? null
+            : UNetBlock.mid(weights.at("mid_block"), config.midLevel(), config);
     convNormOut =
         new GroupNorm(
-            weights.at("conv_norm_out"), config.normNumGroups(), first, config.normEps(), Activation.SILU);
-    convOut = Conv2d.same(weights.at("conv_out"), first, config.outChannels(), config.convOutKernel());
+            weights.at("conv_norm_out"),
+            config.normNumGroups(),
+            first,
+            config.normEps(),
+            Activation.SILU);
+    convOut =
+        Conv2d.same(weights.at("conv_out"), first, config.outChannels(), config.convOutKernel());
   }
 
   /** Without LoRAs at run time. */
@@ -92,12 +116,20 @@ public final class UNet2DCondition implements AutoCloseable {
   /**
    * @param dtype the type to compute in
    * @param branches what runs beside the layers, for example {@link Lora#injected}
-   * @throws LongAlignException listing every tensor of the source that is missing, unexpected or of another shape
+   * @throws LongAlignException listing every tensor of the source that is missing, unexpected or of
+   *     another shape
    */
   public static UNet2DCondition load(
-      UNet2DConditionConfig config, WeightSource source, Backend backend, DType dtype, LayerBranches branches) {
+      UNet2DConditionConfig config,
+      WeightSource source,
+      Backend backend,
+      DType dtype,
+      LayerBranches branches) {
     return Weights.load(
-        source, backend, dtype, branches,
+        source,
+        backend,
+        dtype,
+        branches,
         (weights, owner) -> new UNet2DCondition(config, weights, backend, dtype, owner));
   }
 
@@ -124,17 +156,23 @@ public final class UNet2DCondition implements AutoCloseable {
     return dtype;
   }
 
-  /** What the cross-attention layers make of {@code encoderHiddenStates} [B, S, crossAttentionDim]. */
+  /**
+   * What the cross-attention layers make of {@code encoderHiddenStates} [B, S, crossAttentionDim].
+   */
   public PreparedContext prepareContext(Tensor encoderHiddenStates) {
     Shape shape = encoderHiddenStates.shape();
     if (shape.rank() != 3 || shape.dim(2) != config.crossAttentionDim()) {
       throw new LongAlignException(
-          "UNet context: expected [B, S, " + config.crossAttentionDim() + "], found " + shape
+          "UNet context: expected [B, S, "
+              + config.crossAttentionDim()
+              + "], found "
+              + shape
               + (shape.rank() == 3 ? " (a text encoder of another model?)" : ""));
     }
     try (TensorScope scope = TensorScope.open()) {
       List<CrossAttention> layers =
-          Stream.of(downBlocks, upBlocks, midBlock == null ? List.<UNetBlock>of() : List.of(midBlock))
+          Stream.of(
+                  downBlocks, upBlocks, midBlock == null ? List.<UNetBlock>of() : List.of(midBlock))
               .flatMap(List::stream)
               .flatMap(block -> block.attentions.stream())
               .flatMap(transformer -> transformer.blocks.stream())
@@ -162,40 +200,41 @@ public final class UNet2DCondition implements AutoCloseable {
    * @param latents [B, H, W, inChannels] of any floating type; the result has the same type
    * @param listener is told the results of the blocks by their state-dict names
    */
-  public Tensor forward(Tensor latents, float[] timesteps, PreparedContext context, ActivationListener listener) {
+  public Tensor forward(
+      Tensor latents, float[] timesteps, PreparedContext context, ActivationListener listener) {
     checkInputs(latents.shape(), timesteps, context);
     try (TensorScope scope = TensorScope.open()) {
       // 1. time
-      Tensor embedding = timeEmbedding.forward(backend, dtype, timesteps);              // [B, T]
+      Tensor embedding = timeEmbedding.forward(backend, dtype, timesteps); // [B, T]
       listener.onActivation("time_embedding", embedding);
-      Tensor time = embedding.activation(Activation.SILU);                              // [B, T], shared by all blocks
+      Tensor time = embedding.activation(Activation.SILU); // [B, T], shared by all blocks
 
       // 2. pre-process
-      Tensor x = convIn.forward(centered(latents));                                   // [B, H, W, C0]
+      Tensor x = convIn.forward(centered(latents)); // [B, H, W, C0]
       listener.onActivation("conv_in", x);
       Deque<Tensor> skips = new ArrayDeque<>(List.of(x));
 
       // 3. down
       for (int i = 0; i < downBlocks.size(); i++) {
         downBlocks.get(i).forwardDown(skips.peek(), time, context, skips);
-        listener.onActivation("down_blocks." + i, skips.peek());                        // [B, H/2^i+1, W/2^i+1, Ci]
+        listener.onActivation("down_blocks." + i, skips.peek()); // [B, H/2^i+1, W/2^i+1, Ci]
       }
 
       // 4. mid
-      x = skips.peek();                                                                 // [B, H/8, W/8, C3]
+      x = skips.peek(); // [B, H/8, W/8, C3]
       if (midBlock != null) {
-        x = midBlock.forwardMid(x, time, context);                                      // [B, H/8, W/8, C3]
+        x = midBlock.forwardMid(x, time, context); // [B, H/8, W/8, C3]
         listener.onActivation("mid_block", x);
       }
 
       // 5. up
       for (int i = 0; i < upBlocks.size(); i++) {
-        x = upBlocks.get(i).forwardUp(x, time, context, skips);                         // [B, 2H', 2W', Ci]
+        x = upBlocks.get(i).forwardUp(x, time, context, skips); // [B, 2H', 2W', Ci]
         listener.onActivation("up_blocks." + i, x);
       }
 
       // 6. post-process
-      Tensor y = convOut.forward(convNormOut.forward(x));                               // [B, H, W, out]
+      Tensor y = convOut.forward(convNormOut.forward(x)); // [B, H, W, out]
       return scope.keep(y.cast(latents.dtype()));
     }
   }
@@ -207,11 +246,17 @@ public final class UNet2DCondition implements AutoCloseable {
 
   private void checkInputs(Shape latents, float[] timesteps, PreparedContext context) {
     if (latents.rank() != 4 || latents.dim(3) != config.inChannels()) {
-      throw new LongAlignException("UNet latents: expected [B, H, W, " + config.inChannels() + "], found " + latents);
+      throw new LongAlignException(
+          "UNet latents: expected [B, H, W, " + config.inChannels() + "], found " + latents);
     }
     if (timesteps.length != latents.dim(0) || context.batch() != latents.dim(0)) {
       throw new LongAlignException(
-          "UNet: " + latents.dim(0) + " latents, " + timesteps.length + " timesteps and " + context.batch()
+          "UNet: "
+              + latents.dim(0)
+              + " latents, "
+              + timesteps.length
+              + " timesteps and "
+              + context.batch()
               + " captions do not go together; expected one of each per picture");
     }
   }

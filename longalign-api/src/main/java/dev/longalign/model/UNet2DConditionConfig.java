@@ -6,11 +6,13 @@ import java.util.Collections;
 import java.util.List;
 
 /**
- * {@code unet/config.json} of a UNet2DConditionModel, with the defaults of diffusers for what is absent. What the file
- * asks for and this library cannot do is refused by name. Lists run from the outermost level to the innermost.
+ * {@code unet/config.json} of a UNet2DConditionModel, with the defaults of diffusers for what is
+ * absent. What the file asks for and this library cannot do is refused by name. Lists run from the
+ * outermost level to the innermost.
  *
  * @param levels the way down
- * @param upAttention whether the level has attention on the way up, which block types say separately
+ * @param upAttention whether the level has attention on the way up, which block types say
+ *     separately
  * @param mid the block in the middle, or null for none
  * @param normEps of the residual blocks
  * @param downsamplePadding 1, or 0 for one row below and one column to the right
@@ -38,13 +40,16 @@ public record UNet2DConditionConfig(
    * @param layers residual blocks on the way down; there is one more on the way up
    * @param heads of an attention; the key of the file that holds it is called attention_head_dim
    */
-  public record Level(int channels, int layers, int heads, int transformerLayers, boolean attention) {
+  public record Level(
+      int channels, int layers, int heads, int transformerLayers, boolean attention) {
     Level withAttention(boolean has) {
       return new Level(channels, layers, heads, transformerLayers, has);
     }
   }
 
-  /** @param attention whether a transformer and a second residual block follow the first one */
+  /**
+   * @param attention whether a transformer and a second residual block follow the first one
+   */
   public record Mid(boolean attention) {}
 
   public UNet2DConditionConfig {
@@ -70,8 +75,11 @@ public record UNet2DConditionConfig(
     List<Integer> layers = perLevel(config, "layers_per_block", count, 2);
     List<Integer> heads = perLevel(config, "attention_head_dim", count, 8);
     List<Integer> transformerLayers = perLevel(config, "transformer_layers_per_block", count, 1);
-    List<Boolean> down = attentions(config, "down_block_types", "CrossAttnDownBlock2D", "DownBlock2D", count);
-    List<Boolean> up = new ArrayList<>(attentions(config, "up_block_types", "CrossAttnUpBlock2D", "UpBlock2D", count));
+    List<Boolean> down =
+        attentions(config, "down_block_types", "CrossAttnDownBlock2D", "DownBlock2D", count);
+    List<Boolean> up =
+        new ArrayList<>(
+            attentions(config, "up_block_types", "CrossAttnUpBlock2D", "UpBlock2D", count));
     Collections.reverse(up);
     int groups = config.getInt("norm_num_groups", 32);
     List<Level> levels = new ArrayList<>();
@@ -80,9 +88,12 @@ public record UNet2DConditionConfig(
         throw config.refusal("block_out_channels", "multiples of norm_num_groups " + groups);
       }
       if (heads.get(i) < 1 || channels.get(i) % heads.get(i) != 0) {
-        throw config.refusal("attention_head_dim", "numbers of heads that divide block_out_channels " + channels);
+        throw config.refusal(
+            "attention_head_dim", "numbers of heads that divide block_out_channels " + channels);
       }
-      levels.add(new Level(channels.get(i), layers.get(i), heads.get(i), transformerLayers.get(i), down.get(i)));
+      levels.add(
+          new Level(
+              channels.get(i), layers.get(i), heads.get(i), transformerLayers.get(i), down.get(i)));
     }
     return new UNet2DConditionConfig(
         config.getInt("in_channels", 4),
@@ -106,7 +117,9 @@ public record UNet2DConditionConfig(
 
   /** Stable Diffusion 1.5. */
   public static UNet2DConditionConfig stableDiffusion15() {
-    return of(Config.parse("Stable Diffusion 1.5", "{\"sample_size\": 64, \"cross_attention_dim\": 768}"));
+    return of(
+        Config.parse(
+            "Stable Diffusion 1.5", "{\"sample_size\": 64, \"cross_attention_dim\": 768}"));
   }
 
   private static void refuseUnsupported(Config config) {
@@ -115,31 +128,48 @@ public record UNet2DConditionConfig(
     Configs.expectOneOf(config, "time_embedding_type", "positional");
     Configs.expectOneOf(config, "attention_type", "default");
     Configs.expectAbsent(
-        config, "num_attention_heads", "class_embed_type", "num_class_embeds", "addition_embed_type", "encoder_hid_dim",
-        "encoder_hid_dim_type", "time_cond_proj_dim", "time_embedding_act_fn", "timestep_post_act",
-        "cross_attention_norm", "addition_time_embed_dim", "projection_class_embeddings_input_dim",
+        config,
+        "num_attention_heads",
+        "class_embed_type",
+        "num_class_embeds",
+        "addition_embed_type",
+        "encoder_hid_dim",
+        "encoder_hid_dim_type",
+        "time_cond_proj_dim",
+        "time_embedding_act_fn",
+        "timestep_post_act",
+        "cross_attention_norm",
+        "addition_time_embed_dim",
+        "projection_class_embeddings_input_dim",
         "reverse_transformer_layers_per_block");
     Configs.expectFalse(
-        config, "dual_cross_attention", "only_cross_attention", "mid_block_only_cross_attention",
-        "resnet_skip_time_act", "class_embeddings_concat");
+        config,
+        "dual_cross_attention",
+        "only_cross_attention",
+        "mid_block_only_cross_attention",
+        "resnet_skip_time_act",
+        "class_embeddings_concat");
     Configs.expectOne(config, "mid_block_scale_factor", "resnet_out_scale_factor");
   }
 
   private static List<Integer> perLevel(Config config, String key, int count, int absent) {
-    List<Integer> values = config.has(key) ? config.getIntList(key, count) : Collections.nCopies(count, absent);
+    List<Integer> values =
+        config.has(key) ? config.getIntList(key, count) : Collections.nCopies(count, absent);
     if (values.stream().anyMatch(value -> value < 1)) {
       throw config.refusal(key, "positive numbers");
     }
     return values;
   }
 
-  private static List<Boolean> attentions(Config config, String key, String with, String without, int count) {
+  private static List<Boolean> attentions(
+      Config config, String key, String with, String without, int count) {
     boolean down = key.startsWith("down");
     List<String> standard =
         down ? List.of(with, with, with, without) : List.of(without, with, with, with);
     List<String> types = config.getStringList(key, standard);
     if (types.size() != count || !List.of(with, without).containsAll(types)) {
-      throw config.refusal(key, count + " of " + with + " and " + without + ", one for each of block_out_channels");
+      throw config.refusal(
+          key, count + " of " + with + " and " + without + ", one for each of block_out_channels");
     }
     return types.stream().map(with::equals).toList();
   }
@@ -151,7 +181,8 @@ public record UNet2DConditionConfig(
     return switch (config.getString("mid_block_type", "UNetMidBlock2DCrossAttn")) {
       case "UNetMidBlock2DCrossAttn" -> new Mid(true);
       case "UNetMidBlock2D" -> new Mid(false);
-      default -> throw config.refusal("mid_block_type", "UNetMidBlock2DCrossAttn, UNetMidBlock2D or null");
+      default ->
+          throw config.refusal("mid_block_type", "UNetMidBlock2DCrossAttn, UNetMidBlock2D or null");
     };
   }
 
@@ -167,7 +198,9 @@ public record UNet2DConditionConfig(
   }
 
   private static int sampleSize(Config config) {
-    return config.isList("sample_size") ? config.getIntList("sample_size", 2).get(0) : config.getInt("sample_size", 64);
+    return config.isList("sample_size")
+        ? config.getIntList("sample_size", 2).get(0)
+        : config.getInt("sample_size", 64);
   }
 
   private static int oneOf(Config config, String key, int absent, Integer... allowed) {

@@ -19,23 +19,26 @@ final class VaeDecoder {
     int last = channels.size() - 1;
     int inner = channels.get(0);
     Conv2d convIn = Conv2d.same(weights.at("conv_in"), config.latentChannels(), inner, 3);
-    steps.add(convIn::forward);                                                         // [B, h, w, C3]
-    steps.addAll(VaeBlocks.mid(weights.at("mid_block"), inner, groups, config.midBlockAddAttention()));
+    steps.add(convIn::forward); // [B, h, w, C3]
+    steps.addAll(
+        VaeBlocks.mid(weights.at("mid_block"), inner, groups, config.midBlockAddAttention()));
     for (int i = 0; i <= last; i++) {
       Weights block = weights.at("up_blocks", i);
       int out = channels.get(i);
       int in = channels.get(Math.max(0, i - 1));
-      steps.addAll(VaeBlocks.resnets(block, config.layersPerBlock() + 1, in, out, groups)); // [B, H, W, Ci]
+      steps.addAll(
+          VaeBlocks.resnets(block, config.layersPerBlock() + 1, in, out, groups)); // [B, H, W, Ci]
       if (i < last) {
         Sampling2D upsampler = Sampling2D.up(block.at("upsamplers", 0), out);
-        steps.add(x -> upsampler.up(x, 2 * x.dim(1), 2 * x.dim(2)));                    // [B, 2H, 2W, Ci]
+        steps.add(x -> upsampler.up(x, 2 * x.dim(1), 2 * x.dim(2))); // [B, 2H, 2W, Ci]
       }
     }
     int outer = channels.get(last);
-    GroupNorm norm = new GroupNorm(weights.at("conv_norm_out"), groups, outer, VaeBlocks.EPS, Activation.SILU);
-    steps.add(norm::forward);                                                           // [B, 8h, 8w, C0]
+    GroupNorm norm =
+        new GroupNorm(weights.at("conv_norm_out"), groups, outer, VaeBlocks.EPS, Activation.SILU);
+    steps.add(norm::forward); // [B, 8h, 8w, C0]
     Conv2d convOut = Conv2d.same(weights.at("conv_out"), outer, config.outChannels(), 3);
-    steps.add(convOut::forward);                                                        // [B, 8h, 8w, 3]
+    steps.add(convOut::forward); // [B, 8h, 8w, 3]
   }
 
   Tensor forward(Tensor latents) { // [B, h, w, latent] -> [B, 8h, 8w, 3]

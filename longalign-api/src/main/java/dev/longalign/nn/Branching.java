@@ -9,7 +9,8 @@ import java.util.function.Function;
 final class Branching {
   private Branching() {}
 
-  static Tensor forward(LayerBranch branch, Tensor x, Epilogue epilogue, Function<Epilogue, Tensor> layer) {
+  static Tensor forward(
+      LayerBranch branch, Tensor x, Epilogue epilogue, Function<Epilogue, Tensor> layer) {
     if (epilogue.activation() == Activation.NONE) {
       return branch.addTo(layer.apply(epilogue), x); // sums commute: bias and residual stay fused
     }

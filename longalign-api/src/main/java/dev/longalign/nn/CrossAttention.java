@@ -3,7 +3,10 @@ package dev.longalign.nn;
 import dev.longalign.tensor.Tensor;
 import dev.longalign.tensor.TensorScope;
 
-/** Multi-head attention of a sequence to a context, or to itself; heads are contiguous groups of channels. */
+/**
+ * Multi-head attention of a sequence to a context, or to itself; heads are contiguous groups of
+ * channels.
+ */
 public final class CrossAttention {
   private final int heads;
   private final float scale;
@@ -17,7 +20,8 @@ public final class CrossAttention {
    * @param contextChannels of what is attended to
    * @param qkvBias whether the three projections have a bias (the VAE's do, the UNet's do not)
    */
-  public CrossAttention(Weights weights, int channels, int contextChannels, int heads, boolean qkvBias) {
+  public CrossAttention(
+      Weights weights, int channels, int contextChannels, int heads, boolean qkvBias) {
     Weights target = weights.loraTarget();
     this.heads = heads;
     this.scale = (float) (1 / Math.sqrt((double) channels / heads));
@@ -30,7 +34,10 @@ public final class CrossAttention {
   /** Keys and values of a context, each [B, S, channels]. */
   public record KeyValue(Tensor key, Tensor value) {}
 
-  /** What {@link #forward} needs of a context; for a context that stays the same this is computed once. */
+  /**
+   * What {@link #forward} needs of a context; for a context that stays the same this is computed
+   * once.
+   */
   public KeyValue prepare(Tensor context) { // [B, S, contextChannels]
     return new KeyValue(toK.forward(context), toV.forward(context));
   }
@@ -50,8 +57,8 @@ public final class CrossAttention {
   /** Attention of x to a prepared context, plus the residual unless it is null. */
   public Tensor forward(Tensor x, KeyValue context, Tensor residual) { // [B, L, C] -> [B, L, C]
     try (TensorScope scope = TensorScope.open()) {
-      Tensor q = toQ.forward(x);                                                        // [B, L, C]
-      Tensor h = q.attention(context.key(), context.value(), heads, scale);             // [B, L, C]
+      Tensor q = toQ.forward(x); // [B, L, C]
+      Tensor h = q.attention(context.key(), context.value(), heads, scale); // [B, L, C]
       return scope.keep(toOut.forward(h, residual));
     }
   }

@@ -25,7 +25,10 @@ public final class FileWeights implements WeightSource {
     this(file, name -> name);
   }
 
-  /** @param rename from the names in the file, which may be older ones, to those that the model declares */
+  /**
+   * @param rename from the names in the file, which may be older ones, to those that the model
+   *     declares
+   */
   public FileWeights(TensorFile file, UnaryOperator<String> rename) {
     this.file = file;
     for (String name : file.names()) {
@@ -47,18 +50,31 @@ public final class FileWeights implements WeightSource {
       StoredTensor tensor = stored(parameter);
       if (!squeezed(tensor.shape()).equals(squeezed(parameter.shape()))) {
         problems.add(
-            tensor.name() + " in " + tensor.source() + ": expected " + parameter.shape() + ", found " + tensor.shape()
+            tensor.name()
+                + " in "
+                + tensor.source()
+                + ": expected "
+                + parameter.shape()
+                + ", found "
+                + tensor.shape()
                 + hint(parameter, tensor.shape()));
       } else if (!tensor.dtype().isFloating()) {
         problems.add(
-            tensor.name() + " in " + tensor.source() + ": expected a floating point type, found " + tensor.dtype());
+            tensor.name()
+                + " in "
+                + tensor.source()
+                + ": expected a floating point type, found "
+                + tensor.dtype());
       }
     }
     list(problems, "missing", missing);
     list(problems, "unexpected", List.copyOf(unexpected));
     if (!problems.isEmpty()) {
       int shown = Math.min(problems.size(), MAX_LISTED);
-      String more = problems.size() > shown ? "\n... and " + (problems.size() - shown) + " more like these" : "";
+      String more =
+          problems.size() > shown
+              ? "\n... and " + (problems.size() - shown) + " more like these"
+              : "";
       throw new LongAlignException(String.join("\n", problems.subList(0, shown)) + more);
     }
   }
@@ -67,8 +83,15 @@ public final class FileWeights implements WeightSource {
     if (!names.isEmpty()) {
       problems.add(
           0,
-          file.source() + ": " + names.size() + " " + what + " tensor" + (names.size() == 1 ? "" : "s")
-              + ", as its config describes the model: " + String.join(", ", names));
+          file.source()
+              + ": "
+              + names.size()
+              + " "
+              + what
+              + " tensor"
+              + (names.size() == 1 ? "" : "s")
+              + ", as its config describes the model: "
+              + String.join(", ", names));
     }
   }
 
@@ -76,7 +99,9 @@ public final class FileWeights implements WeightSource {
     if (!parameter.name().equals("conv_in.weight") || found.rank() != 4) {
       return "";
     }
-    return found.dim(1) == 9 ? " (an inpainting UNet?)" : found.dim(1) == 8 ? " (an InstructPix2Pix UNet?)" : "";
+    return found.dim(1) == 9
+        ? " (an inpainting UNet?)"
+        : found.dim(1) == 8 ? " (an InstructPix2Pix UNet?)" : "";
   }
 
   @Override
@@ -91,6 +116,8 @@ public final class FileWeights implements WeightSource {
   /** Linear layers may be stored as 1x1 convolutions and the other way round. */
   private static Shape squeezed(Shape shape) {
     int rank = shape.rank();
-    return rank == 4 && shape.dim(2) == 1 && shape.dim(3) == 1 ? Shape.of(shape.dim(0), shape.dim(1)) : shape;
+    return rank == 4 && shape.dim(2) == 1 && shape.dim(3) == 1
+        ? Shape.of(shape.dim(0), shape.dim(1))
+        : shape;
   }
 }

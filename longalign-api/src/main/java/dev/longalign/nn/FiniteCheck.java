@@ -7,16 +7,20 @@ import java.nio.ByteBuffer;
 import java.nio.LongBuffer;
 
 /**
- * Finds NaN and infinities among stored numbers: those whose exponent bits are all ones. Eight bytes at a time, because
- * a model has a billion numbers: masking everything but the exponents and adding the lowest exponent bit carries into
- * the (masked) sign bit exactly where an exponent is all ones, and never further.
+ * Finds NaN and infinities among stored numbers: those whose exponent bits are all ones. Eight
+ * bytes at a time, because a model has a billion numbers: masking everything but the exponents and
+ * adding the lowest exponent bit carries into the (masked) sign bit exactly where an exponent is
+ * all ones, and never further.
  */
 public final class FiniteCheck {
   private static final int CHUNK = 4096;
 
   private FiniteCheck() {}
 
-  /** @throws LongAlignException naming the tensor and the position of the first number that is not finite */
+  /**
+   * @throws LongAlignException naming the tensor and the position of the first number that is not
+   *     finite
+   */
   public static void check(StoredTensor tensor) {
     long exponents = exponentMask(tensor.dtype());
     if (exponents == 0) {
@@ -76,8 +80,15 @@ public final class FiniteCheck {
       }
     }
     throw new LongAlignException(
-        tensor.name() + " in " + tensor.source() + ": expected finite numbers, found " + bad
-            + " NaN or infinite of " + data.limit() / size + " (the first is element " + first
+        tensor.name()
+            + " in "
+            + tensor.source()
+            + ": expected finite numbers, found "
+            + bad
+            + " NaN or infinite of "
+            + data.limit() / size
+            + " (the first is element "
+            + first
             + "); the file is damaged or was saved from a training that diverged: fetch it again");
   }
 }

@@ -3,7 +3,9 @@ package dev.longalign.nn;
 import dev.longalign.tensor.Activation;
 import dev.longalign.tensor.Tensor;
 
-/** Group normalisation (Wu and He 2018) over the channels of [B, ..., C], with an activation fused. */
+/**
+ * Group normalisation (Wu and He 2018) over the channels of [B, ..., C], with an activation fused.
+ */
 public final class GroupNorm {
   private final int groups;
   private final float eps;

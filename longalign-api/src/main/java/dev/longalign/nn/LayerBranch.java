@@ -2,7 +2,9 @@ package dev.longalign.nn;
 
 import dev.longalign.tensor.Tensor;
 
-/** What runs beside a layer and is added to its output: a LoRA that is not merged into the weight. */
+/**
+ * What runs beside a layer and is added to its output: a LoRA that is not merged into the weight.
+ */
 public interface LayerBranch {
 
   /**

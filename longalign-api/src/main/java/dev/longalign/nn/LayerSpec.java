@@ -8,15 +8,22 @@ import java.util.List;
 /**
  * What a model declares about one of its layers before any weight is read.
  *
- * @param path the state-dict name without {@code .weight}, for example {@code down_blocks.0.resnets.0.conv1}
+ * @param path the state-dict name without {@code .weight}, for example {@code
+ *     down_blocks.0.resnets.0.conv1}
  * @param weight the shape in which torch stores the weight
  * @param bias whether there is a bias [weight.dim(0)]
  * @param conv the geometry of a convolution, null for linear layers and norms
  * @param norm whether this is a normalisation (weight = scale, bias = shift)
- * @param loraTarget whether the LongAlign reference adapts it: it lies in a ResnetBlock2D, an Attention or a GEGLU
+ * @param loraTarget whether the LongAlign reference adapts it: it lies in a ResnetBlock2D, an
+ *     Attention or a GEGLU
  */
 public record LayerSpec(
-    String path, Shape weight, boolean bias, Conv2dGeometry conv, boolean norm, boolean loraTarget) {
+    String path,
+    Shape weight,
+    boolean bias,
+    Conv2dGeometry conv,
+    boolean norm,
+    boolean loraTarget) {
 
   /** The parameters of the layer, in state-dict order. */
   public List<Parameter> parameters() {

@@ -9,9 +9,10 @@ import java.nio.FloatBuffer;
 import java.util.List;
 
 /**
- * Reproducible random parameters of any model at the scale of torch's default initialisation, made one by one: for
- * benchmarks and tests at full size without a file. Weights and biases are uniform in {@code ±1/sqrt(fanIn)},
- * norms are the identity. A parameter depends on the seed and on its name only.
+ * Reproducible random parameters of any model at the scale of torch's default initialisation, made
+ * one by one: for benchmarks and tests at full size without a file. Weights and biases are uniform
+ * in {@code ±1/sqrt(fanIn)}, norms are the identity. A parameter depends on the seed and on its
+ * name only.
  */
 public final class RandomWeights implements WeightSource {
   private final long seed;
@@ -27,7 +28,8 @@ public final class RandomWeights implements WeightSource {
   @Override
   public Tensor load(Backend backend, Parameter parameter) {
     int size = Math.toIntExact(parameter.shape().size());
-    ByteBuffer bytes = ByteBuffer.allocateDirect(Math.multiplyExact(4, size)).order(ByteOrder.LITTLE_ENDIAN);
+    ByteBuffer bytes =
+        ByteBuffer.allocateDirect(Math.multiplyExact(4, size)).order(ByteOrder.LITTLE_ENDIAN);
     fill(bytes.asFloatBuffer(), parameter);
     return backend.upload(bytes, DType.F32, parameter.shape());
   }

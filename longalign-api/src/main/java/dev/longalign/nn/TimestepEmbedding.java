@@ -23,7 +23,8 @@ public final class TimestepEmbedding {
    * @param flipSinToCos whether the cosines come first
    * @param freqShift subtracted from the number of frequencies in the exponent
    */
-  public TimestepEmbedding(Weights weights, int channels, int embedDim, boolean flipSinToCos, float freqShift) {
+  public TimestepEmbedding(
+      Weights weights, int channels, int embedDim, boolean flipSinToCos, float freqShift) {
     this.channels = channels;
     this.flipSinToCos = flipSinToCos;
     this.freqShift = freqShift;
@@ -35,13 +36,16 @@ public final class TimestepEmbedding {
   public Tensor forward(Backend backend, DType dtype, float[] timesteps) {
     try (TensorScope scope = TensorScope.open()) {
       Shape shape = Shape.of(timesteps.length, channels);
-      Tensor t = Tensor.of(backend, shape, sinusoids(timesteps)).cast(dtype);           // [B, C]
-      Tensor h = linear1.forward(t, Epilogue.activation(Activation.SILU));              // [B, D]
-      return scope.keep(linear2.forward(h));                                            // [B, D]
+      Tensor t = Tensor.of(backend, shape, sinusoids(timesteps)).cast(dtype); // [B, C]
+      Tensor h = linear1.forward(t, Epilogue.activation(Activation.SILU)); // [B, D]
+      return scope.keep(linear2.forward(h)); // [B, D]
     }
   }
 
-  /** In f32 throughout, as the reference does: at t = 999 a frequency in f64 would already differ by 1e-5. */
+  /**
+   * In f32 throughout, as the reference does: at t = 999 a frequency in f64 would already differ by
+   * 1e-5.
+   */
   private float[] sinusoids(float[] timesteps) {
     int half = channels / 2;
     float[] values = new float[timesteps.length * channels];

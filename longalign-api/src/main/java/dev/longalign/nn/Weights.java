@@ -16,12 +16,13 @@ import java.util.function.BiFunction;
 import java.util.function.Function;
 
 /**
- * A place in a state dict from which layers take their parameters:
- * {@code new Linear(weights.at("to_q"), 320, 320, false)}.
+ * A place in a state dict from which layers take their parameters: {@code new
+ * Linear(weights.at("to_q"), 320, 320, false)}.
  *
- * <p>A model is built twice by the same constructor. {@link #declare} runs it without any weight, which yields its
- * layers in the reference's registration order; with these the source is checked as a whole. Then {@link #load} runs
- * it over the source, layer by layer: upload, pack in the compute type, drop the upload.
+ * <p>A model is built twice by the same constructor. {@link #declare} runs it without any weight,
+ * which yields its layers in the reference's registration order; with these the source is checked
+ * as a whole. Then {@link #load} runs it over the source, layer by layer: upload, pack in the
+ * compute type, drop the upload.
  */
 public final class Weights {
   private final Loader loader;
@@ -44,12 +45,13 @@ public final class Weights {
   }
 
   /**
-   * Builds a model over a source, after checking that the source has exactly what the model declares.
+   * Builds a model over a source, after checking that the source has exactly what the model
+   * declares.
    *
    * @param dtype the type to compute in
    * @param branches what runs beside each layer; asked once for each linear layer and convolution
-   * @param constructor also gets the detached scope that owns the weights, which the model closes; while
-   * declaring, null
+   * @param constructor also gets the detached scope that owns the weights, which the model closes;
+   *     while declaring, null
    */
   public static <M> M load(
       WeightSource source,
@@ -79,7 +81,10 @@ public final class Weights {
     return at(name + "." + index);
   }
 
-  /** This place, with every linear layer and convolution below it marked as adapted by the reference's LoRA. */
+  /**
+   * This place, with every linear layer and convolution below it marked as adapted by the
+   * reference's LoRA.
+   */
   public Weights loraTarget() {
     return new Weights(loader, path, true);
   }
@@ -108,20 +113,32 @@ public final class Weights {
   }
 
   Packed<LinearWeight> linear(int in, int out, boolean bias) {
-    return pack(spec(Shape.of(out, in), bias, null, false), (w, b, branch) -> loader.packLinear(w, b));
+    return pack(
+        spec(Shape.of(out, in), bias, null, false), (w, b, branch) -> loader.packLinear(w, b));
   }
 
-  /** A 1x1 convolution: over NHWC it is a linear layer, only its weight is stored as [out, in, 1, 1]. */
+  /**
+   * A 1x1 convolution: over NHWC it is a linear layer, only its weight is stored as [out, in, 1,
+   * 1].
+   */
   Packed<LinearWeight> pointwise(int in, int out) {
     Conv2dGeometry geometry = Conv2dGeometry.of(in, out, 1, 1, 0);
-    return pack(spec(geometry.weightShape(), true, geometry, false), (w, b, branch) -> loader.packLinear(w, b));
+    return pack(
+        spec(geometry.weightShape(), true, geometry, false),
+        (w, b, branch) -> loader.packLinear(w, b));
   }
 
-  /** With a branch the two halves have to be there before the gate is applied, so the weight is packed as linear. */
+  /**
+   * With a branch the two halves have to be there before the gate is applied, so the weight is
+   * packed as linear.
+   */
   Packed<LinearWeight> geglu(int in, int inner) {
     return pack(
         spec(Shape.of(2L * inner, in), true, null, false),
-        (w, b, branch) -> branch == null ? loader.backend.packGeglu(w, b, loader.dtype) : loader.packLinear(w, b));
+        (w, b, branch) ->
+            branch == null
+                ? loader.backend.packGeglu(w, b, loader.dtype)
+                : loader.packLinear(w, b));
   }
 
   Packed<Conv2dWeight> conv2d(Conv2dGeometry geometry) {

@@ -74,7 +74,8 @@ public final class Denoiser {
           latents =
               inTurn(
                   () -> {
-                    Tensor output = predict(run, from, at, prepared, unconditional != null, guidanceScale);
+                    Tensor output =
+                        predict(run, from, at, prepared, unconditional != null, guidanceScale);
                     Tensor next = run.step(at, output, from, noise);
                     observer.afterStep(
                         at, run.timestep(at), next, () -> run.predictedOriginal(at, output, from));
@@ -88,7 +89,12 @@ public final class Denoiser {
   }
 
   private Tensor predict(
-      SchedulerRun run, Tensor latents, int i, PreparedContext context, boolean guided, float guidanceScale) {
+      SchedulerRun run,
+      Tensor latents,
+      int i,
+      PreparedContext context,
+      boolean guided,
+      float guidanceScale) {
     Tensor input = run.scaleModelInput(latents, i);
     float timestep = run.timestep(i);
     if (!guided) {

@@ -1,10 +1,10 @@
 package dev.longalign.pipeline;
 
 import dev.longalign.LongAlignException;
+import dev.longalign.io.ComponentDirectory;
 import dev.longalign.io.Config;
 import dev.longalign.io.ModelDirectory;
 import dev.longalign.io.TensorFile;
-import dev.longalign.io.ComponentDirectory;
 import dev.longalign.model.AutoencoderKL;
 import dev.longalign.model.AutoencoderKLConfig;
 import dev.longalign.model.Lora;
@@ -51,11 +51,12 @@ public record ModelFiles(
   }
 
   /**
-   * @param directory a diffusers directory; {@code adapter/}, {@code t5/} and {@code lora_vis.pt} in
-   *     it serve where the other arguments name nothing
+   * @param directory a diffusers directory; {@code adapter/}, {@code t5/} and {@code lora_vis.pt}
+   *     in it serve where the other arguments name nothing
    * @param adapter or null
    * @param t5 or null
-   * @param ownLora whether a {@code lora_vis.pt} in the directory is merged if {@code loras} is empty
+   * @param ownLora whether a {@code lora_vis.pt} in the directory is merged if {@code loras} is
+   *     empty
    * @throws LongAlignException if something needed is missing
    */
   public static ModelFiles find(

@@ -51,7 +51,9 @@ public final class Pictures {
     return (int) Math.rint(unit * 255f);
   }
 
-  /** [1, height, width, 3]; the picture is cropped at its centre to the shape and scaled smoothly. */
+  /**
+   * [1, height, width, 3]; the picture is cropped at its centre to the shape and scaled smoothly.
+   */
   public static Tensor toTensor(Backend backend, BufferedImage picture, int width, int height) {
     BufferedImage fitted = fit(picture, width, height);
     int[] pixels = fitted.getRGB(0, 0, width, height, null, 0, width);

@@ -51,8 +51,7 @@ public final class PromptEncoder implements AutoCloseable {
   public record Encoding(HiddenStates context, EncodingReport report) {
     /** [1, S, D] f32. */
     public Tensor upload(Backend backend) {
-      return Tensor.of(
-          backend, Shape.of(1, context.length(), context.width()), context.values());
+      return Tensor.of(backend, Shape.of(1, context.length(), context.width()), context.values());
     }
   }
 
@@ -116,7 +115,8 @@ public final class PromptEncoder implements AutoCloseable {
   public PromptEncoder(
       EncoderProvider provider, Files files, TextAdapter adapter, Backend backend, int threads) {
     if (adapter != null && files.t5() == null) {
-      throw new LongAlignException("a text adapter needs a T5 encoder: expected its directory, found none");
+      throw new LongAlignException(
+          "a text adapter needs a T5 encoder: expected its directory, found none");
     }
     this.provider = provider;
     this.files = files;
@@ -145,7 +145,9 @@ public final class PromptEncoder implements AutoCloseable {
     EncodingReport report = report(prompt, segments, clipIds, t5Ids, encoding);
     try (TensorScope scope = TensorScope.open()) {
       Tensor context =
-          encoding == TextEncoding.TRUNCATED ? upload(clipStates(clipIds, clip.window)) : concatenated(clipIds);
+          encoding == TextEncoding.TRUNCATED
+              ? upload(clipStates(clipIds, clip.window))
+              : concatenated(clipIds);
       if (withT5) {
         context = Tensor.concat(1, context, adapted(t5Ids));
       }
@@ -166,7 +168,11 @@ public final class PromptEncoder implements AutoCloseable {
   }
 
   private EncodingReport report(
-      String prompt, List<String> segments, List<int[]> clipIds, int[] t5Ids, TextEncoding encoding) {
+      String prompt,
+      List<String> segments,
+      List<int[]> clipIds,
+      int[] t5Ids,
+      TextEncoding encoding) {
     int tokenLength = encoding == TextEncoding.TRUNCATED ? clip.window : TOKEN_LENGTH;
     ReportBuilder report =
         EncodingReport.builder(prompt)
@@ -183,7 +189,12 @@ public final class PromptEncoder implements AutoCloseable {
     int[][] rows = Tokenizer.pad(ids, length, tokenizer.padId(), tokenizer.eosId());
     Tensor hidden = upload(clip.encoder.encode(rows));
     return hidden.segmentConcat(
-        rows, new int[] {rows.length}, tokenizer.eosId(), tokenizer.padId(), padEmbedding(), TOKEN_LENGTH);
+        rows,
+        new int[] {rows.length},
+        tokenizer.eosId(),
+        tokenizer.padId(),
+        padEmbedding(),
+        TOKEN_LENGTH);
   }
 
   /** The mean of the last 60 positions of the encoded empty prompt: [D]. */
@@ -210,7 +221,8 @@ public final class PromptEncoder implements AutoCloseable {
 
   /** [1, 240, D]: T5 reads the padding too, as in training. */
   private Tensor adapted(int[] ids) {
-    int[][] rows = Tokenizer.pad(List.of(ids), TOKEN_LENGTH, t5.tokenizer.padId(), t5.tokenizer.eosId());
+    int[][] rows =
+        Tokenizer.pad(List.of(ids), TOKEN_LENGTH, t5.tokenizer.padId(), t5.tokenizer.eosId());
     return adapter.forward(upload(t5.encoder.encode(rows))).cast(DType.F32);
   }
 

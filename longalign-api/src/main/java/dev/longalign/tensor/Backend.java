@@ -1,13 +1,15 @@
 package dev.longalign.tensor;
 
 import java.nio.ByteBuffer;
+import java.util.Map;
 
 /**
- * What a device can do. Each operation is declared once, here; {@link Tensor} checks shapes before it calls, so an
- * implementation may rely on them. Activations are NHWC ([B, H, W, C]) or [B, L, C], contiguous.
+ * What a device can do. Each operation is declared once, here; {@link Tensor} checks shapes before
+ * it calls, so an implementation may rely on them. Activations are NHWC ([B, H, W, C]) or [B, L,
+ * C], contiguous.
  *
- * <p>Implementations are thread-safe. Results are registered with the calling thread's {@link TensorScope}. Operations
- * on BF16 or F16 tensors accumulate in f32.
+ * <p>Implementations are thread-safe. Results are registered with the calling thread's {@link
+ * TensorScope}. Operations on BF16 or F16 tensors accumulate in f32.
  */
 public interface Backend extends AutoCloseable {
 
@@ -22,7 +24,18 @@ public interface Backend extends AutoCloseable {
   /** Starts the peak of {@link #memory()} anew, from what is live now. */
   void resetPeakMemory();
 
-  // ---- memory -------------------------------------------------------------------------------------------------
+  /** What each operation has cost since the backend was opened, by the operation's name. */
+  Map<String, OperationCost> costs();
+
+  /**
+   * Runs the products and convolutions that have been run so far again, bare: no epilogue, nothing
+   * in between. What they reach is the roof for anything built on them, in GFLOP/s; NaN if none has
+   * been run.
+   */
+  double roofGflops();
+
+  // ---- memory
+  // -------------------------------------------------------------------------------------------------
 
   /** A copy of the elements, which are little-endian and of type {@code dtype}. */
   Tensor upload(ByteBuffer elements, DType dtype, Shape shape);
@@ -35,40 +48,60 @@ public interface Backend extends AutoCloseable {
   /** The same values in another type. */
   Tensor cast(Tensor x, DType dtype);
 
-  // ---- weights ------------------------------------------------------------------------------------------------
+  // ---- weights
+  // ------------------------------------------------------------------------------------------------
 
-  /** Packs weight [out, in] and bias [out] (or null) for {@link #linear}, computing in {@code dtype}. */
+  /**
+   * Packs weight [out, in] and bias [out] (or null) for {@link #linear}, computing in {@code
+   * dtype}.
+   */
   LinearWeight packLinear(Tensor weight, Tensor bias, DType dtype);
 
-  /** Packs weight [2 * inner, in] and bias [2 * inner] (or null) for {@link #geglu}; outFeatures is {@code inner}. */
+  /**
+   * Packs weight [2 * inner, in] and bias [2 * inner] (or null) for {@link #geglu}; outFeatures is
+   * {@code inner}.
+   */
   LinearWeight packGeglu(Tensor weight, Tensor bias, DType dtype);
 
   /** Packs weight [out, in, kh, kw] and bias [out] (or null) for {@link #conv2d}. */
   Conv2dWeight packConv2d(Tensor weight, Tensor bias, Conv2dGeometry geometry, DType dtype);
 
-  // ---- matrix products and convolutions -----------------------------------------------------------------------
+  // ---- matrix products and convolutions
+  // -----------------------------------------------------------------------
 
   /** {@code [..., in] -> [..., out]}. */
   Tensor linear(Tensor x, LinearWeight weight, Epilogue epilogue);
 
-  /** {@code hidden * gelu(gate)} where {@code [hidden, gate] = W x + b}: {@code [..., in] -> [..., inner]}. */
+  /**
+   * {@code hidden * gelu(gate)} where {@code [hidden, gate] = W x + b}: {@code [..., in] -> [...,
+   * inner]}.
+   */
   Tensor geglu(Tensor x, LinearWeight packedGeglu);
 
   /** {@code [B, H, W, in] -> [B, H', W', out]}. */
   Tensor conv2d(Tensor x, Conv2dWeight weight, Epilogue epilogue);
 
-  /** {@code a b}, or {@code a b^T}: {@code [..., M, K] x [..., K, N] -> [..., M, N]}, equal leading axes. */
+  /**
+   * {@code a b}, or {@code a b^T}: {@code [..., M, K] x [..., K, N] -> [..., M, N]}, equal leading
+   * axes.
+   */
   Tensor matmul(Tensor a, Tensor b, boolean transposeB);
 
   /**
-   * Multi-head attention, {@code softmax(scale q k^T) v} per head: {@code [B, L, H*d] x [B, S, H*d] -> [B, L, H*d]}.
+   * Multi-head attention, {@code softmax(scale q k^T) v} per head: {@code [B, L, H*d] x [B, S, H*d]
+   * -> [B, L, H*d]}.
    */
   Tensor attention(Tensor q, Tensor k, Tensor v, int heads, float scale);
 
-  // ---- normalisation and pointwise ----------------------------------------------------------------------------
+  // ---- normalisation and pointwise
+  // ----------------------------------------------------------------------------
 
-  /** Group normalisation over the channels of [B, ..., C], then the activation. gamma and beta are f32 [C]. */
-  Tensor groupNorm(Tensor x, int groups, Tensor gamma, Tensor beta, float eps, Activation activation);
+  /**
+   * Group normalisation over the channels of [B, ..., C], then the activation. gamma and beta are
+   * f32 [C].
+   */
+  Tensor groupNorm(
+      Tensor x, int groups, Tensor gamma, Tensor beta, float eps, Activation activation);
 
   /** Normalisation over the last axis; gamma and beta are f32 [C]. */
   Tensor layerNorm(Tensor x, Tensor gamma, Tensor beta, float eps);
@@ -78,13 +111,17 @@ public interface Backend extends AutoCloseable {
   /** {@code x[..., :n] * gelu(x[..., n:])}: {@code [..., 2n] -> [..., n]}. */
   Tensor gatedGelu(Tensor x);
 
-  /** {@code sum_i coefficients[i] * xs[i]}, all of one shape and type: scheduler steps, guidance, residuals. */
+  /**
+   * {@code sum_i coefficients[i] * xs[i]}, all of one shape and type: scheduler steps, guidance,
+   * residuals.
+   */
   Tensor linearCombination(float[] coefficients, Tensor... xs);
 
   /** Limits every element to [low, high]. */
   Tensor clamp(Tensor x, float low, float high);
 
-  // ---- shape --------------------------------------------------------------------------------------------------
+  // ---- shape
+  // --------------------------------------------------------------------------------------------------
 
   /** A view: the same memory under another shape of equal size. */
   Tensor reshape(Tensor x, Shape shape);
@@ -94,15 +131,18 @@ public interface Backend extends AutoCloseable {
 
   Tensor concat(int axis, Tensor... xs);
 
-  /** Nearest-neighbour resize of [B, H, W, C] as torch does it: source index = floor(i * in / out). */
+  /**
+   * Nearest-neighbour resize of [B, H, W, C] as torch does it: source index = floor(i * in / out).
+   */
   Tensor upsampleNearest(Tensor x, int height, int width);
 
-  // ---- this library's own -------------------------------------------------------------------------------------
+  // ---- this library's own
+  // -------------------------------------------------------------------------------------
 
   /**
-   * Segment-embedding concatenation (SPEC of LongAlign, CLIP side): of the encoded segments [S, L, D] keep, caption by
-   * caption, the tokens whose id is neither {@code padId} nor {@code eosId}, in order; cut at {@code tokenLength}, fill
-   * up with {@code padEmbedding} [D].
+   * Segment-embedding concatenation (SPEC of LongAlign, CLIP side): of the encoded segments [S, L,
+   * D] keep, caption by caption, the tokens whose id is neither {@code padId} nor {@code eosId}, in
+   * order; cut at {@code tokenLength}, fill up with {@code padEmbedding} [D].
    *
    * @param ids token ids [S][L]
    * @param segmentsPerCaption sums to S

@@ -1,8 +1,8 @@
 package dev.longalign.tensor;
 
 /**
- * The geometry of a 2-D convolution; weights are [outChannels, inChannels, kernelHeight, kernelWidth] as torch stores
- * them.
+ * The geometry of a 2-D convolution; weights are [outChannels, inChannels, kernelHeight,
+ * kernelWidth] as torch stores them.
  */
 public record Conv2dGeometry(
     int inChannels,
@@ -16,7 +16,8 @@ public record Conv2dGeometry(
     int padRight) {
 
   /** A square kernel with the same padding on every side. */
-  public static Conv2dGeometry of(int inChannels, int outChannels, int kernel, int stride, int padding) {
+  public static Conv2dGeometry of(
+      int inChannels, int outChannels, int kernel, int stride, int padding) {
     return new Conv2dGeometry(
         inChannels, outChannels, kernel, kernel, stride, padding, padding, padding, padding);
   }

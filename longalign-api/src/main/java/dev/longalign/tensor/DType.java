@@ -1,6 +1,9 @@
 package dev.longalign.tensor;
 
-/** Element types. Backends compute in {@link #F32}, {@link #BF16} or {@link #F16}; the others occur in files. */
+/**
+ * Element types. Backends compute in {@link #F32}, {@link #BF16} or {@link #F16}; the others occur
+ * in files.
+ */
 public enum DType {
   F64(8),
   F32(4),
@@ -31,6 +34,11 @@ public enum DType {
 
   /** Whether this is a floating point type. */
   public boolean isFloating() {
-    return this == F64 || this == F32 || this == F16 || this == BF16 || this == F8_E4M3 || this == F8_E5M2;
+    return this == F64
+        || this == F32
+        || this == F16
+        || this == BF16
+        || this == F8_E4M3
+        || this == F8_E5M2;
   }
 }

@@ -26,13 +26,18 @@ public record Device(String kind, int index) {
   /** Parses {@code cpu}, {@code cuda}, {@code cuda:1} or {@code best}. */
   public static Device parse(String text) {
     String[] parts = text.split(":", 2);
-    if (!parts[0].matches("cpu|cuda|best") || (parts.length == 2 && !parts[1].matches("\\d{1,3}"))) {
-      throw new LongAlignException("device: expected cpu, cuda, cuda:N or best, found '" + text + "'");
+    if (!parts[0].matches("cpu|cuda|best")
+        || (parts.length == 2 && !parts[1].matches("\\d{1,3}"))) {
+      throw new LongAlignException(
+          "device: expected cpu, cuda, cuda:N or best, found '" + text + "'");
     }
     return new Device(parts[0], parts.length == 2 ? Integer.parseInt(parts[1]) : 0);
   }
 
-  /** Opens the device; {@code threads} 0 means one per core. Never falls back silently to another kind. */
+  /**
+   * Opens the device; {@code threads} 0 means one per core. Never falls back silently to another
+   * kind.
+   */
   public Backend open(int threads) {
     if (kind.equals("best")) {
       BackendProvider cuda = provider("cuda");
@@ -42,7 +47,10 @@ public record Device(String kind, int index) {
     BackendProvider provider = provider(kind);
     if (provider == null) {
       throw new LongAlignException(
-          "device " + this + ": no backend for it is on the class path; add dev.longalign:longalign-" + kind);
+          "device "
+              + this
+              + ": no backend for it is on the class path; add dev.longalign:longalign-"
+              + kind);
     }
     String why = provider.whyUnavailable();
     if (why != null) {

@@ -9,7 +9,8 @@ public record DeviceOptions(int index, int threads) {
 
   public DeviceOptions {
     if (index < 0 || threads < 0) {
-      throw new IllegalArgumentException("device index and threads must not be negative: " + index + ", " + threads);
+      throw new IllegalArgumentException(
+          "device index and threads must not be negative: " + index + ", " + threads);
     }
   }
 }

@@ -1,6 +1,9 @@
 package dev.longalign.tensor;
 
-/** The memory behind one or more tensors, owned by a {@link TensorScope}; each backend has its own kind. */
+/**
+ * The memory behind one or more tensors, owned by a {@link TensorScope}; each backend has its own
+ * kind.
+ */
 public abstract class Storage extends ScopedResource {
   private final long bytes;
 

@@ -5,9 +5,9 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 
 /**
- * A handle on an n-dimensional array of a {@link Backend}. Shapes are checked here, once, for every backend; the memory
- * belongs to a {@link TensorScope}. Images are NHWC, sequences [B, L, C]. Immutable, safe to share between threads while
- * its scope is open.
+ * A handle on an n-dimensional array of a {@link Backend}. Shapes are checked here, once, for every
+ * backend; the memory belongs to a {@link TensorScope}. Images are NHWC, sequences [B, L, C].
+ * Immutable, safe to share between threads while its scope is open.
  */
 public final class Tensor {
   private final Backend backend;
@@ -27,7 +27,12 @@ public final class Tensor {
 
   /** Uploads f32 values. */
   public static Tensor of(Backend backend, Shape shape, float... values) {
-    check(shape.size() == values.length, "Tensor.of", "%d values do not fill %s", values.length, shape);
+    check(
+        shape.size() == values.length,
+        "Tensor.of",
+        "%d values do not fill %s",
+        values.length,
+        shape);
     ByteBuffer bytes = ByteBuffer.allocateDirect(4 * values.length).order(ByteOrder.LITTLE_ENDIAN);
     bytes.asFloatBuffer().put(values);
     return backend.upload(bytes, DType.F32, shape);
@@ -45,7 +50,9 @@ public final class Tensor {
   public Storage storage() {
     if (!storage.isAlive()) {
       throw new LongAlignException(
-          "a tensor " + this + " was used after its TensorScope was closed; keep() it in an outer scope");
+          "a tensor "
+              + this
+              + " was used after its TensorScope was closed; keep() it in an outer scope");
     }
     return storage;
   }
@@ -105,13 +112,30 @@ public final class Tensor {
   /** {@code [B, H, W, in] -> [B, H', W', out]}. */
   public Tensor conv2d(Conv2dWeight weight, Epilogue epilogue) {
     Conv2dGeometry g = weight.geometry();
-    check(shape.rank() == 4 && dim(3) == g.inChannels(), "conv2d", "input %s, expected [B, H, W, %d]", shape, g.inChannels());
-    check(dtype == weight.dtype(), "conv2d", "input is %s, the weight computes in %s", dtype, weight.dtype());
+    check(
+        shape.rank() == 4 && dim(3) == g.inChannels(),
+        "conv2d",
+        "input %s, expected [B, H, W, %d]",
+        shape,
+        g.inChannels());
+    check(
+        dtype == weight.dtype(),
+        "conv2d",
+        "input is %s, the weight computes in %s",
+        dtype,
+        weight.dtype());
     checkAlive("conv2d", weight, g.weightShape());
     check(
-        dim(1) + g.padTop() + g.padBottom() >= g.kernelHeight() && dim(2) + g.padLeft() + g.padRight() >= g.kernelWidth(),
-        "conv2d", "input %s is smaller than the kernel of %s", shape, g);
-    checkEpilogue("conv2d", epilogue, Shape.of(dim(0), g.outHeight(dim(1)), g.outWidth(dim(2)), g.outChannels()));
+        dim(1) + g.padTop() + g.padBottom() >= g.kernelHeight()
+            && dim(2) + g.padLeft() + g.padRight() >= g.kernelWidth(),
+        "conv2d",
+        "input %s is smaller than the kernel of %s",
+        shape,
+        g);
+    checkEpilogue(
+        "conv2d",
+        epilogue,
+        Shape.of(dim(0), g.outHeight(dim(1)), g.outWidth(dim(2)), g.outChannels()));
     return backend.conv2d(this, weight, epilogue);
   }
 
@@ -120,18 +144,50 @@ public final class Tensor {
     int rank = shape.rank();
     check(rank >= 2 && b.shape.rank() == rank && b.dtype == dtype, "matmul", "%s x %s", this, b);
     for (int i = 0; i < rank - 2; i++) {
-      check(shape.dim(i) == b.shape.dim(i), "matmul", "leading axes differ: %s x %s", shape, b.shape);
+      check(
+          shape.dim(i) == b.shape.dim(i), "matmul", "leading axes differ: %s x %s", shape, b.shape);
     }
-    check(shape.dim(-1) == b.shape.dim(transposeB ? -1 : -2), "matmul", "inner dimensions differ: %s x %s%s", shape, b.shape, transposeB ? "^T" : "");
+    check(
+        shape.dim(-1) == b.shape.dim(transposeB ? -1 : -2),
+        "matmul",
+        "inner dimensions differ: %s x %s%s",
+        shape,
+        b.shape,
+        transposeB ? "^T" : "");
     return backend.matmul(this, b, transposeB);
   }
 
-  /** {@code softmax(scale q k^T) v} per head, with this as q: {@code [B, L, H*d] x [B, S, H*d] -> [B, L, H*d]}. */
+  /**
+   * {@code softmax(scale q k^T) v} per head, with this as q: {@code [B, L, H*d] x [B, S, H*d] ->
+   * [B, L, H*d]}.
+   */
   public Tensor attention(Tensor k, Tensor v, int heads, float scale) {
-    check(shape.rank() == 3 && k.shape.rank() == 3 && k.shape.equals(v.shape), "attention", "q %s, k %s, v %s", shape, k.shape, v.shape);
-    check(dim(0) == k.dim(0) && dim(2) == k.dim(2), "attention", "q %s does not go with k %s", shape, k.shape);
-    check(heads > 0 && dim(2) % heads == 0, "attention", "%d channels do not divide into %d heads", dim(2), heads);
-    check(dtype == k.dtype && dtype == v.dtype, "attention", "types differ: %s, %s, %s", dtype, k.dtype, v.dtype);
+    check(
+        shape.rank() == 3 && k.shape.rank() == 3 && k.shape.equals(v.shape),
+        "attention",
+        "q %s, k %s, v %s",
+        shape,
+        k.shape,
+        v.shape);
+    check(
+        dim(0) == k.dim(0) && dim(2) == k.dim(2),
+        "attention",
+        "q %s does not go with k %s",
+        shape,
+        k.shape);
+    check(
+        heads > 0 && dim(2) % heads == 0,
+        "attention",
+        "%d channels do not divide into %d heads",
+        dim(2),
+        heads);
+    check(
+        dtype == k.dtype && dtype == v.dtype,
+        "attention",
+        "types differ: %s, %s, %s",
+        dtype,
+        k.dtype,
+        v.dtype);
     return backend.attention(this, k, v, heads, scale);
   }
 
@@ -139,7 +195,12 @@ public final class Tensor {
 
   /** Group normalisation over the channels of [B, ..., C], then the activation. */
   public Tensor groupNorm(int groups, Tensor gamma, Tensor beta, float eps, Activation activation) {
-    check(shape.rank() >= 2 && groups > 0 && shape.dim(-1) % groups == 0, "groupNorm", "%s does not divide into %d groups", shape, groups);
+    check(
+        shape.rank() >= 2 && groups > 0 && shape.dim(-1) % groups == 0,
+        "groupNorm",
+        "%s does not divide into %d groups",
+        shape,
+        groups);
     checkAffine("groupNorm", gamma, beta);
     return backend.groupNorm(this, groups, gamma, beta, eps, activation);
   }
@@ -156,7 +217,11 @@ public final class Tensor {
 
   /** {@code x[..., :n] * gelu(x[..., n:])}: {@code [..., 2n] -> [..., n]}. */
   public Tensor gatedGelu() {
-    check(shape.rank() >= 1 && shape.dim(-1) % 2 == 0, "gatedGelu", "the last axis of %s is odd", shape);
+    check(
+        shape.rank() >= 1 && shape.dim(-1) % 2 == 0,
+        "gatedGelu",
+        "the last axis of %s is odd",
+        shape);
     return backend.gatedGelu(this);
   }
 
@@ -170,9 +235,19 @@ public final class Tensor {
 
   /** {@code sum_i coefficients[i] * xs[i]}, all of one shape and type. */
   public static Tensor linearCombination(float[] coefficients, Tensor... xs) {
-    check(xs.length > 0 && coefficients.length == xs.length, "linearCombination", "%d coefficients for %d tensors", coefficients.length, xs.length);
+    check(
+        xs.length > 0 && coefficients.length == xs.length,
+        "linearCombination",
+        "%d coefficients for %d tensors",
+        coefficients.length,
+        xs.length);
     for (Tensor x : xs) {
-      check(x.shape.equals(xs[0].shape) && x.dtype == xs[0].dtype, "linearCombination", "%s does not go with %s", x, xs[0]);
+      check(
+          x.shape.equals(xs[0].shape) && x.dtype == xs[0].dtype,
+          "linearCombination",
+          "%s does not go with %s",
+          x,
+          xs[0]);
     }
     return xs[0].backend.linearCombination(coefficients, xs);
   }
@@ -193,7 +268,13 @@ public final class Tensor {
 
   /** A view of {@code [from, to)} along the first axis. */
   public Tensor rows(long from, long to) {
-    check(shape.rank() >= 1 && 0 <= from && from <= to && to <= shape.dim(0), "rows", "[%d, %d) of %s", from, to, shape);
+    check(
+        shape.rank() >= 1 && 0 <= from && from <= to && to <= shape.dim(0),
+        "rows",
+        "[%d, %d) of %s",
+        from,
+        to,
+        shape);
     return backend.rows(this, from, to);
   }
 
@@ -203,33 +284,71 @@ public final class Tensor {
     int at = axis < 0 ? xs[0].shape.rank() + axis : axis;
     for (Tensor x : xs) {
       check(
-          x.dtype == xs[0].dtype && x.shape.rank() == xs[0].shape.rank() && x.shape.with(at, 0).equals(xs[0].shape.with(at, 0)),
-          "concat", "%s does not go with %s along axis %d", x, xs[0], at);
+          x.dtype == xs[0].dtype
+              && x.shape.rank() == xs[0].shape.rank()
+              && x.shape.with(at, 0).equals(xs[0].shape.with(at, 0)),
+          "concat",
+          "%s does not go with %s along axis %d",
+          x,
+          xs[0],
+          at);
     }
     return xs.length == 1 ? xs[0] : xs[0].backend.concat(at, xs);
   }
 
   /** Nearest-neighbour resize of [B, H, W, C]: source index = floor(i * in / out). */
   public Tensor upsampleNearest(int height, int width) {
-    check(shape.rank() == 4 && height > 0 && width > 0, "upsampleNearest", "%s to %d x %d", shape, height, width);
+    check(
+        shape.rank() == 4 && height > 0 && width > 0,
+        "upsampleNearest",
+        "%s to %d x %d",
+        shape,
+        height,
+        width);
     return backend.upsampleNearest(this, height, width);
   }
 
   /** See {@link Backend#segmentConcat}; this is the encoded segments [S, L, D]. */
   public Tensor segmentConcat(
-      int[][] ids, int[] segmentsPerCaption, int eosId, int padId, Tensor padEmbedding, int tokenLength) {
-    check(shape.rank() == 3 && ids.length == dim(0), "segmentConcat", "%s does not go with %d rows of ids", shape, ids.length);
+      int[][] ids,
+      int[] segmentsPerCaption,
+      int eosId,
+      int padId,
+      Tensor padEmbedding,
+      int tokenLength) {
+    check(
+        shape.rank() == 3 && ids.length == dim(0),
+        "segmentConcat",
+        "%s does not go with %d rows of ids",
+        shape,
+        ids.length);
     for (int[] row : ids) {
-      check(row.length == dim(1), "segmentConcat", "%s does not go with %d ids in a row", shape, row.length);
+      check(
+          row.length == dim(1),
+          "segmentConcat",
+          "%s does not go with %d ids in a row",
+          shape,
+          row.length);
     }
     int segments = 0;
     for (int n : segmentsPerCaption) {
       segments += n;
     }
-    check(segments == ids.length, "segmentConcat", "captions have %d segments in all, %d are encoded", segments, ids.length);
-    check(padEmbedding.shape.size() == dim(2) && padEmbedding.dtype == dtype, "segmentConcat", "pad embedding %s for %s", padEmbedding, this);
+    check(
+        segments == ids.length,
+        "segmentConcat",
+        "captions have %d segments in all, %d are encoded",
+        segments,
+        ids.length);
+    check(
+        padEmbedding.shape.size() == dim(2) && padEmbedding.dtype == dtype,
+        "segmentConcat",
+        "pad embedding %s for %s",
+        padEmbedding,
+        this);
     check(tokenLength > 0, "segmentConcat", "token length %d", tokenLength);
-    return backend.segmentConcat(this, ids, segmentsPerCaption, eosId, padId, padEmbedding, tokenLength);
+    return backend.segmentConcat(
+        this, ids, segmentsPerCaption, eosId, padId, padEmbedding, tokenLength);
   }
 
   // ---- checks
@@ -237,31 +356,60 @@ public final class Tensor {
   private void checkFeatures(String op, LinearWeight weight) {
     check(
         shape.rank() >= 1 && shape.dim(-1) == weight.inFeatures(),
-        op, "inner dimensions differ: %s x [%d, %d]", shape, weight.inFeatures(), weight.outFeatures());
-    check(dtype == weight.dtype(), op, "input is %s, the weight computes in %s", dtype, weight.dtype());
+        op,
+        "inner dimensions differ: %s x [%d, %d]",
+        shape,
+        weight.inFeatures(),
+        weight.outFeatures());
+    check(
+        dtype == weight.dtype(),
+        op,
+        "input is %s, the weight computes in %s",
+        dtype,
+        weight.dtype());
     checkAlive(op, weight, Shape.of(weight.outFeatures(), weight.inFeatures()));
   }
 
   private static void checkAlive(String op, ScopedResource weight, Shape shape) {
-    check(weight.isAlive(), op, "the weight %s was used after its TensorScope was closed; adopt() it in another", shape);
+    check(
+        weight.isAlive(),
+        op,
+        "the weight %s was used after its TensorScope was closed; adopt() it in another",
+        shape);
   }
 
   private void checkEpilogue(String op, Epilogue epilogue, Shape result) {
     Tensor residual = epilogue.residual();
     check(
         residual == null || (residual.shape.equals(result) && residual.dtype == dtype),
-        op, "residual %s, expected %s %s", residual, dtype, result);
+        op,
+        "residual %s, expected %s %s",
+        residual,
+        dtype,
+        result);
     Tensor channelBias = epilogue.channelBias();
     check(
         channelBias == null
-            || (channelBias.dtype == dtype && channelBias.shape.equals(Shape.of(result.dim(0), result.dim(-1)))),
-        op, "channel bias %s for a result %s %s", channelBias, dtype, result);
+            || (channelBias.dtype == dtype
+                && channelBias.shape.equals(Shape.of(result.dim(0), result.dim(-1)))),
+        op,
+        "channel bias %s for a result %s %s",
+        channelBias,
+        dtype,
+        result);
   }
 
   private void checkAffine(String op, Tensor gamma, Tensor beta) {
     check(
-        gamma.dtype == DType.F32 && beta.dtype == DType.F32 && gamma.shape.size() == shape.dim(-1) && beta.shape.size() == shape.dim(-1),
-        op, "scale %s and shift %s for %s", gamma, beta, this);
+        gamma.dtype == DType.F32
+            && beta.dtype == DType.F32
+            && gamma.shape.size() == shape.dim(-1)
+            && beta.shape.size() == shape.dim(-1),
+        op,
+        "scale %s and shift %s for %s",
+        gamma,
+        beta,
+        this);
   }
 
   private static void check(boolean condition, String op, String format, Object... arguments) {

@@ -6,8 +6,8 @@ import java.util.IdentityHashMap;
 import java.util.Set;
 
 /**
- * Who frees what. Every tensor belongs to the innermost scope that was open on the thread which made it, and dies with
- * that scope:
+ * Who frees what. Every tensor belongs to the innermost scope that was open on the thread which
+ * made it, and dies with that scope:
  *
  * <pre>{@code
  * try (TensorScope scope = TensorScope.open()) {
@@ -16,8 +16,9 @@ import java.util.Set;
  * }
  * }</pre>
  *
- * Open scopes form a stack per thread and close in reverse order. A {@linkplain #detached() detached} scope is on no
- * stack, may be shared by threads, and holds what outlives a call: weights, for example.
+ * Open scopes form a stack per thread and close in reverse order. A {@linkplain #detached()
+ * detached} scope is on no stack, may be shared by threads, and holds what outlives a call:
+ * weights, for example.
  */
 public final class TensorScope implements AutoCloseable {
   private static final ThreadLocal<TensorScope> CURRENT = new ThreadLocal<>();
@@ -68,11 +69,15 @@ public final class TensorScope implements AutoCloseable {
     return tensor;
   }
 
-  /** Moves the resource from this scope to the enclosing one; what an outer scope owns stays where it is. */
+  /**
+   * Moves the resource from this scope to the enclosing one; what an outer scope owns stays where
+   * it is.
+   */
   public <R extends ScopedResource> R keep(R resource) {
     if (resource.scope() == this) {
       if (parent == null) {
-        throw new LongAlignException("keep: this scope has no enclosing scope; adopt into a detached one instead");
+        throw new LongAlignException(
+            "keep: this scope has no enclosing scope; adopt into a detached one instead");
       }
       parent.adopt(resource);
     }

@@ -5,8 +5,8 @@ import java.util.function.UnaryOperator;
 import java.util.regex.Pattern;
 
 /**
- * What the reference does to a caption before anything else (its {@code load_dataset}): blank lines are removed and the
- * ends are trimmed. Line ends are {@code \n}; white space is Python's.
+ * What the reference does to a caption before anything else (its {@code load_dataset}): blank lines
+ * are removed and the ends are trimmed. Line ends are {@code \n}; white space is Python's.
  */
 public enum CaptionCleaner implements UnaryOperator<String> {
   /** For training captions: a blank line vanishes, so that the lines around it are joined. */
@@ -17,7 +17,8 @@ public enum CaptionCleaner implements UnaryOperator<String> {
 
   private static final String SPACE =
       "[\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]";
-  private static final Pattern ENDS = Pattern.compile("\\A" + SPACE + "++|(?<!" + SPACE + ")" + SPACE + "++\\z");
+  private static final Pattern ENDS =
+      Pattern.compile("\\A" + SPACE + "++|(?<!" + SPACE + ")" + SPACE + "++\\z");
 
   private final String blankLine;
 

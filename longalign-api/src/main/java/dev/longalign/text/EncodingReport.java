@@ -9,8 +9,8 @@ import java.util.Map;
 import java.util.stream.Collectors;
 
 /**
- * What became of one caption's words on the way into the picture model: its segments, the tokens of each, and every
- * token that the model never sees. Plain records, ready for gson.
+ * What became of one caption's words on the way into the picture model: its segments, the tokens of
+ * each, and every token that the model never sees. Plain records, ready for gson.
  *
  * <pre>{@code
  * if (!report.isComplete()) {
@@ -26,7 +26,12 @@ import java.util.stream.Collectors;
  * @param lostTokens every token that is cut, in order; CLIP's first
  */
 public record EncodingReport(
-    String caption, int window, int tokenLength, List<Segment> segments, T5 t5, List<LostToken> lostTokens) {
+    String caption,
+    int window,
+    int tokenLength,
+    List<Segment> segments,
+    T5 t5,
+    List<LostToken> lostTokens) {
 
   private static final int SHOWN = 12;
 
@@ -43,15 +48,21 @@ public record EncodingReport(
   }
 
   /**
-   * One segment. {@code kept + cutByWindow + cutByTokenLength + special} = {@code ids.size() - 1}: the end token, which
-   * the concatenation leaves out, is in none of them.
+   * One segment. {@code kept + cutByWindow + cutByTokenLength + special} = {@code ids.size() - 1}:
+   * the end token, which the concatenation leaves out, is in none of them.
    *
    * @param ids all ids before any cut, with start and end token
    * @param kept tokens that reach the concatenation, the start token among them
    * @param special end and padding tokens inside the text
    */
   public record Segment(
-      int index, String text, List<Integer> ids, int kept, int cutByWindow, int cutByTokenLength, int special) {
+      int index,
+      String text,
+      List<Integer> ids,
+      int kept,
+      int cutByWindow,
+      int cutByTokenLength,
+      int special) {
     public Segment {
       ids = List.copyOf(ids);
     }
@@ -110,15 +121,24 @@ public record EncodingReport(
   /** One line per fact, for people. */
   public String summary() {
     StringBuilder out = new StringBuilder();
-    out.append(segments.size()).append(segments.size() == 1 ? " segment, " : " segments, ").append(tokens())
-        .append(" of ").append(tokenLength).append(" CLIP tokens");
+    out.append(segments.size())
+        .append(segments.size() == 1 ? " segment, " : " segments, ")
+        .append(tokens())
+        .append(" of ")
+        .append(tokenLength)
+        .append(" CLIP tokens");
     if (t5 != null) {
       out.append(", ").append(t5.kept).append(" of ").append(t5.length).append(" T5 tokens");
     }
     out.append(isComplete() ? "; nothing is cut" : "; " + lostTokens.size() + " tokens are cut");
     for (Map.Entry<Cut, Integer> loss : losses().entrySet()) {
-      List<LostToken> lost = lostTokens.stream().filter(t -> t.where() == loss.getKey()).collect(Collectors.toList());
-      out.append("\n  ").append(loss.getValue()).append(' ').append(reason(loss.getKey())).append(": ")
+      List<LostToken> lost =
+          lostTokens.stream().filter(t -> t.where() == loss.getKey()).collect(Collectors.toList());
+      out.append("\n  ")
+          .append(loss.getValue())
+          .append(' ')
+          .append(reason(loss.getKey()))
+          .append(": ")
           .append(shortened(lost));
     }
     return out.toString();
@@ -134,7 +154,9 @@ public record EncodingReport(
     return this;
   }
 
-  /** {@link #requireComplete()} for a batch; the message lists every caption that loses something. */
+  /**
+   * {@link #requireComplete()} for a batch; the message lists every caption that loses something.
+   */
   public static void requireComplete(Collection<EncodingReport> reports) {
     List<String> incomplete = new ArrayList<>();
     for (EncodingReport report : reports) {
@@ -143,10 +165,11 @@ public record EncodingReport(
       }
     }
     if (!incomplete.isEmpty()) {
-      throw new LongAlignException("expected every word to reach the model, found "
-          + (incomplete.size() == 1 ? "a caption" : incomplete.size() + " captions")
-          + " of which tokens are cut; shorten the text, split it into sentences, or allow cutting\n"
-          + String.join("\n", incomplete));
+      throw new LongAlignException(
+          "expected every word to reach the model, found "
+              + (incomplete.size() == 1 ? "a caption" : incomplete.size() + " captions")
+              + " of which tokens are cut; shorten the text, split it into sentences, or allow cutting\n"
+              + String.join("\n", incomplete));
     }
   }
 

@@ -14,10 +14,11 @@ enum ReferenceSplitter implements SegmentSplitter {
   @Override
   public List<String> split(String caption) {
     Objects.requireNonNull(caption, "caption");
-    List<String> segments = MARK.splitAsStream(caption)
-        .filter(part -> !part.isEmpty())
-        .map(part -> part + ".")
-        .collect(Collectors.toUnmodifiableList());
+    List<String> segments =
+        MARK.splitAsStream(caption)
+            .filter(part -> !part.isEmpty())
+            .map(part -> part + ".")
+            .collect(Collectors.toUnmodifiableList());
     return segments.isEmpty() ? List.of(caption) : segments;
   }
 }

@@ -7,9 +7,10 @@ import java.util.Objects;
 import java.util.stream.Collectors;
 
 /**
- * Works out an {@link EncodingReport} from ids that are not cut yet, following the reference's rules: a segment beyond
- * the window keeps its first {@code window - 1} ids and the end token; end and padding ids are left out of the
- * concatenation, which is cut at {@code tokenLength}; T5 keeps its first {@code length - 1} ids and the end token.
+ * Works out an {@link EncodingReport} from ids that are not cut yet, following the reference's
+ * rules: a segment beyond the window keeps its first {@code window - 1} ids and the end token; end
+ * and padding ids are left out of the concatenation, which is cut at {@code tokenLength}; T5 keeps
+ * its first {@code length - 1} ids and the end token.
  *
  * <pre>{@code
  * EncodingReport report = EncodingReport.builder(caption)
@@ -82,10 +83,12 @@ public final class ReportBuilder {
       reported.add(segment);
       total += segment.kept();
     }
-    return new EncodingReport(caption, window, tokenLength, reported, t5 == null ? null : t5Part(lost), lost);
+    return new EncodingReport(
+        caption, window, tokenLength, reported, t5 == null ? null : t5Part(lost), lost);
   }
 
-  private EncodingReport.Segment segment(int index, int total, List<EncodingReport.LostToken> lost) {
+  private EncodingReport.Segment segment(
+      int index, int total, List<EncodingReport.LostToken> lost) {
     int[] ids = segments.get(index);
     int[] counts = new int[EncodingReport.Cut.values().length];
     int kept = 0;
@@ -104,11 +107,18 @@ public final class ReportBuilder {
       }
       if (where != null) {
         counts[where.ordinal()]++;
-        lost.add(new EncodingReport.LostToken(ids[position], clip.token(ids[position]), index, position, where));
+        lost.add(
+            new EncodingReport.LostToken(
+                ids[position], clip.token(ids[position]), index, position, where));
       }
     }
-    return new EncodingReport.Segment(index, texts.get(index), boxed(ids), kept,
-        counts[EncodingReport.Cut.WINDOW.ordinal()], counts[EncodingReport.Cut.TOKEN_LENGTH.ordinal()],
+    return new EncodingReport.Segment(
+        index,
+        texts.get(index),
+        boxed(ids),
+        kept,
+        counts[EncodingReport.Cut.WINDOW.ordinal()],
+        counts[EncodingReport.Cut.TOKEN_LENGTH.ordinal()],
         counts[EncodingReport.Cut.SPECIAL_TOKEN.ordinal()]);
   }
 
@@ -117,8 +127,13 @@ public final class ReportBuilder {
     if (t5Ids.length > t5Length) {
       int last = t5Ids[t5Ids.length - 1] == t5.eosId() ? t5Ids.length - 1 : t5Ids.length;
       for (int position = t5Length - 1; position < last; position++) {
-        lost.add(new EncodingReport.LostToken(
-            t5Ids[position], t5.token(t5Ids[position]), -1, position, EncodingReport.Cut.T5_LENGTH));
+        lost.add(
+            new EncodingReport.LostToken(
+                t5Ids[position],
+                t5.token(t5Ids[position]),
+                -1,
+                position,
+                EncodingReport.Cut.T5_LENGTH));
         cut++;
       }
     }

@@ -12,48 +12,129 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /**
- * Sentences by {@link BreakIterator}, which knows terminators and quotes but neither abbreviations nor addresses: its
- * boundaries are candidates, and a full stop that belongs to a word is not one.
+ * Sentences by {@link BreakIterator}, which knows terminators and quotes but neither abbreviations
+ * nor addresses: its boundaries are candidates, and a full stop that belongs to a word is not one.
  */
 final class SentenceSplitter implements SegmentSplitter {
   /** Never the end of a sentence: a name, a number or an example follows. */
-  private static final Set<String> BINDING = Set.of(
-      "mr", "mrs", "ms", "mx", "dr", "prof", "rev", "fr", "hon", "gen", "col", "capt", "cpt", "lt",
-      "sgt", "cmdr", "adm", "gov", "sen", "rep", "pres", "messrs", "mme", "mlle", "sr", "sra", "e.g",
-      "i.e", "eg", "ie", "cf", "vs", "viz", "ca", "approx", "resp", "incl", "excl", "esp");
+  private static final Set<String> BINDING =
+      Set.of(
+          "mr", "mrs", "ms", "mx", "dr", "prof", "rev", "fr", "hon", "gen", "col", "capt", "cpt",
+          "lt", "sgt", "cmdr", "adm", "gov", "sen", "rep", "pres", "messrs", "mme", "mlle", "sr",
+          "sra", "e.g", "i.e", "eg", "ie", "cf", "vs", "viz", "ca", "approx", "resp", "incl",
+          "excl", "esp");
 
   /** Ends a sentence only if the next word is one that sentences begin with. */
-  private static final Set<String> AMBIGUOUS = Set.of(
-      "etc", "jr", "snr", "inc", "ltd", "co", "corp", "bros", "ave", "blvd", "rd", "dept", "univ",
-      "assn", "al", "jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov",
-      "dec", "mon", "tue", "tues", "wed", "thu", "thurs", "fri", "sat", "sun", "in", "oz", "lb", "lbs",
-      "min", "max", "sec", "hr", "hrs", "est", "no", "nos", "vol", "vols", "fig", "figs", "pp", "ch",
-      "ed", "eds", "op", "art", "st", "mt", "ft");
+  private static final Set<String> AMBIGUOUS =
+      Set.of(
+          "etc", "jr", "snr", "inc", "ltd", "co", "corp", "bros", "ave", "blvd", "rd", "dept",
+          "univ", "assn", "al", "jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept",
+          "oct", "nov", "dec", "mon", "tue", "tues", "wed", "thu", "thurs", "fri", "sat", "sun",
+          "in", "oz", "lb", "lbs", "min", "max", "sec", "hr", "hrs", "est", "no", "nos", "vol",
+          "vols", "fig", "figs", "pp", "ch", "ed", "eds", "op", "art", "st", "mt", "ft");
 
   /** Before a number these are abbreviations, else words. */
   private static final Set<String> NUMBERED =
       Set.of(
-      "no", "nos", "vol", "vols", "fig", "figs", "p", "pp", "ch", "op", "sec", "art", "ed", "c", "ca",
-      "approx");
+          "no", "nos", "vol", "vols", "fig", "figs", "p", "pp", "ch", "op", "sec", "art", "ed", "c",
+          "ca", "approx");
 
   /** Words among the ambiguous that are usually not abbreviations when a capital follows. */
-  private static final Set<String> WORDS = Set.of(
-      "in", "no", "mar", "jun", "sat", "sun", "wed", "fri", "mon", "min", "max", "sec", "art", "ed",
-      "al", "oz", "ch");
+  private static final Set<String> WORDS =
+      Set.of(
+          "in", "no", "mar", "jun", "sat", "sun", "wed", "fri", "mon", "min", "max", "sec", "art",
+          "ed", "al", "oz", "ch");
 
-  private static final Set<String> STARTERS = Set.of(
-      "a", "above", "across", "after", "all", "along", "although", "an", "and", "another", "as",
-      "around", "at", "before", "behind", "below", "beneath", "beside", "between", "both", "but", "by",
-      "each", "every", "few", "for", "from", "he", "her", "here", "his", "how", "however", "i", "if",
-      "in", "inside", "it", "its", "many", "most", "my", "near", "next", "no", "nearby", "on", "one",
-      "only", "other", "our", "outside", "over", "several", "she", "so", "some", "soft", "such",
-      "that", "the", "their", "then", "there", "these", "they", "this", "those", "three", "through",
-      "to", "two", "under", "we", "what", "when", "where", "while", "who", "why", "with", "you",
-      "your");
+  private static final Set<String> STARTERS =
+      Set.of(
+          "a",
+          "above",
+          "across",
+          "after",
+          "all",
+          "along",
+          "although",
+          "an",
+          "and",
+          "another",
+          "as",
+          "around",
+          "at",
+          "before",
+          "behind",
+          "below",
+          "beneath",
+          "beside",
+          "between",
+          "both",
+          "but",
+          "by",
+          "each",
+          "every",
+          "few",
+          "for",
+          "from",
+          "he",
+          "her",
+          "here",
+          "his",
+          "how",
+          "however",
+          "i",
+          "if",
+          "in",
+          "inside",
+          "it",
+          "its",
+          "many",
+          "most",
+          "my",
+          "near",
+          "next",
+          "no",
+          "nearby",
+          "on",
+          "one",
+          "only",
+          "other",
+          "our",
+          "outside",
+          "over",
+          "several",
+          "she",
+          "so",
+          "some",
+          "soft",
+          "such",
+          "that",
+          "the",
+          "their",
+          "then",
+          "there",
+          "these",
+          "they",
+          "this",
+          "those",
+          "three",
+          "through",
+          "to",
+          "two",
+          "under",
+          "we",
+          "what",
+          "when",
+          "where",
+          "while",
+          "who",
+          "why",
+          "with",
+          "you",
+          "your");
 
   private static final Pattern WORD_AND_STOP =
       Pattern.compile("(?<![\\p{L}\\p{N}.])((?:\\p{L}\\.)*\\p{L}++)\\.[\"'\\u2019\\u201d)\\]]*\\z");
-  private static final Pattern NEXT_WORD = Pattern.compile("[\"'\\u2018\\u201c(\\[]*([\\p{L}\\p{N}]++)");
+  private static final Pattern NEXT_WORD =
+      Pattern.compile("[\"'\\u2018\\u201c(\\[]*([\\p{L}\\p{N}]++)");
   private static final Pattern BLANK_LINE = Pattern.compile("(?>\\R)\\h*+\\R\\s*+");
   private static final String TERMINATORS =
       ".!?\u2026\u3002\uff01\uff1f\uff0e\uff61\u0964\u061f\u06d4\u203c\u2047\u2048\u2049";
@@ -116,7 +197,8 @@ final class SentenceSplitter implements SegmentSplitter {
     }
     char terminator = text.charAt(mark - 1);
     if (end == at) {
-      return WIDE_STOPS.indexOf(terminator) >= 0; // "a.b?c=d" is one word, but CJK writes no blank here
+      return WIDE_STOPS.indexOf(terminator)
+          >= 0; // "a.b?c=d" is one word, but CJK writes no blank here
     }
     int next = text.codePointAt(at);
     if (Character.isLowerCase(next)) {

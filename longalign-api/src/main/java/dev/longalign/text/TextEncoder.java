@@ -10,8 +10,8 @@ public interface TextEncoder extends AutoCloseable {
   int maxLength();
 
   /**
-   * Last hidden states (after the final norm), without attention mask, so that padding takes part as it does in the
-   * reference.
+   * Last hidden states (after the final norm), without attention mask, so that padding takes part
+   * as it does in the reference.
    *
    * @param ids [sequences][length], a rectangle
    */

@@ -25,8 +25,8 @@ public interface Tokenizer extends AutoCloseable {
   int modelMaxLength();
 
   /**
-   * Ids of {@code texts} as a rectangle of {@code length} columns: what is longer is cut (the last id kept is then
-   * {@link #eosId()}), what is shorter is filled up with {@link #padId()}.
+   * Ids of {@code texts} as a rectangle of {@code length} columns: what is longer is cut (the last
+   * id kept is then {@link #eosId()}), what is shorter is filled up with {@link #padId()}.
    */
   static int[][] pad(List<int[]> encoded, int length, int padId, int eosId) {
     int[][] rows = new int[encoded.size()][length];

@@ -7,9 +7,9 @@ import java.util.Objects;
 import java.util.function.ToIntFunction;
 
 /**
- * Cuts text that has more tokens than the encoder's window: after a clause, else after a word, else between characters.
- * Nothing is dropped. The furthest end that fits is found by doubling and bisection, so the tokenizer never sees much
- * more than a window of text at once.
+ * Cuts text that has more tokens than the encoder's window: after a clause, else after a word, else
+ * between characters. Nothing is dropped. The furthest end that fits is found by doubling and
+ * bisection, so the tokenizer never sees much more than a window of text at once.
  */
 final class WindowSplitter {
   private static final int FIRST_PROBE = 256; // chars; about a window of English
@@ -21,7 +21,8 @@ final class WindowSplitter {
   WindowSplitter(ToIntFunction<String> tokenCount, int window) {
     this.tokenCount = Objects.requireNonNull(tokenCount, "tokenCount");
     if (window < 3) {
-      throw new IllegalArgumentException("window: expected at least 3 tokens (start, one token, end), found " + window);
+      throw new IllegalArgumentException(
+          "window: expected at least 3 tokens (start, one token, end), found " + window);
     }
     this.window = window;
   }
@@ -41,7 +42,10 @@ final class WindowSplitter {
     return tokenCount.applyAsInt(text.substring(start, end)) <= window;
   }
 
-  /** The furthest end that fits, by doubling and bisection; {@code start} if not even one character does. */
+  /**
+   * The furthest end that fits, by doubling and bisection; {@code start} if not even one character
+   * does.
+   */
   private int furthestFit(String text, int start) {
     int low = start;
     long step = FIRST_PROBE;
@@ -75,8 +79,10 @@ final class WindowSplitter {
       if (word >= 0 && i - start < (fit - start) / 3) {
         break; // a clause this early would leave a scrap
       }
-      // A cut lies between white space and what follows it; the blank stays with the word before it.
-      if (!SentenceSplitter.isSpace(text.charAt(i - 1)) || SentenceSplitter.isSpace(text.charAt(i))) {
+      // A cut lies between white space and what follows it; the blank stays with the word before
+      // it.
+      if (!SentenceSplitter.isSpace(text.charAt(i - 1))
+          || SentenceSplitter.isSpace(text.charAt(i))) {
         continue;
       }
       int end = i;

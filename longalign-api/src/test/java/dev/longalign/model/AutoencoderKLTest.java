@@ -68,12 +68,16 @@ class AutoencoderKLTest {
     }
   }
 
-  /** That file holds the same weights in F16, so its results differ a little where those of the other are not exact. */
+  /**
+   * That file holds the same weights in F16, so its results differ a little where those of the
+   * other are not exact.
+   */
   @Test
   void readsTheNamesOfOlderFiles() {
     try (AutoencoderKL vae = load("vae_deprecated_names");
         TensorScope scope = TensorScope.open()) {
-      VAE.checkNhwc(Tolerance.relative(5e-3), "decoded", vae.decodeScaled(VAE.nhwc(backend, "latents")));
+      VAE.checkNhwc(
+          Tolerance.relative(5e-3), "decoded", vae.decodeScaled(VAE.nhwc(backend, "latents")));
       VAE.checkNhwc(Tolerance.relative(5e-3), "moments", vae.moments(pictures()));
     }
   }
@@ -86,22 +90,28 @@ class AutoencoderKLTest {
       assertThatThrownBy(() -> vae.moments(picture))
           .isInstanceOf(LongAlignException.class)
           .hasMessageContaining("multiples of 8, found [1, 64, 60, 3]");
-      assertThatThrownBy(() -> vae.decode(picture)).hasMessageContaining("expected latents [B, h, w, 4]");
+      assertThatThrownBy(() -> vae.decode(picture))
+          .hasMessageContaining("expected latents [B, h, w, 4]");
     }
   }
 
   /**
-   * Latents that repeat with every step from tile to tile: then attention and group norms see the same in a tile as in
-   * the whole, and only the borders of tiles differ.
+   * Latents that repeat with every step from tile to tile: then attention and group norms see the
+   * same in a tile as in the whole, and only the borders of tiles differ.
    */
   @Test
   void tilesAreCloseToTheWhole() {
     try (AutoencoderKL vae = load("vae");
         TensorScope scope = TensorScope.open()) {
       TiledAutoencoder tiled = new TiledAutoencoder(vae, 32, 0.5);
-      Tensor row = VAE.nhwc(backend, "latents").rows(0, 1).reshape(16, 16, 4).rows(0, 4).reshape(1, 4, 16, 4);
+      Tensor row =
+          VAE.nhwc(backend, "latents")
+              .rows(0, 1)
+              .reshape(16, 16, 4)
+              .rows(0, 4)
+              .reshape(1, 4, 16, 4);
       Tensor latents = Tensor.concat(1, row, row, row, row, row, row, row, row, row, row, row, row);
-      Tensor whole = vae.decode(latents);                                               // [1, 384, 128, 3]
+      Tensor whole = vae.decode(latents); // [1, 384, 128, 3]
       assertThat(relativeRms(whole, tiled.decode(latents))).isLessThan(0.05);
       assertThat(relativeRms(vae.moments(whole), tiled.moments(whole))).isLessThan(0.05);
     }
@@ -112,8 +122,10 @@ class AutoencoderKLTest {
   void honoursTheSwitchesOfTheConfig() {
     List<String> names = layers("{}");
     List<String> without =
-        layers("{\"use_quant_conv\": false, \"use_post_quant_conv\": false, \"mid_block_add_attention\": false}");
-    assertThat(names).contains("quant_conv", "post_quant_conv", "decoder.mid_block.attentions.0.to_q");
+        layers(
+            "{\"use_quant_conv\": false, \"use_post_quant_conv\": false, \"mid_block_add_attention\": false}");
+    assertThat(names)
+        .contains("quant_conv", "post_quant_conv", "decoder.mid_block.attentions.0.to_q");
     List<String> rest = new ArrayList<>(names);
     rest.removeIf(name -> name.endsWith("quant_conv") || name.contains("attentions"));
     assertThat(without).isEqualTo(rest);
@@ -122,7 +134,8 @@ class AutoencoderKLTest {
         TensorScope scope = TensorScope.open()) {
       Tensor latents = Tensor.of(backend, Shape.of(1, 1, 1, 4), 1, 2, 3, 4);
       Tensor scaled = vae.scale(latents);
-      Tolerance.F32.check("scaled", Tensor.of(backend, Shape.of(1, 1, 1, 4), 1.25f, 3.75f, 6.25f, 8.75f), scaled);
+      Tolerance.F32.check(
+          "scaled", Tensor.of(backend, Shape.of(1, 1, 1, 4), 1.25f, 3.75f, 6.25f, 8.75f), scaled);
       Tolerance.F32.check("back", latents, vae.unscale(scaled));
       Tolerance.F32.check("decoded", vae.decode(latents), vae.decodeScaled(scaled));
     }
@@ -141,7 +154,8 @@ class AutoencoderKLTest {
   void refusesWhatItCannotDoByKey(String key, String value) {
     assertThatThrownBy(() -> vaeConfig("{\"" + key + "\": " + value + "}"))
         .isInstanceOf(LongAlignException.class)
-        .hasMessageContaining("test: key '" + (key.equals("norm_num_groups") ? "block_out_channels" : key) + "'");
+        .hasMessageContaining(
+            "test: key '" + (key.equals("norm_num_groups") ? "block_out_channels" : key) + "'");
   }
 
   private static AutoencoderKLConfig vaeConfig(String json) {
@@ -159,7 +173,8 @@ class AutoencoderKLTest {
       Tensor latents = VAE.nhwc(backend, "latents");
       TiledAutoencoder tiled = new TiledAutoencoder(vae);
       Tolerance.relative(1e-6).check("one tile", vae.decode(latents), tiled.decode(latents));
-      Tolerance.relative(1e-6).check("one tile", vae.moments(pictures()), tiled.moments(pictures()));
+      Tolerance.relative(1e-6)
+          .check("one tile", vae.moments(pictures()), tiled.moments(pictures()));
     }
   }
 

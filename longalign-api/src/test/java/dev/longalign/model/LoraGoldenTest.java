@@ -61,14 +61,18 @@ class LoraGoldenTest {
       for (JsonElement entry : layout.getAsJsonArray("entries")) {
         expected.add(entry.getAsJsonObject().get("module").getAsString());
       }
-      assertThat(UNet2DCondition.loraLayers(model)).as(file.getKey()).extracting(LayerSpec::path).isEqualTo(expected);
+      assertThat(UNet2DCondition.loraLayers(model))
+          .as(file.getKey())
+          .extracting(LayerSpec::path)
+          .isEqualTo(expected);
     }
   }
 
   @Test
   void declaresEveryTensorOfTheFile() {
     List<Parameter> declared = LayerSpec.parameters(UNet2DCondition.layers(config));
-    assertThat(declared).extracting(Parameter::name)
+    assertThat(declared)
+        .extracting(Parameter::name)
         .containsExactlyInAnyOrderElementsOf(TestModels.file("unet").names());
   }
 
@@ -134,9 +138,15 @@ class LoraGoldenTest {
     }
     double tolerance = 1e-6 * Math.sqrt(values.length) * Math.max(1, max);
     assertThat(sum).as(name + " sum").isCloseTo(digest.get("sum").getAsDouble(), within(tolerance));
-    assertThat(Math.sqrt(squares)).as(name + " l2").isCloseTo(digest.get("l2").getAsDouble(), within(tolerance));
-    assertThat(max).as(name + " max_abs").isCloseTo(digest.get("max_abs").getAsDouble(), within(tolerance));
-    assertThat(pattern).as(name + " pattern").isCloseTo(digest.get("pattern_dot").getAsDouble(), within(tolerance));
+    assertThat(Math.sqrt(squares))
+        .as(name + " l2")
+        .isCloseTo(digest.get("l2").getAsDouble(), within(tolerance));
+    assertThat(max)
+        .as(name + " max_abs")
+        .isCloseTo(digest.get("max_abs").getAsDouble(), within(tolerance));
+    assertThat(pattern)
+        .as(name + " pattern")
+        .isCloseTo(digest.get("pattern_dot").getAsDouble(), within(tolerance));
   }
 
   private static WeightSource twice() {
@@ -147,11 +157,13 @@ class LoraGoldenTest {
     check(LORA, name, source, branches);
   }
 
-  private static void check(Golden golden, String name, WeightSource source, LayerBranches branches) {
+  private static void check(
+      Golden golden, String name, WeightSource source, LayerBranches branches) {
     try (UNet2DCondition unet = UNet2DCondition.load(config, source, backend, DType.F32, branches);
         TensorScope scope = TensorScope.open()) {
       PreparedContext context = unet.prepareContext(FORWARD.tensor(backend, "context"));
-      golden.checkNhwc(Tolerance.F32, name, unet.forward(FORWARD.nhwc(backend, "sample"), 500, context));
+      golden.checkNhwc(
+          Tolerance.F32, name, unet.forward(FORWARD.nhwc(backend, "sample"), 500, context));
     }
   }
 }

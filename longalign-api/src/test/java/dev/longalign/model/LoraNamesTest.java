@@ -29,9 +29,11 @@ import org.junit.jupiter.params.provider.CsvSource;
 
 /** LoRA files as other tools write them, made from this method's own. */
 class LoraNamesTest {
-  private static final UNet2DConditionConfig CONFIG = UNet2DConditionConfig.of(TestModels.config("unet"));
+  private static final UNet2DConditionConfig CONFIG =
+      UNet2DConditionConfig.of(TestModels.config("unet"));
   private static final List<LayerSpec> LAYERS = UNet2DCondition.layers(CONFIG);
-  private static final Lora ALIGN = Lora.read(TestModels.folder().resolve("s28750_lora_vis.pt"), LAYERS);
+  private static final Lora ALIGN =
+      Lora.read(TestModels.folder().resolve("s28750_lora_vis.pt"), LAYERS);
 
   /** How a tool calls the factors of a layer. */
   private interface Naming {
@@ -40,26 +42,36 @@ class LoraNamesTest {
 
   private static Naming naming(String tool) {
     return switch (tool) {
-      case "kohya" -> (m, up) -> "lora_unet_" + m.replace('.', '_') + (up ? ".lora_up.weight" : ".lora_down.weight");
-      case "peft" -> (m, up) -> "base_model.model." + m + (up ? ".lora_B.weight" : ".lora_A.weight");
-      case "peft-default" -> (m, up) ->
-          "base_model.model." + m + (up ? ".lora_B.default.weight" : ".lora_A.default.weight");
+      case "kohya" ->
+          (m, up) ->
+              "lora_unet_" + m.replace('.', '_') + (up ? ".lora_up.weight" : ".lora_down.weight");
+      case "peft" ->
+          (m, up) -> "base_model.model." + m + (up ? ".lora_B.weight" : ".lora_A.weight");
+      case "peft-default" ->
+          (m, up) ->
+              "base_model.model." + m + (up ? ".lora_B.default.weight" : ".lora_A.default.weight");
       case "diffusers" -> (m, up) -> "unet." + m + (up ? ".lora_B.weight" : ".lora_A.weight");
-      case "diffusers-middle" -> (m, up) -> "unet." + m + (up ? ".lora.up.weight" : ".lora.down.weight");
-      case "diffusers-old" -> (m, up) -> m.matches(".*\\.(to_q|to_k|to_v|to_out\\.0)")
-          ? m.replaceFirst("\\.(to_[a-z]+)(\\.0)?$", ".processor.$1_lora") + (up ? ".up.weight" : ".down.weight")
-          : m + (up ? ".lora.up.weight" : ".lora.down.weight");
+      case "diffusers-middle" ->
+          (m, up) -> "unet." + m + (up ? ".lora.up.weight" : ".lora.down.weight");
+      case "diffusers-old" ->
+          (m, up) ->
+              m.matches(".*\\.(to_q|to_k|to_v|to_out\\.0)")
+                  ? m.replaceFirst("\\.(to_[a-z]+)(\\.0)?$", ".processor.$1_lora")
+                      + (up ? ".up.weight" : ".down.weight")
+                  : m + (up ? ".lora.up.weight" : ".lora.down.weight");
       default -> throw new IllegalArgumentException(tool);
     };
   }
 
   private static List<StoredTensor> tensors(Naming naming) {
     List<StoredTensor> tensors = new ArrayList<>();
-    ALIGN.entries().forEach(
-        (module, entry) -> {
-          tensors.add(entry.down().named(naming.name(module, false)));
-          tensors.add(entry.up().named(naming.name(module, true)));
-        });
+    ALIGN
+        .entries()
+        .forEach(
+            (module, entry) -> {
+              tensors.add(entry.down().named(naming.name(module, false)));
+              tensors.add(entry.up().named(naming.name(module, true)));
+            });
     return tensors;
   }
 
@@ -72,13 +84,14 @@ class LoraNamesTest {
   void findsTheLayers(String tool) {
     Lora lora = lora(tensors(naming(tool)));
     assertThat(lora.entries().keySet()).isEqualTo(ALIGN.entries().keySet());
-    lora.entries().forEach(
-        (module, entry) -> {
-          Lora.Entry expected = ALIGN.entries().get(module);
-          assertThat(entry.up().toFloats()).as(module).isEqualTo(expected.up().toFloats());
-          assertThat(entry.down().toFloats()).as(module).isEqualTo(expected.down().toFloats());
-          assertThat(entry.scale()).isEqualTo(1);
-        });
+    lora.entries()
+        .forEach(
+            (module, entry) -> {
+              Lora.Entry expected = ALIGN.entries().get(module);
+              assertThat(entry.up().toFloats()).as(module).isEqualTo(expected.up().toFloats());
+              assertThat(entry.down().toFloats()).as(module).isEqualTo(expected.down().toFloats());
+              assertThat(entry.scale()).isEqualTo(1);
+            });
   }
 
   /** Alpha 16 at rank 32 is half the strength. */
@@ -90,7 +103,8 @@ class LoraNamesTest {
       tensors.add(StoredTensor.ofFloats(name, DType.F32, Shape.of(), new float[] {16}));
     }
     Lora half = lora(tensors);
-    assertThat(half.entries().values()).allSatisfy(entry -> assertThat(entry.scale()).isEqualTo(0.5f));
+    assertThat(half.entries().values())
+        .allSatisfy(entry -> assertThat(entry.scale()).isEqualTo(0.5f));
     try (Backend backend = TestModels.backend();
         TensorScope scope = TensorScope.open()) {
       RandomWeights base = new RandomWeights(3);
@@ -110,15 +124,18 @@ class LoraNamesTest {
     Path file = folder.resolve("adapter_model.safetensors");
     SafetensorsWriter.write(file, tensors(naming("peft")), Map.of());
     Files.writeString(folder.resolve("adapter_config.json"), "{\"r\": 32, \"lora_alpha\": 64}");
-    assertThat(Lora.read(file, LAYERS).entries().values()).allSatisfy(e -> assertThat(e.scale()).isEqualTo(2));
+    assertThat(Lora.read(file, LAYERS).entries().values())
+        .allSatisfy(e -> assertThat(e.scale()).isEqualTo(2));
   }
 
   @Test
   void readsAlphaInTheMetadataOfDiffusers(@TempDir Path folder) {
     Path file = folder.resolve("pytorch_lora_weights.safetensors");
-    Map<String, String> metadata = Map.of("lora_adapter_metadata", "{\"unet.r\": 32, \"unet.lora_alpha\": 8}");
+    Map<String, String> metadata =
+        Map.of("lora_adapter_metadata", "{\"unet.r\": 32, \"unet.lora_alpha\": 8}");
     SafetensorsWriter.write(file, tensors(naming("diffusers")), metadata);
-    assertThat(Lora.read(file, LAYERS).entries().values()).allSatisfy(e -> assertThat(e.scale()).isEqualTo(0.25f));
+    assertThat(Lora.read(file, LAYERS).entries().values())
+        .allSatisfy(e -> assertThat(e.scale()).isEqualTo(0.25f));
   }
 
   @Test
@@ -152,7 +169,8 @@ class LoraNamesTest {
     List<StoredTensor> tensors = tensors(naming("peft"));
     tensors.remove(0);
     assertThatThrownBy(() -> lora(tensors))
-        .hasMessageContaining("layer down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q has up but not down");
+        .hasMessageContaining(
+            "layer down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q has up but not down");
   }
 
   @Test
@@ -160,14 +178,16 @@ class LoraNamesTest {
     Path other = TestModels.folder().resolve("lora_train_init.pt");
     assertThatThrownBy(() -> Lora.read(other, LAYERS))
         .isInstanceOf(LongAlignException.class)
-        .hasMessageContaining("lora_train_init.pt: expected 446 tensors, up and down for each of the 223 adapted")
+        .hasMessageContaining(
+            "lora_train_init.pt: expected 446 tensors, up and down for each of the 223 adapted")
         .hasMessageContaining("found 128 (a LoRA for another model?");
   }
 
   @Test
   void refusesTheNamedLoraOfAnotherModel() {
     List<StoredTensor> tensors = tensors(naming("kohya"));
-    String name = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k.lora_down.weight";
+    String name =
+        "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k.lora_down.weight";
     tensors.replaceAll(
         t ->
             t.name().equals(name)
@@ -176,7 +196,9 @@ class LoraNamesTest {
     assertThatThrownBy(() -> lora(tensors))
         .isInstanceOf(LongAlignException.class)
         .hasMessage(
-            "entry " + name + " (down) in memory: for layer"
+            "entry "
+                + name
+                + " (down) in memory: for layer"
                 + " down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k [32, 64] expected [r, 64], found [32, 96]"
                 + " (a LoRA for another model? use the one that was trained for this UNet)");
   }

@@ -15,7 +15,9 @@ import java.nio.file.Path;
 final class TestModels {
   private TestModels() {}
 
-  /** One thread: the models are tiny, and threads that wait for each other cost more than they gain. */
+  /**
+   * One thread: the models are tiny, and threads that wait for each other cost more than they gain.
+   */
   static Backend backend() {
     return new CpuBackend(1);
   }

@@ -32,12 +32,17 @@ class TextAdapterTest {
         float[] expected = new float[whole.intDim(0) * length * width];
         for (int b = 0; b < whole.intDim(0); b++) {
           System.arraycopy(
-              context, (b * whole.intDim(1) + first) * width, expected, b * length * width, length * width);
+              context,
+              (b * whole.intDim(1) + first) * width,
+              expected,
+              b * length * width,
+              length * width);
         }
         Tolerance.F32.check("final[:, 240:]", whole.with(1, length), expected, out);
         assertThatThrownBy(() -> adapter.forward(out))
             .isInstanceOf(LongAlignException.class)
-            .hasMessageContaining("expected [B, L, 48], found " + Arrays.toString(out.shape().toArray()));
+            .hasMessageContaining(
+                "expected [B, L, 48], found " + Arrays.toString(out.shape().toArray()));
       }
       assertThat(backend.memory().live()).isZero();
     }

@@ -29,9 +29,19 @@ class TilesTest {
     backend.close();
   }
 
-  /** A model that looks at one pixel only makes the same of the tiles as of the whole, if no pixel goes astray. */
+  /**
+   * A model that looks at one pixel only makes the same of the tiles as of the whole, if no pixel
+   * goes astray.
+   */
   @ParameterizedTest
-  @CsvSource({"8, 9, 20, 2", "8, 16, 8, 2", "8, 30, 31, 4", "5, 17, 4, 1", "8, 24, 24, 0", "3, 7, 9, 2"})
+  @CsvSource({
+    "8, 9, 20, 2",
+    "8, 16, 8, 2",
+    "8, 30, 31, 4",
+    "5, 17, 4, 1",
+    "8, 24, 24, 0",
+    "3, 7, 9, 2"
+  })
   void putsEveryPixelWhereItBelongs(int tile, int height, int width, int shared) {
     float[] values = new float[height * width * 3];
     Random random = new Random(1);
@@ -57,7 +67,9 @@ class TilesTest {
     }
   }
 
-  /** Tiles 0 and 1 of one row, four of eight columns shared: the second goes from 0 to 1 over these. */
+  /**
+   * Tiles 0 and 1 of one row, four of eight columns shared: the second goes from 0 to 1 over these.
+   */
   @Test
   void blendsLinearly() {
     try (TensorScope scope = TensorScope.open()) {

@@ -43,7 +43,8 @@ class UNet2DConditionGoldenTest {
     try (TensorScope scope = TensorScope.open()) {
       PreparedContext context = unet.prepareContext(FORWARD.tensor(backend, "context"));
       Tensor sample = FORWARD.nhwc(backend, "sample");
-      for (Map.Entry<String, JsonElement> entry : FORWARD.values().getAsJsonObject("timesteps").entrySet()) {
+      for (Map.Entry<String, JsonElement> entry :
+          FORWARD.values().getAsJsonObject("timesteps").entrySet()) {
         Tensor out =
             entry.getValue().isJsonArray()
                 ? unet.forward(sample, floats(entry.getValue()), context)
@@ -90,7 +91,8 @@ class UNet2DConditionGoldenTest {
       TransformerBlock block = transformer.blocks.get(0);
       Tensor time = ACTIVATIONS.tensor(backend, "time_embedding").activation(Activation.SILU);
 
-      Tensor resnet0 = unet.downBlocks.get(0).resnets.get(0).forward(ACTIVATIONS.nhwc(backend, "conv_in"), time);
+      Tensor resnet0 =
+          unet.downBlocks.get(0).resnets.get(0).forward(ACTIVATIONS.nhwc(backend, "conv_in"), time);
       check("resnet0", resnet0);
 
       Tensor x = transformer.projIn.forward(transformer.norm.forward(resnet0));
@@ -114,7 +116,9 @@ class UNet2DConditionGoldenTest {
       check("geglu", block.ff.geglu().forward(normed));
       check("ff_out", block.ff.forward(normed));
       check("transformer0", transformer.forward(resnet0, context));
-      check("conv_norm_out", unet.convNormOut.withoutActivation(ACTIVATIONS.nhwc(backend, "up_block_3")));
+      check(
+          "conv_norm_out",
+          unet.convNormOut.withoutActivation(ACTIVATIONS.nhwc(backend, "up_block_3")));
     }
   }
 

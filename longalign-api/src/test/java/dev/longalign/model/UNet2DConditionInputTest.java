@@ -44,16 +44,20 @@ class UNet2DConditionInputTest {
 
   @Test
   void refusesAnInpaintingUNet() {
-    StoredTensor nine = StoredTensor.ofFloats("conv_in.weight", DType.F32, Shape.of(32, 9, 3, 3), new float[32 * 81]);
+    StoredTensor nine =
+        StoredTensor.ofFloats(
+            "conv_in.weight", DType.F32, Shape.of(32, 9, 3, 3), new float[32 * 81]);
     assertThatThrownBy(() -> loadWith(tensors -> replace(tensors, nine)))
         .isInstanceOf(LongAlignException.class)
-        .hasMessage("conv_in.weight in memory: expected [32, 4, 3, 3], found [32, 9, 3, 3] (an inpainting UNet?)");
+        .hasMessage(
+            "conv_in.weight in memory: expected [32, 4, 3, 3], found [32, 9, 3, 3] (an inpainting UNet?)");
   }
 
   @Test
   void namesTheFileOfAWrongShape() {
     UNet2DConditionConfig other = config(json -> json.addProperty("cross_attention_dim", 32));
-    assertThatThrownBy(() -> UNet2DCondition.load(other, TestModels.weights("unet"), backend, DType.F32))
+    assertThatThrownBy(
+            () -> UNet2DCondition.load(other, TestModels.weights("unet"), backend, DType.F32))
         .isInstanceOf(LongAlignException.class)
         .hasMessageContaining(
             "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight in"
@@ -67,9 +71,11 @@ class UNet2DConditionInputTest {
                 loadWith(
                     tensors -> {
                       List<StoredTensor> changed = new ArrayList<>(tensors);
-                      changed.removeIf(t -> t.name().matches("conv_out.*|mid_block.resnets.0.norm1.bias"));
+                      changed.removeIf(
+                          t -> t.name().matches("conv_out.*|mid_block.resnets.0.norm1.bias"));
                       for (String name : new String[] {"class_embedding.weight", "extra"}) {
-                        changed.add(StoredTensor.ofFloats(name, DType.F32, Shape.of(1), new float[1]));
+                        changed.add(
+                            StoredTensor.ofFloats(name, DType.F32, Shape.of(1), new float[1]));
                       }
                       return changed;
                     }))
@@ -86,12 +92,16 @@ class UNet2DConditionInputTest {
   void refusesNumbersThatAreNone(DType dtype, int at, float bad) {
     float[] values = new float[32 * 9];
     values[at] = bad;
-    StoredTensor poisoned = StoredTensor.ofFloats("conv_in.weight", dtype, Shape.of(32, 1, 3, 3), values);
+    StoredTensor poisoned =
+        StoredTensor.ofFloats("conv_in.weight", dtype, Shape.of(32, 1, 3, 3), values);
     UNet2DConditionConfig gray = config(json -> json.addProperty("in_channels", 1));
     assertThatThrownBy(
-            () -> UNet2DCondition.load(gray, new FileWeights(changed(t -> replace(t, poisoned))), backend, DType.F32))
+            () ->
+                UNet2DCondition.load(
+                    gray, new FileWeights(changed(t -> replace(t, poisoned))), backend, DType.F32))
         .isInstanceOf(LongAlignException.class)
-        .hasMessageContaining("conv_in.weight in memory: expected finite numbers, found 1 NaN or infinite of 288")
+        .hasMessageContaining(
+            "conv_in.weight in memory: expected finite numbers, found 1 NaN or infinite of 288")
         .hasMessageContaining("element " + at);
   }
 
@@ -121,19 +131,23 @@ class UNet2DConditionInputTest {
     String shown = value.replace("\"", "");
     assertThatThrownBy(() -> config(json -> json.add(key, JsonParser.parseString(value))))
         .isInstanceOf(LongAlignException.class)
-        .hasMessageContaining("unet/config.json: key '" + (key.equals("norm_num_groups") ? "block_out_channels" : key))
+        .hasMessageContaining(
+            "unet/config.json: key '"
+                + (key.equals("norm_num_groups") ? "block_out_channels" : key))
         .satisfies(
             e -> {
               String message = e.getMessage().replace("\"", "").replace(" ", "");
               assertThat(message)
-                  .contains(key.equals("norm_num_groups") ? "norm_num_groups7" : shown.replace(" ", ""));
+                  .contains(
+                      key.equals("norm_num_groups") ? "norm_num_groups7" : shown.replace(" ", ""));
             });
   }
 
   @Test
   void refusesInputsThatDoNotGoTogether() {
     UNet2DConditionConfig config = UNet2DConditionConfig.of(TestModels.config("unet_train"));
-    try (UNet2DCondition unet = UNet2DCondition.load(config, new RandomWeights(1), backend, DType.F32);
+    try (UNet2DCondition unet =
+            UNet2DCondition.load(config, new RandomWeights(1), backend, DType.F32);
         TensorScope scope = TensorScope.open()) {
       Tensor latents = backend.zeros(DType.F32, Shape.of(2, 8, 8, 4));
       PreparedContext one = unet.prepareContext(backend.zeros(DType.F32, Shape.of(1, 5, 64)));
@@ -143,10 +157,13 @@ class UNet2DConditionInputTest {
       assertThatThrownBy(() -> unet.forward(pixels, 1, one))
           .hasMessageContaining("expected [B, H, W, 4], found [1, 8, 8, 3]");
       Tensor wide = backend.zeros(DType.F32, Shape.of(1, 5, 63));
-      try (UNet2DCondition other = UNet2DCondition.load(config, new RandomWeights(1), backend, DType.F32)) {
-        assertThatThrownBy(() -> other.forward(latents.rows(0, 1), 1, one)).hasMessageContaining("by another UNet");
+      try (UNet2DCondition other =
+          UNet2DCondition.load(config, new RandomWeights(1), backend, DType.F32)) {
+        assertThatThrownBy(() -> other.forward(latents.rows(0, 1), 1, one))
+            .hasMessageContaining("by another UNet");
       }
-      assertThatThrownBy(() -> unet.prepareContext(wide)).hasMessageContaining("expected [B, S, 64], found [1, 5, 63]");
+      assertThatThrownBy(() -> unet.prepareContext(wide))
+          .hasMessageContaining("expected [B, S, 64], found [1, 5, 63]");
     }
   }
 
@@ -167,6 +184,8 @@ class UNet2DConditionInputTest {
   }
 
   private static List<StoredTensor> replace(List<StoredTensor> tensors, StoredTensor replacement) {
-    return tensors.stream().map(t -> t.name().equals(replacement.name()) ? replacement : t).toList();
+    return tensors.stream()
+        .map(t -> t.name().equals(replacement.name()) ? replacement : t)
+        .toList();
   }
 }

@@ -17,7 +17,10 @@ import org.junit.jupiter.api.Test;
 
 /** Configs that differ from SD 1.5's, with weights from a seed. */
 class UNet2DConditionStyleTest {
-  /** As SD 2.1, small and irregular: linear projections; layers, heads and depth differ from level to level. */
+  /**
+   * As SD 2.1, small and irregular: linear projections; layers, heads and depth differ from level
+   * to level.
+   */
   private static final String SD21_STYLE =
       """
       {"block_out_channels": [32, 64, 64], "layers_per_block": [1, 2, 1], "attention_head_dim": [2, 4, 8],
@@ -27,10 +30,28 @@ class UNet2DConditionStyleTest {
        "use_linear_projection": true, "upcast_attention": true}
       """;
 
-  /** Every 29th number of the result, as src/test/oracle/unet_sd21_style.py prints them (torch, f64). */
+  /**
+   * Every 29th number of the result, as src/test/oracle/unet_sd21_style.py prints them (torch,
+   * f64).
+   */
   private static final float[] EXPECTED = {
-    -0.0414926f, -0.1298723f, -0.1264466f, -0.0197908f, 0.0138505f, 0.0112918f, -0.5658617f, -0.3794650f, -0.1375690f,
-    -0.2868268f, 0.2286433f, -0.6471808f, 0.5438554f, 0.3049837f, 0.0394430f, 0.0019812f, 0.1156255f
+    -0.0414926f,
+    -0.1298723f,
+    -0.1264466f,
+    -0.0197908f,
+    0.0138505f,
+    0.0112918f,
+    -0.5658617f,
+    -0.3794650f,
+    -0.1375690f,
+    -0.2868268f,
+    0.2286433f,
+    -0.6471808f,
+    0.5438554f,
+    0.3049837f,
+    0.0394430f,
+    0.0019812f,
+    0.1156255f
   };
 
   private Backend backend;
@@ -61,7 +82,8 @@ class UNet2DConditionStyleTest {
   @Test
   void projectionsMeanTheSameHoweverTheyAreStored() {
     try (TensorScope scope = TensorScope.open()) {
-      String other = SD21_STYLE.replace("\"use_linear_projection\": true", "\"use_linear_projection\": false");
+      String other =
+          SD21_STYLE.replace("\"use_linear_projection\": true", "\"use_linear_projection\": false");
       Tensor convolutions = run(other);
       Tolerance.relative(1e-6).check("proj_in, proj_out", run(SD21_STYLE), convolutions);
     }
@@ -72,15 +94,26 @@ class UNet2DConditionStyleTest {
     try (TensorScope scope = TensorScope.open()) {
       float[] base = run(SD21_STYLE).toFloats();
       String[] switches = {
-        "\"flip_sin_to_cos\": false", "\"freq_shift\": 1", "\"center_input_sample\": true",
-        "\"downsample_padding\": 0", "\"mid_block_type\": null", "\"mid_block_type\": \"UNetMidBlock2D\"",
-        "\"conv_in_kernel\": 5", "\"norm_eps\": 0.1", "\"attention_head_dim\": 8", "\"time_embedding_dim\": 64"
+        "\"flip_sin_to_cos\": false",
+        "\"freq_shift\": 1",
+        "\"center_input_sample\": true",
+        "\"downsample_padding\": 0",
+        "\"mid_block_type\": null",
+        "\"mid_block_type\": \"UNetMidBlock2D\"",
+        "\"conv_in_kernel\": 5",
+        "\"norm_eps\": 0.1",
+        "\"attention_head_dim\": 8",
+        "\"time_embedding_dim\": 64"
       };
       for (String change : switches) {
         String key = change.substring(1, change.indexOf('"', 1));
         String without = SD21_STYLE.replaceAll("\"" + key + "\": (\\[[^\\]]*\\]|[^,}]*),", "");
         float[] changed = run(without.replaceFirst("\\{", "{" + change + ", ")).toFloats();
-        assertThat(changed).as(change).hasSameSizeAs(base).isNotEqualTo(base).doesNotContain(Float.NaN);
+        assertThat(changed)
+            .as(change)
+            .hasSameSizeAs(base)
+            .isNotEqualTo(base)
+            .doesNotContain(Float.NaN);
       }
     }
   }
@@ -103,7 +136,8 @@ class UNet2DConditionStyleTest {
 
   private Tensor run(String json, DType dtype) {
     UNet2DConditionConfig config = UNet2DConditionConfig.of(Config.parse("test", json));
-    try (UNet2DCondition unet = UNet2DCondition.load(config, new RandomWeights(21), backend, dtype)) {
+    try (UNet2DCondition unet =
+        UNet2DCondition.load(config, new RandomWeights(21), backend, dtype)) {
       PreparedContext context = unet.prepareContext(wave(2, 2, 5, 24));
       return unet.forward(wave(1, 2, 10, 6, 4), new float[] {7, 801}, context);
     }

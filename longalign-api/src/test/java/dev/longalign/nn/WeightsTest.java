@@ -41,15 +41,24 @@ class WeightsTest {
   @Test
   void declaresLayersInOrderWithoutAnyWeight() {
     List<LayerSpec> layers = Weights.declare(weights -> model(weights, null));
-    assertThat(layers).extracting(LayerSpec::path).containsExactly("blocks.3.ff.net.0.proj", "blocks.3.ff.net.2");
-    assertThat(layers).extracting(LayerSpec::weight).containsExactly(Shape.of(48, 6), Shape.of(5, 24));
+    assertThat(layers)
+        .extracting(LayerSpec::path)
+        .containsExactly("blocks.3.ff.net.0.proj", "blocks.3.ff.net.2");
+    assertThat(layers)
+        .extracting(LayerSpec::weight)
+        .containsExactly(Shape.of(48, 6), Shape.of(5, 24));
     assertThat(layers).extracting(LayerSpec::loraTarget).containsExactly(true, false);
-    assertThat(LayerSpec.parameters(layers)).extracting(Parameter::name).containsExactly(
-        "blocks.3.ff.net.0.proj.weight", "blocks.3.ff.net.0.proj.bias",
-        "blocks.3.ff.net.2.weight", "blocks.3.ff.net.2.bias");
+    assertThat(LayerSpec.parameters(layers))
+        .extracting(Parameter::name)
+        .containsExactly(
+            "blocks.3.ff.net.0.proj.weight", "blocks.3.ff.net.0.proj.bias",
+            "blocks.3.ff.net.2.weight", "blocks.3.ff.net.2.bias");
   }
 
-  /** W x + b + residual, activated before the residual, whether the branch splits the fused call or not. */
+  /**
+   * W x + b + residual, activated before the residual, whether the branch splits the fused call or
+   * not.
+   */
   @ParameterizedTest
   @EnumSource(Activation.class)
   void aBranchJoinsBeforeTheActivation(Activation activation) {
@@ -59,9 +68,10 @@ class WeightsTest {
       Tensor residual = Tensor.of(backend, Shape.of(2, 4), 1, 2, 3, 4, 5, 6, 7, 8);
       Epilogue epilogue = new Epilogue(activation, null, residual);
       Tensor plain = linear(LayerBranches.NONE, x, Epilogue.NONE);
-      Tensor expected = activation == Activation.NONE
-          ? plain.add(residual).scale(2)
-          : plain.scale(2).activation(activation).add(residual);
+      Tensor expected =
+          activation == Activation.NONE
+              ? plain.add(residual).scale(2)
+              : plain.scale(2).activation(activation).add(residual);
       Tolerance.relative(1e-6).check("branch", expected, linear(twice, x, epilogue));
     }
   }
@@ -70,7 +80,10 @@ class WeightsTest {
     record One(Linear linear, TensorScope owner) {}
     One one =
         Weights.load(
-            new RandomWeights(5), backend, DType.F32, branches,
+            new RandomWeights(5),
+            backend,
+            DType.F32,
+            branches,
             (weights, owner) -> new One(new Linear(weights.at("a"), 3, 4, true), owner));
     try (TensorScope owner = one.owner()) {
       return one.linear().forward(x, epilogue);
@@ -82,7 +95,10 @@ class WeightsTest {
     assertThatThrownBy(
             () ->
                 Weights.load(
-                    new RandomWeights(1), backend, DType.F32, LayerBranches.NONE,
+                    new RandomWeights(1),
+                    backend,
+                    DType.F32,
+                    LayerBranches.NONE,
                     (weights, owner) -> {
                       new Linear(weights.at("first"), 4, 4, true);
                       if (owner != null) {
@@ -120,7 +136,9 @@ class WeightsTest {
   }
 
   @ParameterizedTest
-  @EnumSource(value = DType.class, names = {"F64", "F32", "F16", "BF16"})
+  @EnumSource(
+      value = DType.class,
+      names = {"F64", "F32", "F16", "BF16"})
   void findsEveryNumberThatIsNotFinite(DType dtype) {
     for (int length : new int[] {1, 3, 4, 9, 4096 * 4 + 5}) {
       float[] values = new float[length];
@@ -147,7 +165,8 @@ class WeightsTest {
 
   @Test
   void integersAreNoWeights() {
-    StoredTensor ints = StoredTensor.of("a.weight", DType.I8, Shape.of(2, 2), ByteBuffer.allocate(4));
+    StoredTensor ints =
+        StoredTensor.of("a.weight", DType.I8, Shape.of(2, 2), ByteBuffer.allocate(4));
     FileWeights source = new FileWeights(TensorFiles.of("memory", List.of(ints)));
     assertThatThrownBy(() -> source.check(List.of(new Parameter("a.weight", Shape.of(2, 2), 2))))
         .hasMessageContaining("a.weight in memory: expected a floating point type, found I8");

@@ -26,42 +26,65 @@ interface AttentionContract extends Contract {
       {2, 35, 35, 1, 512},
       {1, 300, 257, 2, 40},
     };
-    return Arrays.stream(cases).flatMap(c -> agree("attention " + Arrays.toString(c), in -> {
-      long width = (long) c[3] * c[4];
-      Tensor q = in.normal(c[0], c[1], width);
-      return q.attention(
-          in.normal(c[0], c[2], width), in.normal(c[0], c[2], width), c[3], (float) (1 / Math.sqrt(c[4])));
-    }));
+    return Arrays.stream(cases)
+        .flatMap(
+            c ->
+                agree(
+                    "attention " + Arrays.toString(c),
+                    in -> {
+                      long width = (long) c[3] * c[4];
+                      Tensor q = in.normal(c[0], c[1], width);
+                      return q.attention(
+                          in.normal(c[0], c[2], width),
+                          in.normal(c[0], c[2], width),
+                          c[3],
+                          (float) (1 / Math.sqrt(c[4])));
+                    }));
   }
 
   /** Logits have to stay in f32: rounded to bf16, one of 80 would be off by a quarter. */
   @TestFactory
   default Stream<DynamicTest> attentionWithLogitsOf80() {
     int[][] cases = {{1, 17, 33, 2, 8}, {2, 32, 480, 4, 40}, {1, 16, 65, 1, 160}};
-    return Arrays.stream(cases).flatMap(c -> agree("attention, logits of 80, " + Arrays.toString(c), in -> {
-      int d = c[4];
-      long width = (long) c[3] * d;
-      Tensor q = in.of(logits(in.values(0, 1, c[0], c[1], width), d, 9), c[0], c[1], width);
-      Tensor k = in.of(logits(in.values(0, 1, c[0], c[2], width), d, 9), c[0], c[2], width);
-      return q.attention(k, in.normal(c[0], c[2], width), c[3], 1);
-    }));
+    return Arrays.stream(cases)
+        .flatMap(
+            c ->
+                agree(
+                    "attention, logits of 80, " + Arrays.toString(c),
+                    in -> {
+                      int d = c[4];
+                      long width = (long) c[3] * d;
+                      Tensor q =
+                          in.of(
+                              logits(in.values(0, 1, c[0], c[1], width), d, 9), c[0], c[1], width);
+                      Tensor k =
+                          in.of(
+                              logits(in.values(0, 1, c[0], c[2], width), d, 9), c[0], c[2], width);
+                      return q.attention(k, in.normal(c[0], c[2], width), c[3], 1);
+                    }));
   }
 
   /** The same large number added to every logit must not change anything, nor overflow. */
   @TestFactory
   default Stream<DynamicTest> attentionWithCommonShift() {
-    return Stream.of(-80f, 80f, 300f).flatMap(shift -> agree("attention, all logits near " + shift, in -> {
-      int keys = 37;
-      float[] key = in.values(0, 0.25, 1, keys, 16);
-      for (int s = 0; s < keys; s++) {
-        key[s * 16] = shift;
-      }
-      float[] query = in.values(0, 0.25, 1, 5, 16);
-      for (int l = 0; l < 5; l++) {
-        query[l * 16] = 1;
-      }
-      return in.of(query, 1, 5, 16).attention(in.of(key, 1, keys, 16), in.normal(1, keys, 16), 1, 1);
-    }));
+    return Stream.of(-80f, 80f, 300f)
+        .flatMap(
+            shift ->
+                agree(
+                    "attention, all logits near " + shift,
+                    in -> {
+                      int keys = 37;
+                      float[] key = in.values(0, 0.25, 1, keys, 16);
+                      for (int s = 0; s < keys; s++) {
+                        key[s * 16] = shift;
+                      }
+                      float[] query = in.values(0, 0.25, 1, 5, 16);
+                      for (int l = 0; l < 5; l++) {
+                        query[l * 16] = 1;
+                      }
+                      return in.of(query, 1, 5, 16)
+                          .attention(in.of(key, 1, keys, 16), in.normal(1, keys, 16), 1, 1);
+                    }));
   }
 
   /** Gives every head vector the given length, so that logits reach its square. */

@@ -5,8 +5,9 @@ import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.TestInstance;
 
 /**
- * What every {@link Backend} promises, checked against {@link ReferenceBackend} on seeded inputs, in every type that the
- * backend supports (the others are reported as skipped). A backend's module subclasses it:
+ * What every {@link Backend} promises, checked against {@link ReferenceBackend} on seeded inputs,
+ * in every type that the backend supports (the others are reported as skipped). A backend's module
+ * subclasses it:
  *
  * <pre>{@code
  * class CpuBackendContractTest extends BackendContractTest {

@@ -11,7 +11,8 @@ import java.nio.file.Path;
 import java.util.Set;
 
 /**
- * Inputs and outputs of the reference implementation: {@code NAME.safetensors}, described by {@code NAME.json}.
+ * Inputs and outputs of the reference implementation: {@code NAME.safetensors}, described by {@code
+ * NAME.json}.
  *
  * <pre>{@code
  * Golden golden = Golden.open("unet/forward");
@@ -28,12 +29,18 @@ public final class Golden {
     this.tensors = tensors;
   }
 
-  /** The folder of golden vectors; the system property {@code longalign.golden} names another of the same layout. */
+  /**
+   * The folder of golden vectors; the system property {@code longalign.golden} names another of the
+   * same layout.
+   */
   public static Path folder() {
     return Path.of(System.getProperty("longalign.golden", "../longalign-api/src/test/golden"));
   }
 
-  /** The folder of the mini model's vectors; the system property {@code longalign.mini} names another. */
+  /**
+   * The folder of the mini model's vectors; the system property {@code longalign.mini} names
+   * another.
+   */
   public static Path miniFolder() {
     return Path.of(System.getProperty("longalign.mini", "../longalign-api/src/test/mini"));
   }
@@ -104,7 +111,8 @@ public final class Golden {
   /** Compares an [B, H, W, C] result with a tensor stored as [B, C, H, W]. */
   public void checkNhwc(Tolerance tolerance, String name, Tensor actual) {
     Shape nchw = shape(name);
-    tolerance.check(tensors.source() + " " + name + " (NHWC)", nhwc(nchw), toNhwc(nchw, floats(name)), actual);
+    tolerance.check(
+        tensors.source() + " " + name + " (NHWC)", nhwc(nchw), toNhwc(nchw, floats(name)), actual);
   }
 
   /** The shape [B, H, W, C] of a [B, C, H, W] tensor. */

@@ -6,10 +6,10 @@ import java.util.Random;
 import java.util.stream.LongStream;
 
 /**
- * Seeded operands on one backend: the same seed gives the same values on every backend. Normally distributed, with an
- * outlier of eight standard deviations now and then. With {@code views}, every tensor is a view that begins in the
- * middle of its storage (at an offset no vector unit is aligned to) and is surrounded by NaN, so that reading beside it
- * shows.
+ * Seeded operands on one backend: the same seed gives the same values on every backend. Normally
+ * distributed, with an outlier of eight standard deviations now and then. With {@code views}, every
+ * tensor is a view that begins in the middle of its storage (at an offset no vector unit is aligned
+ * to) and is surrounded by NaN, so that reading beside it shows.
  */
 final class Inputs {
   private static final int BEFORE = 3;
@@ -48,7 +48,9 @@ final class Inputs {
     return of(values(mean, deviation, dims), dims);
   }
 
-  /** Like {@link #around} but f32 whatever the type under test is: scales, shifts, unpacked weights. */
+  /**
+   * Like {@link #around} but f32 whatever the type under test is: scales, shifts, unpacked weights.
+   */
   Tensor f32(double mean, double deviation, long... dims) {
     return upload(values(mean, deviation, dims), DType.F32, dims);
   }
@@ -78,7 +80,10 @@ final class Inputs {
   float[] values(double mean, double deviation, long... dims) {
     float[] values = new float[Math.toIntExact(LongStream.of(dims).reduce(1, Math::multiplyExact))];
     for (int i = 0; i < values.length; i++) {
-      double value = random.nextInt(97) == 0 ? 8 * Math.signum(random.nextDouble() - 0.5) : random.nextGaussian();
+      double value =
+          random.nextInt(97) == 0
+              ? 8 * Math.signum(random.nextDouble() - 0.5)
+              : random.nextGaussian();
       values[i] = (float) (mean + deviation * value);
     }
     return values;
@@ -97,7 +102,8 @@ final class Inputs {
 
   /** Little-endian F32 or BF16 elements. */
   static ByteBuffer encode(float[] values, DType type) {
-    ByteBuffer bytes = ByteBuffer.allocateDirect(values.length * type.bytes()).order(ByteOrder.LITTLE_ENDIAN);
+    ByteBuffer bytes =
+        ByteBuffer.allocateDirect(values.length * type.bytes()).order(ByteOrder.LITTLE_ENDIAN);
     for (float value : values) {
       if (type == DType.F32) {
         bytes.putFloat(value);

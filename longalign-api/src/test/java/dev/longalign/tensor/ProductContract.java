@@ -51,7 +51,13 @@ interface ProductContract extends Contract {
   @TestFactory
   default Stream<DynamicTest> linear() {
     List<long[]> leading =
-        List.of(new long[] {}, new long[] {1}, new long[] {3}, new long[] {2, 5}, new long[] {1, 77}, new long[] {3, 3, 2});
+        List.of(
+            new long[] {},
+            new long[] {1},
+            new long[] {3},
+            new long[] {2, 5},
+            new long[] {1, 77},
+            new long[] {3, 3, 2});
     int[][] sizes = {{1, 1}, {3, 5}, {17, 33}, {64, 64}, {320, 77}, {100, 1280}};
     List<Stream<DynamicTest>> tests = new ArrayList<>();
     for (int i = 0; i < leading.size() * sizes.length; i++) {
@@ -70,65 +76,95 @@ interface ProductContract extends Contract {
 
   private Stream<DynamicTest> linear(long[] x, int out, boolean bias, Fusion fusion) {
     int in = (int) x[x.length - 1];
-    return agree("linear " + Arrays.toString(x) + " -> " + out + (bias ? " bias " : " ") + fusion, inputs ->
-        inputs.normal(x).linear(
-            inputs.linear(in, out, bias), fusion.epilogue(inputs, Shape.of(x).with(-1, out))));
+    return agree(
+        "linear " + Arrays.toString(x) + " -> " + out + (bias ? " bias " : " ") + fusion,
+        inputs ->
+            inputs
+                .normal(x)
+                .linear(
+                    inputs.linear(in, out, bias),
+                    fusion.epilogue(inputs, Shape.of(x).with(-1, out))));
   }
 
   @TestFactory
   default Stream<DynamicTest> geglu() {
     int[][] cases = {{1, 1, 1, 1}, {2, 7, 13, 9}, {1, 33, 64, 128}, {3, 5, 96, 40}};
-    return Arrays.stream(cases).flatMap(c ->
-        agree("geglu " + Arrays.toString(c), in ->
-            in.normal(c[0], c[1], c[2]).geglu(in.geglu(c[2], c[3], c[1] % 2 == 1))));
+    return Arrays.stream(cases)
+        .flatMap(
+            c ->
+                agree(
+                    "geglu " + Arrays.toString(c),
+                    in -> in.normal(c[0], c[1], c[2]).geglu(in.geglu(c[2], c[3], c[1] % 2 == 1))));
   }
 
   @TestFactory
   default Stream<DynamicTest> conv2d() {
-    Stream<Stream<DynamicTest>> geometries = Stream.of(
-        conv2d(1, 1, 1, Conv2dGeometry.of(3, 5, 1, 1, 0), Fusion.NONE),
-        conv2d(2, 1, 1, Conv2dGeometry.of(16, 16, 3, 1, 1), Fusion.NONE),
-        conv2d(1, 5, 7, Conv2dGeometry.of(4, 320, 3, 1, 1), Fusion.NONE),
-        conv2d(3, 7, 5, Conv2dGeometry.of(33, 17, 3, 1, 1), Fusion.NONE),
-        conv2d(1, 12, 16, Conv2dGeometry.of(64, 4, 3, 1, 1), Fusion.NONE),
-        conv2d(2, 6, 6, Conv2dGeometry.of(13, 7, 1, 1, 0), Fusion.NONE),
-        conv2d(1, 7, 7, Conv2dGeometry.of(8, 8, 1, 2, 0), Fusion.NONE),
-        conv2d(2, 9, 11, Conv2dGeometry.of(32, 64, 3, 2, 1), Fusion.NONE),
-        conv2d(1, 1, 1, Conv2dGeometry.of(24, 3, 3, 2, 1), Fusion.NONE),
-        conv2d(1, 8, 8, Conv2dGeometry.of(96, 160, 3, 1, 1), Fusion.NONE),
-        conv2d(1, 8, 8, new Conv2dGeometry(16, 16, 3, 3, 2, 0, 0, 1, 1), Fusion.NONE),
-        conv2d(2, 7, 9, new Conv2dGeometry(5, 9, 3, 3, 2, 0, 0, 1, 1), Fusion.NONE),
-        conv2d(1, 4, 6, new Conv2dGeometry(7, 6, 3, 1, 1, 1, 0, 1, 0), Fusion.NONE),
-        conv2d(2, 6, 5, new Conv2dGeometry(4, 4, 2, 3, 1, 1, 2, 0, 0), Fusion.NONE));
-    Stream<Stream<DynamicTest>> fusions = Fusion.all().stream().flatMap(fusion -> Stream.of(
-        conv2d(3, 5, 4, Conv2dGeometry.of(16, 32, 3, 1, 1), fusion),
-        conv2d(2, 6, 7, Conv2dGeometry.of(9, 11, 3, 2, 1), fusion),
-        conv2d(1, 3, 5, Conv2dGeometry.of(20, 48, 1, 1, 0), fusion)));
+    Stream<Stream<DynamicTest>> geometries =
+        Stream.of(
+            conv2d(1, 1, 1, Conv2dGeometry.of(3, 5, 1, 1, 0), Fusion.NONE),
+            conv2d(2, 1, 1, Conv2dGeometry.of(16, 16, 3, 1, 1), Fusion.NONE),
+            conv2d(1, 5, 7, Conv2dGeometry.of(4, 320, 3, 1, 1), Fusion.NONE),
+            conv2d(3, 7, 5, Conv2dGeometry.of(33, 17, 3, 1, 1), Fusion.NONE),
+            conv2d(1, 12, 16, Conv2dGeometry.of(64, 4, 3, 1, 1), Fusion.NONE),
+            conv2d(2, 6, 6, Conv2dGeometry.of(13, 7, 1, 1, 0), Fusion.NONE),
+            conv2d(1, 7, 7, Conv2dGeometry.of(8, 8, 1, 2, 0), Fusion.NONE),
+            conv2d(2, 9, 11, Conv2dGeometry.of(32, 64, 3, 2, 1), Fusion.NONE),
+            conv2d(1, 1, 1, Conv2dGeometry.of(24, 3, 3, 2, 1), Fusion.NONE),
+            conv2d(1, 8, 8, Conv2dGeometry.of(96, 160, 3, 1, 1), Fusion.NONE),
+            conv2d(1, 8, 8, new Conv2dGeometry(16, 16, 3, 3, 2, 0, 0, 1, 1), Fusion.NONE),
+            conv2d(2, 7, 9, new Conv2dGeometry(5, 9, 3, 3, 2, 0, 0, 1, 1), Fusion.NONE),
+            conv2d(1, 4, 6, new Conv2dGeometry(7, 6, 3, 1, 1, 1, 0, 1, 0), Fusion.NONE),
+            conv2d(2, 6, 5, new Conv2dGeometry(4, 4, 2, 3, 1, 1, 2, 0, 0), Fusion.NONE));
+    Stream<Stream<DynamicTest>> fusions =
+        Fusion.all().stream()
+            .flatMap(
+                fusion ->
+                    Stream.of(
+                        conv2d(3, 5, 4, Conv2dGeometry.of(16, 32, 3, 1, 1), fusion),
+                        conv2d(2, 6, 7, Conv2dGeometry.of(9, 11, 3, 2, 1), fusion),
+                        conv2d(1, 3, 5, Conv2dGeometry.of(20, 48, 1, 1, 0), fusion)));
     return Stream.concat(geometries, fusions).flatMap(s -> s);
   }
 
-  private Stream<DynamicTest> conv2d(int batch, int height, int width, Conv2dGeometry g, Fusion fusion) {
+  private Stream<DynamicTest> conv2d(
+      int batch, int height, int width, Conv2dGeometry g, Fusion fusion) {
     Shape result = Shape.of(batch, g.outHeight(height), g.outWidth(width), g.outChannels());
     boolean bias = width % 2 == 1;
     String name = String.format("conv2d %d x %d x %d %s %s", batch, height, width, g, fusion);
-    return agree(name, in ->
-        in.normal(batch, height, width, g.inChannels())
-            .conv2d(in.conv2d(g, bias), fusion.epilogue(in, result)));
+    return agree(
+        name,
+        in ->
+            in.normal(batch, height, width, g.inChannels())
+                .conv2d(in.conv2d(g, bias), fusion.epilogue(in, result)));
   }
 
   @TestFactory
   default Stream<DynamicTest> matmul() {
     int[][] cases = {{1, 1, 1}, {3, 5, 7}, {33, 16, 17}, {64, 40, 480}};
     long[][] leading = {{}, {1}, {3}, {2, 3}};
-    return Arrays.stream(leading).flatMap(l -> Arrays.stream(cases).flatMap(c -> {
-      String name = "matmul " + Arrays.toString(l) + " " + Arrays.toString(c);
-      return Stream.concat(
-          agree(name, in -> in.normal(append(l, c[0], c[1])).matmul(in.normal(append(l, c[1], c[2])), false)),
-          agree(name + " b^T", in -> in.normal(append(l, c[0], c[1])).matmul(in.normal(append(l, c[2], c[1])), true)));
-    }));
+    return Arrays.stream(leading)
+        .flatMap(
+            l ->
+                Arrays.stream(cases)
+                    .flatMap(
+                        c -> {
+                          String name = "matmul " + Arrays.toString(l) + " " + Arrays.toString(c);
+                          return Stream.concat(
+                              agree(
+                                  name,
+                                  in ->
+                                      in.normal(append(l, c[0], c[1]))
+                                          .matmul(in.normal(append(l, c[1], c[2])), false)),
+                              agree(
+                                  name + " b^T",
+                                  in ->
+                                      in.normal(append(l, c[0], c[1]))
+                                          .matmul(in.normal(append(l, c[2], c[1])), true)));
+                        }));
   }
 
   private static long[] append(long[] leading, long... rest) {
-    return java.util.stream.LongStream.concat(Arrays.stream(leading), Arrays.stream(rest)).toArray();
+    return java.util.stream.LongStream.concat(Arrays.stream(leading), Arrays.stream(rest))
+        .toArray();
   }
 }

@@ -4,12 +4,14 @@ import dev.longalign.LongAlignException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.Arrays;
+import java.util.Map;
 import java.util.function.IntConsumer;
 import java.util.stream.IntStream;
 
 /**
- * The control that other backends are compared with: plain loops, sums in double, one rounding to the tensor's type at
- * the end of each operation. Elements are held as {@code float[]}; BF16 tensors hold values that BF16 can represent.
+ * The control that other backends are compared with: plain loops, sums in double, one rounding to
+ * the tensor's type at the end of each operation. Elements are held as {@code float[]}; BF16
+ * tensors hold values that BF16 can represent.
  */
 public final class ReferenceBackend implements Backend {
   private final ReferenceMemory.Counter counter = new ReferenceMemory.Counter();
@@ -27,6 +29,16 @@ public final class ReferenceBackend implements Backend {
   @Override
   public MemoryUse memory() {
     return counter.use();
+  }
+
+  @Override
+  public Map<String, OperationCost> costs() {
+    return Map.of();
+  }
+
+  @Override
+  public double roofGflops() {
+    return Double.NaN;
   }
 
   @Override
@@ -48,7 +60,10 @@ public final class ReferenceBackend implements Backend {
       throw new LongAlignException("upload: " + bytes.remaining() + " bytes do not fill " + y);
     }
     for (int i = 0; i < data.length; i++) {
-      data[i] = dtype == DType.F32 ? bytes.getFloat(4 * i) : Float.intBitsToFloat(bytes.getShort(2 * i) << 16);
+      data[i] =
+          dtype == DType.F32
+              ? bytes.getFloat(4 * i)
+              : Float.intBitsToFloat(bytes.getShort(2 * i) << 16);
     }
     return y;
   }
@@ -84,13 +99,16 @@ public final class ReferenceBackend implements Backend {
   public Conv2dWeight packConv2d(Tensor weight, Tensor bias, Conv2dGeometry geometry, DType dtype) {
     checkPack("packConv2d", weight, bias, geometry.weightShape(), dtype);
     float[] biases = biasOf(bias, geometry.outChannels());
-    return TensorScope.register(new ReferenceConv2d(counter, weight.toFloats(), biases, geometry, dtype));
+    return TensorScope.register(
+        new ReferenceConv2d(counter, weight.toFloats(), biases, geometry, dtype));
   }
 
-  private LinearWeight packMatrix(String op, Tensor weight, Tensor bias, int outFeatures, DType dtype) {
+  private LinearWeight packMatrix(
+      String op, Tensor weight, Tensor bias, int outFeatures, DType dtype) {
     checkPack(op, weight, bias, Shape.of(weight.shape().dim(0), weight.shape().dim(-1)), dtype);
     float[] biases = biasOf(bias, weight.dim(0));
-    return TensorScope.register(new ReferenceLinear(counter, weight.toFloats(), biases, outFeatures, dtype));
+    return TensorScope.register(
+        new ReferenceLinear(counter, weight.toFloats(), biases, outFeatures, dtype));
   }
 
   private static float[] biasOf(Tensor bias, int out) {
@@ -103,7 +121,8 @@ public final class ReferenceBackend implements Backend {
       throw new LongAlignException(op + ": weight " + weight.shape() + ", expected " + expected);
     }
     if (bias != null && bias.shape().size() != expected.dim(0)) {
-      throw new LongAlignException(op + ": bias " + bias.shape() + ", expected [" + expected.dim(0) + "]");
+      throw new LongAlignException(
+          op + ": bias " + bias.shape() + ", expected [" + expected.dim(0) + "]");
     }
   }
 
@@ -113,7 +132,9 @@ public final class ReferenceBackend implements Backend {
   public Tensor linear(Tensor x, LinearWeight weight, Epilogue epilogue) {
     ReferenceLinear w = (ReferenceLinear) weight;
     Tensor y = result(x.dtype(), x.shape().with(-1, w.outFeatures()));
-    forEach(rowsOf(x), row -> finish(y, row, w.apply(data(x), start(x) + row * w.inFeatures()), epilogue));
+    forEach(
+        rowsOf(x),
+        row -> finish(y, row, w.apply(data(x), start(x) + row * w.inFeatures()), epilogue));
     return y;
   }
 
@@ -122,14 +143,16 @@ public final class ReferenceBackend implements Backend {
     ReferenceLinear w = (ReferenceLinear) packedGeglu;
     int inner = w.outFeatures();
     Tensor y = result(x.dtype(), x.shape().with(-1, inner));
-    forEach(rowsOf(x), row -> {
-      double[] both = w.apply(data(x), start(x) + row * w.inFeatures());
-      double[] gated = new double[inner];
-      for (int c = 0; c < inner; c++) {
-        gated[c] = both[c] * ReferenceMath.gelu(both[inner + c]);
-      }
-      finish(y, row, gated, Epilogue.NONE);
-    });
+    forEach(
+        rowsOf(x),
+        row -> {
+          double[] both = w.apply(data(x), start(x) + row * w.inFeatures());
+          double[] gated = new double[inner];
+          for (int c = 0; c < inner; c++) {
+            gated[c] = both[c] * ReferenceMath.gelu(both[inner + c]);
+          }
+          finish(y, row, gated, Epilogue.NONE);
+        });
     return y;
   }
 
@@ -140,12 +163,14 @@ public final class ReferenceBackend implements Backend {
     int height = g.outHeight(x.dim(1));
     int width = g.outWidth(x.dim(2));
     Tensor y = result(x.dtype(), Shape.of(x.dim(0), height, width, g.outChannels()));
-    forEach(x.dim(0) * height * width, pixel -> {
-      int image = start(x) + pixel / (height * width) * x.dim(1) * x.dim(2) * x.dim(3);
-      int top = pixel / width % height * g.stride() - g.padTop();
-      int left = pixel % width * g.stride() - g.padLeft();
-      finish(y, pixel, w.apply(data(x), image, x.dim(1), x.dim(2), top, left), epilogue);
-    });
+    forEach(
+        x.dim(0) * height * width,
+        pixel -> {
+          int image = start(x) + pixel / (height * width) * x.dim(1) * x.dim(2) * x.dim(3);
+          int top = pixel / width % height * g.stride() - g.padTop();
+          int left = pixel % width * g.stride() - g.padLeft();
+          finish(y, pixel, w.apply(data(x), image, x.dim(1), x.dim(2), top, left), epilogue);
+        });
     return y;
   }
 
@@ -172,17 +197,19 @@ public final class ReferenceBackend implements Backend {
     int k = a.dim(-1);
     int n = b.dim(transposeB ? -2 : -1);
     Tensor y = result(a.dtype(), a.shape().with(-1, n));
-    forEach(rowsOf(a), row -> {
-      int matrix = row / m;
-      for (int j = 0; j < n; j++) {
-        double sum = 0;
-        for (int i = 0; i < k; i++) {
-          int inMatrix = transposeB ? j * k + i : i * n + j;
-          sum += (double) at(a, row * k + i) * at(b, matrix * k * n + inMatrix);
-        }
-        set(y, row * n + j, sum);
-      }
-    });
+    forEach(
+        rowsOf(a),
+        row -> {
+          int matrix = row / m;
+          for (int j = 0; j < n; j++) {
+            double sum = 0;
+            for (int i = 0; i < k; i++) {
+              int inMatrix = transposeB ? j * k + i : i * n + j;
+              sum += (double) at(a, row * k + i) * at(b, matrix * k * n + inMatrix);
+            }
+            set(y, row * n + j, sum);
+          }
+        });
     return y;
   }
 
@@ -193,26 +220,29 @@ public final class ReferenceBackend implements Backend {
     int width = q.dim(2);
     int d = width / heads;
     Tensor y = result(q.dtype(), q.shape());
-    forEach(q.dim(0) * queries * heads, i -> {
-      int query = i / heads * width + i % heads * d;
-      int key = i / heads / queries * keys * width + i % heads * d;
-      double[] p = softmax(scores(q, k, query, key, keys, width, d, scale));
-      double[] sums = new double[d];
-      float[] values = data(v);
-      for (int s = 0; s < keys; s++) {
-        int value = start(v) + key + s * width;
-        for (int c = 0; c < d; c++) {
-          sums[c] += p[s] * values[value + c];
-        }
-      }
-      for (int c = 0; c < d; c++) {
-        set(y, query + c, sums[c]);
-      }
-    });
+    forEach(
+        q.dim(0) * queries * heads,
+        i -> {
+          int query = i / heads * width + i % heads * d;
+          int key = i / heads / queries * keys * width + i % heads * d;
+          double[] p = softmax(scores(q, k, query, key, keys, width, d, scale));
+          double[] sums = new double[d];
+          float[] values = data(v);
+          for (int s = 0; s < keys; s++) {
+            int value = start(v) + key + s * width;
+            for (int c = 0; c < d; c++) {
+              sums[c] += p[s] * values[value + c];
+            }
+          }
+          for (int c = 0; c < d; c++) {
+            set(y, query + c, sums[c]);
+          }
+        });
     return y;
   }
 
-  private double[] scores(Tensor q, Tensor k, int query, int key, int keys, int width, int d, float scale) {
+  private double[] scores(
+      Tensor q, Tensor k, int query, int key, int keys, int width, int d, float scale) {
     float[] queryData = data(q);
     float[] keyData = data(k);
     int from = start(q) + query;
@@ -248,19 +278,22 @@ public final class ReferenceBackend implements Backend {
   // ---- normalisation and pointwise
 
   @Override
-  public Tensor groupNorm(Tensor x, int groups, Tensor gamma, Tensor beta, float eps, Activation activation) {
+  public Tensor groupNorm(
+      Tensor x, int groups, Tensor gamma, Tensor beta, float eps, Activation activation) {
     int channels = x.dim(-1);
     int pixels = rowsOf(x) / x.dim(0);
     int perGroup = channels / groups;
     Tensor y = result(x.dtype(), x.shape());
-    forEach(x.dim(0) * groups, i -> {
-      int first = i / groups * pixels * channels + i % groups * perGroup;
-      int[] members = new int[pixels * perGroup];
-      for (int j = 0; j < members.length; j++) {
-        members[j] = first + j / perGroup * channels + j % perGroup;
-      }
-      normalise(x, y, members, gamma, beta, eps, activation);
-    });
+    forEach(
+        x.dim(0) * groups,
+        i -> {
+          int first = i / groups * pixels * channels + i % groups * perGroup;
+          int[] members = new int[pixels * perGroup];
+          for (int j = 0; j < members.length; j++) {
+            members[j] = first + j / perGroup * channels + j % perGroup;
+          }
+          normalise(x, y, members, gamma, beta, eps, activation);
+        });
     return y;
   }
 
@@ -268,16 +301,24 @@ public final class ReferenceBackend implements Backend {
   public Tensor layerNorm(Tensor x, Tensor gamma, Tensor beta, float eps) {
     int channels = x.dim(-1);
     Tensor y = result(x.dtype(), x.shape());
-    forEach(rowsOf(x), row -> {
-      int[] members = IntStream.range(row * channels, (row + 1) * channels).toArray();
-      normalise(x, y, members, gamma, beta, eps, Activation.NONE);
-    });
+    forEach(
+        rowsOf(x),
+        row -> {
+          int[] members = IntStream.range(row * channels, (row + 1) * channels).toArray();
+          normalise(x, y, members, gamma, beta, eps, Activation.NONE);
+        });
     return y;
   }
 
   /** Normalises the elements at the given positions by their own mean and (biased) variance. */
   private void normalise(
-      Tensor x, Tensor y, int[] members, Tensor gamma, Tensor beta, float eps, Activation activation) {
+      Tensor x,
+      Tensor y,
+      int[] members,
+      Tensor gamma,
+      Tensor beta,
+      float eps,
+      Activation activation) {
     double mean = 0;
     for (int i : members) {
       mean += at(x, i);
@@ -311,13 +352,15 @@ public final class ReferenceBackend implements Backend {
 
   @Override
   public Tensor linearCombination(float[] coefficients, Tensor... xs) {
-    return fill(result(xs[0].dtype(), xs[0].shape()), i -> {
-      double sum = 0;
-      for (int j = 0; j < xs.length; j++) {
-        sum += (double) coefficients[j] * at(xs[j], i);
-      }
-      return sum;
-    });
+    return fill(
+        result(xs[0].dtype(), xs[0].shape()),
+        i -> {
+          double sum = 0;
+          for (int j = 0; j < xs.length; j++) {
+            sum += (double) coefficients[j] * at(xs[j], i);
+          }
+          return sum;
+        });
   }
 
   @Override
@@ -335,7 +378,8 @@ public final class ReferenceBackend implements Backend {
   @Override
   public Tensor rows(Tensor x, long from, long to) {
     long rowSize = x.shape().with(0, 1).size();
-    return new Tensor(this, x.storage(), x.offset() + from * rowSize, x.dtype(), x.shape().with(0, to - from));
+    return new Tensor(
+        this, x.storage(), x.offset() + from * rowSize, x.dtype(), x.shape().with(0, to - from));
   }
 
   @Override
@@ -362,14 +406,17 @@ public final class ReferenceBackend implements Backend {
     int fromHeight = x.dim(1);
     int fromWidth = x.dim(2);
     int channels = x.dim(3);
-    return fill(result(x.dtype(), Shape.of(x.dim(0), height, width, channels)), i -> {
-      int column = i / channels % width;
-      int row = i / channels / width % height;
-      int b = i / channels / width / height;
-      int fromRow = row * fromHeight / height;
-      int fromColumn = column * fromWidth / width;
-      return at(x, ((b * fromHeight + fromRow) * fromWidth + fromColumn) * channels + i % channels);
-    });
+    return fill(
+        result(x.dtype(), Shape.of(x.dim(0), height, width, channels)),
+        i -> {
+          int column = i / channels % width;
+          int row = i / channels / width % height;
+          int b = i / channels / width / height;
+          int fromRow = row * fromHeight / height;
+          int fromColumn = column * fromWidth / width;
+          return at(
+              x, ((b * fromHeight + fromRow) * fromWidth + fromColumn) * channels + i % channels);
+        });
   }
 
   // ---- this library's own
@@ -437,7 +484,8 @@ public final class ReferenceBackend implements Backend {
 
   private float[] data(Tensor x) {
     if (x.backend() != this) {
-      throw new LongAlignException(x + " belongs to " + x.backend().name() + ", not to this " + name());
+      throw new LongAlignException(
+          x + " belongs to " + x.backend().name() + ", not to this " + name());
     }
     return ((ReferenceMemory) x.storage()).data;
   }

@@ -19,24 +19,30 @@ class ReferenceBackendTest {
 
   @Test
   void linearByHand() {
-    try (Backend backend = new ReferenceBackend(); TensorScope scope = TensorScope.open()) {
+    try (Backend backend = new ReferenceBackend();
+        TensorScope scope = TensorScope.open()) {
       Tensor weight = Tensor.of(backend, Shape.of(2, 3), 1, 2, 3, 4, 5, 6);
       Tensor bias = Tensor.of(backend, Shape.of(2), 10, 20);
       Tensor x = Tensor.of(backend, Shape.of(2, 3), 1, 0, -1, 2, 2, 2);
       Tensor y = x.linear(backend.packLinear(weight, bias, DType.F32));
       assertThat(y.toFloats()).containsExactly(8, 18, 22, 50);
       Tensor residual = Tensor.of(backend, Shape.of(2, 2), 100, 200, 300, 400);
-      Tensor z = x.linear(backend.packLinear(weight, null, DType.F32), new Epilogue(Activation.NONE, y, residual));
+      Tensor z =
+          x.linear(
+              backend.packLinear(weight, null, DType.F32),
+              new Epilogue(Activation.NONE, y, residual));
       assertThat(z.toFloats()).containsExactly(106, 216, 334, 480);
     }
   }
 
   @Test
   void convolutionByHand() {
-    try (Backend backend = new ReferenceBackend(); TensorScope scope = TensorScope.open()) {
+    try (Backend backend = new ReferenceBackend();
+        TensorScope scope = TensorScope.open()) {
       Tensor x = Tensor.of(backend, Shape.of(1, 2, 3, 1), 1, 2, 3, 4, 5, 6);
       Tensor weight = Tensor.of(backend, Shape.of(1, 1, 3, 3), 1, 2, 3, 4, 5, 6, 7, 8, 9);
-      Conv2dWeight packed = backend.packConv2d(weight, null, Conv2dGeometry.of(1, 1, 3, 1, 1), DType.F32);
+      Conv2dWeight packed =
+          backend.packConv2d(weight, null, Conv2dGeometry.of(1, 1, 3, 1, 1), DType.F32);
       assertThat(x.conv2d(packed).toFloats()).containsExactly(94, 154, 106, 58, 91, 58);
       Conv2dGeometry down = new Conv2dGeometry(1, 1, 3, 3, 2, 0, 0, 1, 1);
       Tensor y = x.conv2d(backend.packConv2d(weight, null, down, DType.F32));
@@ -47,7 +53,8 @@ class ReferenceBackendTest {
 
   @Test
   void attentionByHand() {
-    try (Backend backend = new ReferenceBackend(); TensorScope scope = TensorScope.open()) {
+    try (Backend backend = new ReferenceBackend();
+        TensorScope scope = TensorScope.open()) {
       Tensor q = Tensor.of(backend, Shape.of(1, 1, 2), 1, 0);
       Tensor k = Tensor.of(backend, Shape.of(1, 2, 2), (float) Math.log(3), 9, 0, 9);
       Tensor v = Tensor.of(backend, Shape.of(1, 2, 2), 4, 8, 8, 0);
@@ -67,7 +74,9 @@ class ReferenceBackendTest {
   @Test
   void toleranceNamesTheWorstElement() {
     assertThatThrownBy(
-            () -> Tolerance.F32.check("op", Shape.of(2, 2), new float[] {1, 2, 3, 4}, new float[] {1, 2.1f, 3.5f, 4}))
+            () ->
+                Tolerance.F32.check(
+                    "op", Shape.of(2, 2), new float[] {1, 2, 3, 4}, new float[] {1, 2.1f, 3.5f, 4}))
         .isInstanceOf(AssertionError.class)
         .hasMessageContainingAll("op: at [1, 0] expected 3.0, got 3.5", "2 of 4");
     assertThatThrownBy(
@@ -78,9 +87,11 @@ class ReferenceBackendTest {
 
   @Test
   void goldenVectorsAreRead() {
-    try (Backend backend = new ReferenceBackend(); TensorScope scope = TensorScope.open()) {
+    try (Backend backend = new ReferenceBackend();
+        TensorScope scope = TensorScope.open()) {
       Golden golden = Golden.open("unet/forward");
-      assertThat(golden.values().getAsJsonObject("timesteps").get("t999").getAsInt()).isEqualTo(999);
+      assertThat(golden.values().getAsJsonObject("timesteps").get("t999").getAsInt())
+          .isEqualTo(999);
       Tensor sample = golden.nhwc(backend, "sample");
       assertThat(sample.shape()).isEqualTo(Shape.of(2, 16, 16, 4));
       float[] nchw = golden.floats("sample");

@@ -7,7 +7,12 @@ final class ReferenceConv2d extends Conv2dWeight {
   private final double[] bias; // [out]
 
   /** {@code weight} is [out, in, kernelHeight, kernelWidth]. */
-  ReferenceConv2d(ReferenceMemory.Counter counter, float[] weight, float[] bias, Conv2dGeometry g, DType dtype) {
+  ReferenceConv2d(
+      ReferenceMemory.Counter counter,
+      float[] weight,
+      float[] bias,
+      Conv2dGeometry g,
+      DType dtype) {
     super(g, dtype);
     this.counter = counter;
     this.weight = new double[weight.length];
@@ -20,13 +25,15 @@ final class ReferenceConv2d extends Conv2dWeight {
       int tap = i % taps;
       int in = i / taps % g.inChannels();
       int out = i / taps / g.inChannels();
-      this.weight[(tap * g.inChannels() + in) * g.outChannels() + out] = ReferenceMath.round(dtype, weight[i]);
+      this.weight[(tap * g.inChannels() + in) * g.outChannels() + out] =
+          ReferenceMath.round(dtype, weight[i]);
     }
     counter.add(bytes());
   }
 
   /**
-   * The sums at the output pixel whose kernel begins at (top, left) of the input image; outside it everything is 0.
+   * The sums at the output pixel whose kernel begins at (top, left) of the input image; outside it
+   * everything is 0.
    *
    * @param image where the image [height, width, in] begins in x
    */
@@ -43,7 +50,8 @@ final class ReferenceConv2d extends Conv2dWeight {
         int pixel = image + (row * width + column) * g.inChannels();
         int tap = i * g.kernelWidth() + j;
         for (int in = 0; in < g.inChannels(); in++) {
-          ReferenceLinear.addScaled(sums, x[pixel + in], weight, (tap * g.inChannels() + in) * g.outChannels());
+          ReferenceLinear.addScaled(
+              sums, x[pixel + in], weight, (tap * g.inChannels() + in) * g.outChannels());
         }
       }
     }

@@ -10,7 +10,8 @@ final class ReferenceLinear extends LinearWeight {
    * @param weight [out, in]
    * @param outFeatures what is declared: half of out for GEGLU
    */
-  ReferenceLinear(ReferenceMemory.Counter counter, float[] weight, float[] bias, int outFeatures, DType dtype) {
+  ReferenceLinear(
+      ReferenceMemory.Counter counter, float[] weight, float[] bias, int outFeatures, DType dtype) {
     super(weight.length / bias.length, outFeatures, dtype);
     this.counter = counter;
     this.weight = new double[weight.length];
@@ -35,7 +36,9 @@ final class ReferenceLinear extends LinearWeight {
     return sums;
   }
 
-  /** {@code sums += x * weights[from ...]}, the inner loop of every product with a packed weight. */
+  /**
+   * {@code sums += x * weights[from ...]}, the inner loop of every product with a packed weight.
+   */
   static void addScaled(double[] sums, double x, double[] weights, int from) {
     for (int o = 0; o < sums.length; o++) {
       sums[o] += x * weights[from + o];

@@ -18,8 +18,9 @@ final class ReferenceMath {
   }
 
   /**
-   * The error function by {@code 2/sqrt(pi) exp(-x^2) sum_n 2^n x^(2n+1) / (2n+1)!!} (Abramowitz and Stegun 7.1.6); all
-   * terms have one sign, so nothing cancels. Beyond 6 it is 1 to double precision.
+   * The error function by {@code 2/sqrt(pi) exp(-x^2) sum_n 2^n x^(2n+1) / (2n+1)!!} (Abramowitz
+   * and Stegun 7.1.6); all terms have one sign, so nothing cancels. Beyond 6 it is 1 to double
+   * precision.
    */
   static double erf(double x) {
     if (Double.isNaN(x) || Math.abs(x) > 6) {

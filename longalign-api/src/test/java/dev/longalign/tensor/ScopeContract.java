@@ -96,7 +96,9 @@ interface ScopeContract extends Contract {
       weight = detached.adopt(inputs().linear(8, 8, true));
     }
     try (TensorScope scope = TensorScope.open()) {
-      assertThat(inputs().normal(2, 8).linear(weight).toFloats()).hasSize(16).doesNotContain(Float.NaN);
+      assertThat(inputs().normal(2, 8).linear(weight).toFloats())
+          .hasSize(16)
+          .doesNotContain(Float.NaN);
     }
     Thread thread = new Thread(detached::close);
     thread.start();
@@ -117,30 +119,38 @@ interface ScopeContract extends Contract {
     }
     try (TensorScope scope = TensorScope.open()) {
       assertThatThrownBy(x::toFloats)
-          .isInstanceOf(LongAlignException.class).hasMessageContainingAll("F32 [2, 3, 8]", "closed", "keep()");
+          .isInstanceOf(LongAlignException.class)
+          .hasMessageContainingAll("F32 [2, 3, 8]", "closed", "keep()");
       assertThatThrownBy(() -> x.activation(Activation.SILU))
-          .isInstanceOf(LongAlignException.class).hasMessageContaining("F32 [2, 3, 8]");
+          .isInstanceOf(LongAlignException.class)
+          .hasMessageContaining("F32 [2, 3, 8]");
       assertThatThrownBy(() -> x.rows(0, 1).toFloats())
-          .isInstanceOf(LongAlignException.class).hasMessageContaining("closed");
+          .isInstanceOf(LongAlignException.class)
+          .hasMessageContaining("closed");
       Tensor y = inputs().normal(2, 3, 3, 8);
       assertThatThrownBy(() -> y.linear(weight))
-          .isInstanceOf(LongAlignException.class).hasMessageContainingAll("linear", "[9, 8]", "closed");
+          .isInstanceOf(LongAlignException.class)
+          .hasMessageContainingAll("linear", "[9, 8]", "closed");
       assertThatThrownBy(() -> y.conv2d(kernel))
-          .isInstanceOf(LongAlignException.class).hasMessageContainingAll("conv2d", "[4, 8, 3, 3]", "closed");
+          .isInstanceOf(LongAlignException.class)
+          .hasMessageContainingAll("conv2d", "[4, 8, 3, 3]", "closed");
     }
   }
 
   @Test
   default void noScopeSaysWhatToDo() {
     assertThatThrownBy(() -> backend().zeros(DType.F32, Shape.of(3)))
-        .isInstanceOf(LongAlignException.class).hasMessageContaining("TensorScope.open()");
+        .isInstanceOf(LongAlignException.class)
+        .hasMessageContaining("TensorScope.open()");
   }
 
   @Test
   default void scopesCloseInnermostFirst() {
     try (TensorScope outer = TensorScope.open()) {
       try (TensorScope inner = TensorScope.open()) {
-        assertThatThrownBy(outer::close).isInstanceOf(LongAlignException.class).hasMessageContaining("innermost first");
+        assertThatThrownBy(outer::close)
+            .isInstanceOf(LongAlignException.class)
+            .hasMessageContaining("innermost first");
         inner.close();
         inner.close();
         assertThat(TensorScope.current()).isSameAs(outer);
@@ -163,16 +173,19 @@ interface ScopeContract extends Contract {
       CountDownLatch start = new CountDownLatch(threads);
       List<Future<float[]>> results = new ArrayList<>();
       for (int t = 0; t < threads; t++) {
-        results.add(executor.submit(() -> {
-          start.countDown();
-          start.await();
-          float[] last = null;
-          for (int i = 0; i < 5; i++) {
-            last = block(linear, conv, gamma);
-            Tolerance.EXACT.check("thread result " + i, Shape.of(last.length), expected, last);
-          }
-          return last;
-        }));
+        results.add(
+            executor.submit(
+                () -> {
+                  start.countDown();
+                  start.await();
+                  float[] last = null;
+                  for (int i = 0; i < 5; i++) {
+                    last = block(linear, conv, gamma);
+                    Tolerance.EXACT.check(
+                        "thread result " + i, Shape.of(last.length), expected, last);
+                  }
+                  return last;
+                }));
       }
       for (Future<float[]> result : results) {
         assertThat(result.get(60, TimeUnit.SECONDS)).hasSize(expected.length);
@@ -187,11 +200,15 @@ interface ScopeContract extends Contract {
   private float[] block(LinearWeight linear, Conv2dWeight conv, Tensor gamma) {
     try (TensorScope scope = TensorScope.open()) {
       Tensor x = inputs().normal(2, 6, 6, 32);
-      Tensor h = x.groupNorm(8, gamma, gamma, 1e-5f, Activation.SILU).conv2d(conv, Epilogue.residual(x));
+      Tensor h =
+          x.groupNorm(8, gamma, gamma, 1e-5f, Activation.SILU).conv2d(conv, Epilogue.residual(x));
       Tensor tokens = h.reshape(2, 36, 32).layerNorm(gamma, gamma, 1e-5f);
       Tensor q = tokens.linear(linear);
-      Tensor attended = q.attention(tokens, tokens, 4, 0.35f).linear(linear, Epilogue.residual(tokens));
-      return Tensor.concat(-1, attended, attended.activation(Activation.GELU)).gatedGelu().toFloats();
+      Tensor attended =
+          q.attention(tokens, tokens, 4, 0.35f).linear(linear, Epilogue.residual(tokens));
+      return Tensor.concat(-1, attended, attended.activation(Activation.GELU))
+          .gatedGelu()
+          .toFloats();
     }
   }
 }

@@ -1,8 +1,9 @@
 package dev.longalign.tensor;
 
 /**
- * How far a result may be from what is expected: {@code max |actual - expected| <= relative * max(floor, max |expected|)}.
- * Where NaN or an infinity is expected, exactly that must be found, and nowhere else.
+ * How far a result may be from what is expected: {@code max |actual - expected| <= relative *
+ * max(floor, max |expected|)}. Where NaN or an infinity is expected, exactly that must be found,
+ * and nowhere else.
  *
  * @param relative the error allowed per unit of the largest expected magnitude
  * @param floor keeps the bound above zero when everything expected is (nearly) zero
@@ -29,7 +30,8 @@ public record Tolerance(double relative, double floor) {
   /** Compares shapes and values of two tensors, which may be of different backends. */
   public void check(String what, Tensor expected, Tensor actual) {
     if (expected.dtype() != actual.dtype()) {
-      throw new AssertionError(what + ": expected type " + expected.dtype() + ", got " + actual.dtype());
+      throw new AssertionError(
+          what + ": expected type " + expected.dtype() + ", got " + actual.dtype());
     }
     check(what, expected.shape(), expected.toFloats(), actual);
   }
@@ -45,7 +47,8 @@ public record Tolerance(double relative, double floor) {
   /** Compares values; the shape only serves the message. */
   public void check(String what, Shape shape, float[] expected, float[] actual) {
     if (expected.length != actual.length) {
-      throw new AssertionError(what + ": expected " + expected.length + " values, got " + actual.length);
+      throw new AssertionError(
+          what + ": expected " + expected.length + " values, got " + actual.length);
     }
     double magnitude = floor;
     for (float value : expected) {
@@ -68,8 +71,17 @@ public record Tolerance(double relative, double floor) {
       throw new AssertionError(
           String.format(
               "%s: at %s expected %s, got %s: error %.3g is the largest; allowed %.3g = %.3g * %.4g; %d of %d values of %s are off",
-              what, index(shape, worst), expected[worst], actual[worst], worstError,
-              relative * magnitude, relative, magnitude, bad, expected.length, shape));
+              what,
+              index(shape, worst),
+              expected[worst],
+              actual[worst],
+              worstError,
+              relative * magnitude,
+              relative,
+              magnitude,
+              bad,
+              expected.length,
+              shape));
     }
   }
 

@@ -23,7 +23,11 @@ class EncodingReportTest {
     @Override
     public int[] encode(String text) {
       return Arrays.stream(("^ " + text + " $").strip().split("\\s+"))
-          .mapToInt(w -> w.equals("^") ? bosId : w.equals("$") ? eosId : w.equals("PAD") ? padId : w.length())
+          .mapToInt(
+              w ->
+                  w.equals("^")
+                      ? bosId
+                      : w.equals("$") ? eosId : w.equals("PAD") ? padId : w.length())
           .filter(id -> id >= 0)
           .toArray();
     }
@@ -50,11 +54,15 @@ class EncodingReportTest {
   private static final Words CLIP = new Words(BOS, EOS, EOS);
   private static final Words T5 = new Words(-1, 1, 0);
 
-  private static EncodingReport report(int window, int tokenLength, int t5Length, String... segments) {
+  private static EncodingReport report(
+      int window, int tokenLength, int t5Length, String... segments) {
     List<String> texts = List.of(segments);
     String caption = String.join(" ", segments);
-    return EncodingReport.builder(caption).clip(CLIP, window, tokenLength)
-        .segments(texts, CLIP.encodeAll(texts)).t5(T5, T5.encode(caption), t5Length).build();
+    return EncodingReport.builder(caption)
+        .clip(CLIP, window, tokenLength)
+        .segments(texts, CLIP.encodeAll(texts))
+        .t5(T5, T5.encode(caption), t5Length)
+        .build();
   }
 
   @Test
@@ -64,11 +72,13 @@ class EncodingReportTest {
     EncodingReport wide = report(5, 8, 6, "aa bbb cccc", "dd ee", "");
     assertThat(wide.isComplete()).isTrue();
     assertThat(wide.tokens()).isEqualTo(8);
-    assertThat(wide.segments().get(0)).isEqualTo(
-        new EncodingReport.Segment(0, "aa bbb cccc", List.of(BOS, 2, 3, 4, EOS), 4, 0, 0, 0));
+    assertThat(wide.segments().get(0))
+        .isEqualTo(
+            new EncodingReport.Segment(0, "aa bbb cccc", List.of(BOS, 2, 3, 4, EOS), 4, 0, 0, 0));
     assertThat(wide.t5()).isEqualTo(new EncodingReport.T5(List.of(2, 3, 4, 2, 2, 1), 6, 6, 0));
     assertThat(wide.requireComplete()).isSameAs(wide);
-    assertThat(wide.summary()).isEqualTo("3 segments, 8 of 8 CLIP tokens, 6 of 6 T5 tokens; nothing is cut");
+    assertThat(wide.summary())
+        .isEqualTo("3 segments, 8 of 8 CLIP tokens, 6 of 6 T5 tokens; nothing is cut");
   }
 
   @Test
@@ -76,17 +86,19 @@ class EncodingReportTest {
     EncodingReport report = report(4, 5, 5, "aa bbb cccc ddddd", "e ff");
     // Segment 0: start, aa, bbb kept (window 4 with the end token); cccc and ddddd beyond it.
     // Segment 1: start and e fill the concatenation's five; ff is beyond.
-    assertThat(report.lostTokens()).containsExactly(
-        new LostToken(4, "w4", 0, 3, Cut.WINDOW),
-        new LostToken(5, "w5", 0, 4, Cut.WINDOW),
-        new LostToken(2, "w2", 1, 2, Cut.TOKEN_LENGTH),
-        new LostToken(1, "w1", -1, 4, Cut.T5_LENGTH),
-        new LostToken(2, "w2", -1, 5, Cut.T5_LENGTH));
+    assertThat(report.lostTokens())
+        .containsExactly(
+            new LostToken(4, "w4", 0, 3, Cut.WINDOW),
+            new LostToken(5, "w5", 0, 4, Cut.WINDOW),
+            new LostToken(2, "w2", 1, 2, Cut.TOKEN_LENGTH),
+            new LostToken(1, "w1", -1, 4, Cut.T5_LENGTH),
+            new LostToken(2, "w2", -1, 5, Cut.T5_LENGTH));
     assertThat(report.segments().get(0).kept()).isEqualTo(3);
     assertThat(report.segments().get(0).cutByWindow()).isEqualTo(2);
     assertThat(report.segments().get(1).cutByTokenLength()).isEqualTo(1);
     assertThat(report.t5().cut()).isEqualTo(2);
-    assertThat(report.losses()).isEqualTo(Map.of(Cut.WINDOW, 2, Cut.TOKEN_LENGTH, 1, Cut.T5_LENGTH, 2));
+    assertThat(report.losses())
+        .isEqualTo(Map.of(Cut.WINDOW, 2, Cut.TOKEN_LENGTH, 1, Cut.T5_LENGTH, 2));
     assertThat(report.toString()).contains("5 tokens are cut", "w5 (5)", "[segment 1] w2 (2)");
   }
 

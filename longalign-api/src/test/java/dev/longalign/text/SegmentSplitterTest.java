@@ -29,12 +29,14 @@ class SegmentSplitterTest {
     return tokens;
   }
 
-  private static final SegmentSplitter SENTENCES = SegmentSplitter.sentences(SegmentSplitterTest::count, 77);
+  private static final SegmentSplitter SENTENCES =
+      SegmentSplitter.sentences(SegmentSplitterTest::count, 77);
 
   @Test
   void referenceSplitsAndCleansEveryGoldenCaptionAsTheReferenceDoes() throws IOException {
     JsonObject golden =
-        JsonParser.parseString(Files.readString(Path.of("src/test/golden/text/segments.json"))).getAsJsonObject();
+        JsonParser.parseString(Files.readString(Path.of("src/test/golden/text/segments.json")))
+            .getAsJsonObject();
     JsonArray cases = golden.getAsJsonArray("cases");
     assertThat(cases).isNotEmpty();
     for (JsonElement e : cases) {
@@ -43,16 +45,25 @@ class SegmentSplitterTest {
       List<String> expected = new ArrayList<>();
       test.getAsJsonArray("reference_segments").forEach(s -> expected.add(s.getAsString()));
       assertThat(SegmentSplitter.reference().split(caption)).as(caption).isEqualTo(expected);
-      assertThat(CaptionCleaner.TRAINING.apply(caption)).isEqualTo(test.get("train_caption").getAsString());
-      assertThat(CaptionCleaner.VALIDATION.apply(caption)).isEqualTo(test.get("validation_caption").getAsString());
+      assertThat(CaptionCleaner.TRAINING.apply(caption))
+          .isEqualTo(test.get("train_caption").getAsString());
+      assertThat(CaptionCleaner.VALIDATION.apply(caption))
+          .isEqualTo(test.get("validation_caption").getAsString());
       assertThat(String.join("", SENTENCES.split(caption))).isEqualTo(caption);
     }
   }
 
   @Test
   void sentencesEndWhereSentencesEnd() {
-    assertThat(SENTENCES.split("A red apple! Is it ripe? Yes. \"Are you there?\" asked Tom. \"Yes.\" He left."))
-        .containsExactly("A red apple! ", "Is it ripe? ", "Yes. ", "\"Are you there?\" asked Tom. ", "\"Yes.\" ",
+    assertThat(
+            SENTENCES.split(
+                "A red apple! Is it ripe? Yes. \"Are you there?\" asked Tom. \"Yes.\" He left."))
+        .containsExactly(
+            "A red apple! ",
+            "Is it ripe? ",
+            "Yes. ",
+            "\"Are you there?\" asked Tom. ",
+            "\"Yes.\" ",
             "He left.");
     assertThat(SENTENCES.split("半角。と全角。終わり")).containsExactly("半角。", "と全角。", "終わり");
     assertThat(SENTENCES.split("A title\n\nThe text\nof it.\nMore."))
@@ -62,13 +73,22 @@ class SegmentSplitterTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {
-    "", " ", "...", "No end mark", "It costs 1,000.50 dollars, or 3.14 times as much.",
-    "Mr. Smith and Dr. Jones met Mrs. Lee at St. Ives at 5 p.m. on Jan. 3.",
-    "Fruit, e.g. Apples, i.e. Round ones, cf. Pears vs. Plums.",
-    "The U.S. President and J. R. R. Tolkien at Apple Inc. Headquarters.",
-    "Shapes, colours, etc. fill the page.", "See http://example.com/a.b?c=d for more.", "Version v1.2.3 of the app",
-    "He shouted \"go\"! and left.", "A jar, No. 5, as in fig. 3 of vol. 2, ca. 1900."})
+  @ValueSource(
+      strings = {
+        "",
+        " ",
+        "...",
+        "No end mark",
+        "It costs 1,000.50 dollars, or 3.14 times as much.",
+        "Mr. Smith and Dr. Jones met Mrs. Lee at St. Ives at 5 p.m. on Jan. 3.",
+        "Fruit, e.g. Apples, i.e. Round ones, cf. Pears vs. Plums.",
+        "The U.S. President and J. R. R. Tolkien at Apple Inc. Headquarters.",
+        "Shapes, colours, etc. fill the page.",
+        "See http://example.com/a.b?c=d for more.",
+        "Version v1.2.3 of the app",
+        "He shouted \"go\"! and left.",
+        "A jar, No. 5, as in fig. 3 of vol. 2, ca. 1900."
+      })
   void oneSentenceStaysWhole(String caption) {
     assertThat(SENTENCES.split(caption)).containsExactly(caption);
   }
@@ -81,14 +101,19 @@ class SegmentSplitterTest {
     }
     List<String> segments = SENTENCES.split(caption.append('.').toString());
     assertThat(String.join("", segments)).isEqualTo(caption.toString());
-    assertThat(segments).hasSizeGreaterThan(4).allSatisfy(s -> assertThat(count(s)).isLessThanOrEqualTo(77));
-    assertThat(segments.subList(0, segments.size() - 1)).allSatisfy(s -> assertThat(s).endsWith(", "));
+    assertThat(segments)
+        .hasSizeGreaterThan(4)
+        .allSatisfy(s -> assertThat(count(s)).isLessThanOrEqualTo(77));
+    assertThat(segments.subList(0, segments.size() - 1))
+        .allSatisfy(s -> assertThat(s).endsWith(", "));
   }
 
   @Test
   void withoutClausesTheCutLiesBetweenWordsAndAGiantWordIsCutInside() {
     String words = "word ".repeat(300);
-    assertThat(SENTENCES.split(words)).hasSize(4).allSatisfy(s -> assertThat(s).startsWith("word").endsWith("word "));
+    assertThat(SENTENCES.split(words))
+        .hasSize(4)
+        .allSatisfy(s -> assertThat(s).startsWith("word").endsWith("word "));
     String giant = "x".repeat(40_000);
     List<String> parts = SENTENCES.split("a " + giant + " z");
     assertThat(String.join("", parts)).isEqualTo("a " + giant + " z");
@@ -119,13 +144,15 @@ class SegmentSplitterTest {
     SegmentSplitter narrow = SegmentSplitter.sentences(text -> 2 + 5 * text.length(), 3);
     assertThat(narrow.split("🚀🌕")).containsExactly("🚀", "🌕");
     assertThatThrownBy(() -> SegmentSplitter.sentences(String::length, 2))
-        .isInstanceOf(IllegalArgumentException.class).hasMessageContaining("window");
+        .isInstanceOf(IllegalArgumentException.class)
+        .hasMessageContaining("window");
   }
 
   @Test
   void aHundredPagesTakeLessThanTwoSeconds() {
     String page =
-        "A copper kettle is steaming on a stove, next to a loaf of rye bread and a bowl of apples ".repeat(34);
+        "A copper kettle is steaming on a stove, next to a loaf of rye bread and a bowl of apples "
+            .repeat(34);
     String prompt = page.repeat(100);
     long start = cpuTime();
     List<String> segments = SENTENCES.split(prompt);

@@ -27,8 +27,9 @@ import picocli.CommandLine.Spec;
       SampleCommand.class,
       EncodeCommand.class,
       InspectCommand.class,
-      DoctorCommand.class,
-      VerifyCommand.class
+      BenchCommand.class,
+      VerifyCommand.class,
+      DoctorCommand.class
     })
 final class LongAlignCommand implements Runnable {
   @Spec CommandSpec spec;

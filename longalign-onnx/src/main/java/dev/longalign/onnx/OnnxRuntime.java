@@ -5,7 +5,9 @@ import ai.onnxruntime.OrtException;
 import ai.onnxruntime.OrtLoggingLevel;
 import dev.longalign.LongAlignException;
 
-/** The process's one ONNX Runtime: quiet, without telemetry. It lives as long as the process does. */
+/**
+ * The process's one ONNX Runtime: quiet, without telemetry. It lives as long as the process does.
+ */
 final class OnnxRuntime {
   private OnnxRuntime() {}
 
@@ -19,8 +21,13 @@ final class OnnxRuntime {
       return Holder.ENVIRONMENT;
     } catch (LinkageError e) {
       throw new LongAlignException(
-          "ONNX Runtime's native library does not load on " + System.getProperty("os.name") + " "
-              + System.getProperty("os.arch") + " (" + rootCause(e) + "). com.microsoft.onnxruntime:onnxruntime has it"
+          "ONNX Runtime's native library does not load on "
+              + System.getProperty("os.name")
+              + " "
+              + System.getProperty("os.arch")
+              + " ("
+              + rootCause(e)
+              + "). com.microsoft.onnxruntime:onnxruntime has it"
               + " for Linux, macOS and Windows on x86-64 and ARM64; it needs glibc and a temporary directory from which"
               + " libraries may be loaded (-Djava.io.tmpdir=...).",
           e);

@@ -20,8 +20,8 @@ import java.util.concurrent.locks.ReadWriteLock;
 import java.util.concurrent.locks.ReentrantReadWriteLock;
 
 /**
- * An {@link OnnxGraph} opened by ONNX Runtime. Thread-safe; runs of several threads proceed side by side, and
- * {@link #close()} waits for those under way.
+ * An {@link OnnxGraph} opened by ONNX Runtime. Thread-safe; runs of several threads proceed side by
+ * side, and {@link #close()} waits for those under way.
  */
 final class OnnxSession implements AutoCloseable {
   private final String description;
@@ -30,7 +30,8 @@ final class OnnxSession implements AutoCloseable {
   private final ReadWriteLock lock = new ReentrantReadWriteLock();
   private boolean closed;
 
-  private OnnxSession(String description, OrtSession session, Map<String, OnnxTensorLike> memoryWeights) {
+  private OnnxSession(
+      String description, OrtSession session, Map<String, OnnxTensorLike> memoryWeights) {
     this.description = description;
     this.session = session;
     this.memoryWeights = memoryWeights;
@@ -44,7 +45,8 @@ final class OnnxSession implements AutoCloseable {
    */
   static OnnxSession open(OnnxGraph graph, String description, int threads) {
     if (threads < 0) {
-      throw new LongAlignException("expected a number of threads, or 0 for one per core, found " + threads);
+      throw new LongAlignException(
+          "expected a number of threads, or 0 for one per core, found " + threads);
     }
     OrtEnvironment environment = OnnxRuntime.environment();
     Map<String, OnnxTensorLike> memoryWeights = new LinkedHashMap<>();
@@ -61,32 +63,42 @@ final class OnnxSession implements AutoCloseable {
     } catch (OrtException e) {
       memoryWeights.values().forEach(OnnxTensorLike::close);
       throw new LongAlignException(
-          "ONNX Runtime cannot open " + description + ": " + e.getMessage()
+          "ONNX Runtime cannot open "
+              + description
+              + ": "
+              + e.getMessage()
               + ". If the files changed while they were read or memory ran out, try again.",
           e);
     }
   }
 
-  private static void configure(OrtSession.SessionOptions options, Path folder, int threads) throws OrtException {
+  private static void configure(OrtSession.SessionOptions options, Path folder, int threads)
+      throws OrtException {
     options.setOptimizationLevel(OrtSession.SessionOptions.OptLevel.ALL_OPT);
     options.setExecutionMode(OrtSession.SessionOptions.ExecutionMode.SEQUENTIAL);
     options.setInterOpNumThreads(1);
     options.setIntraOpNumThreads(threads);
     options.setSessionLogLevel(OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR);
-    // Lengths and batches differ from call to call, so that a plan made for one would only hold memory.
+    // Lengths and batches differ from call to call, so that a plan made for one would only hold
+    // memory.
     options.setMemoryPatternOptimization(false);
-    // Encoders run for moments between long UNet steps: idle threads must not spin on the UNet's cores.
+    // Encoders run for moments between long UNet steps: idle threads must not spin on the UNet's
+    // cores.
     options.addConfigEntry("session.intra_op.allow_spinning", "0");
-    // Packing would copy every weight to save some percent of a short run; unpacked, they stay pages of their file.
+    // Packing would copy every weight to save some percent of a short run; unpacked, they stay
+    // pages of their file.
     options.addConfigEntry("session.disable_prepacking", "1");
     // Converted half-precision weights must not make the arena of activations grow by doubling.
     options.addConfigEntry("session.use_device_allocator_for_initializers", "1");
-    options.addConfigEntry("session.model_external_initializers_file_folder_path", folder.toString());
+    options.addConfigEntry(
+        "session.model_external_initializers_file_folder_path", folder.toString());
   }
 
-  private static OnnxTensor tensor(OrtEnvironment environment, StoredTensor weight) throws OrtException {
+  private static OnnxTensor tensor(OrtEnvironment environment, StoredTensor weight)
+      throws OrtException {
     ByteBuffer data = weight.data();
-    ByteBuffer direct = ByteBuffer.allocateDirect(data.remaining()).order(ByteOrder.nativeOrder()).put(data).flip();
+    ByteBuffer direct =
+        ByteBuffer.allocateDirect(data.remaining()).order(ByteOrder.nativeOrder()).put(data).flip();
     return OnnxTensor.createTensor(
         environment, direct, weight.shape().toArray(), OnnxTypes.javaType(weight.dtype()));
   }
@@ -114,7 +126,8 @@ final class OnnxSession implements AutoCloseable {
         }
       }
     } catch (OrtException e) {
-      throw new LongAlignException("ONNX Runtime failed to run " + description + ": " + e.getMessage(), e);
+      throw new LongAlignException(
+          "ONNX Runtime failed to run " + description + ": " + e.getMessage(), e);
     } finally {
       lock.readLock().unlock();
     }
@@ -130,7 +143,8 @@ final class OnnxSession implements AutoCloseable {
         memoryWeights.values().forEach(OnnxTensorLike::close);
       }
     } catch (OrtException e) {
-      throw new LongAlignException("ONNX Runtime failed to close " + description + ": " + e.getMessage(), e);
+      throw new LongAlignException(
+          "ONNX Runtime failed to close " + description + ": " + e.getMessage(), e);
     } finally {
       lock.writeLock().unlock();
     }

@@ -14,7 +14,8 @@ import java.nio.LongBuffer;
 import java.nio.file.Path;
 
 /**
- * A frozen CLIP text tower or T5 encoder on ONNX Runtime, computing in f32 over weights that are read in place.
+ * A frozen CLIP text tower or T5 encoder on ONNX Runtime, computing in f32 over weights that are
+ * read in place.
  *
  * <pre>{@code
  * try (TextEncoder clip = OnnxTextEncoder.clip(Path.of("stable-diffusion-v1-5/text_encoder"), 0)) {
@@ -25,7 +26,10 @@ import java.nio.file.Path;
  * Open it once and share it: it is thread-safe.
  */
 public final class OnnxTextEncoder implements TextEncoder {
-  /** Batches are cut into runs of about this many tokens, which bounds the memory that activations take. */
+  /**
+   * Batches are cut into runs of about this many tokens, which bounds the memory that activations
+   * take.
+   */
   private static final int TOKENS_PER_RUN = 1024;
 
   private final Path directory;
@@ -36,7 +40,13 @@ public final class OnnxTextEncoder implements TextEncoder {
   private final int maxLength;
 
   private OnnxTextEncoder(
-      Path directory, OnnxGraph graph, String input, int threads, int vocabSize, int width, int maxLength) {
+      Path directory,
+      OnnxGraph graph,
+      String input,
+      int threads,
+      int vocabSize,
+      int width,
+      int maxLength) {
     this.directory = directory;
     this.input = input;
     this.session = OnnxSession.open(graph, directory.toString(), threads);
@@ -57,14 +67,21 @@ public final class OnnxTextEncoder implements TextEncoder {
     try (TensorFile weights = component.weights()) {
       OnnxGraph graph = ClipTextGraph.build(config, weights, ClipTextGraph.Result.HIDDEN_STATES);
       return new OnnxTextEncoder(
-          directory, graph, ClipTextGraph.INPUT, threads, config.vocabSize(), config.width(), config.maxPositions());
+          directory,
+          graph,
+          ClipTextGraph.INPUT,
+          threads,
+          config.vocabSize(),
+          config.width(),
+          config.maxPositions());
     }
   }
 
   /**
    * Opens T5's encoder, which has no longest sequence.
    *
-   * @param directory with config.json and the weights of a T5 model, whose decoder, if there, is not read
+   * @param directory with config.json and the weights of a T5 model, whose decoder, if there, is
+   *     not read
    * @param threads used by one call; 0 for one per core
    */
   public static OnnxTextEncoder t5(Path directory, int threads) {
@@ -73,7 +90,13 @@ public final class OnnxTextEncoder implements TextEncoder {
     try (TensorFile weights = component.weights()) {
       OnnxGraph graph = T5EncoderGraph.build(config, weights);
       return new OnnxTextEncoder(
-          directory, graph, T5EncoderGraph.INPUT, threads, config.vocabSize(), config.width(), Integer.MAX_VALUE);
+          directory,
+          graph,
+          T5EncoderGraph.INPUT,
+          threads,
+          config.vocabSize(),
+          config.width(),
+          Integer.MAX_VALUE);
     }
   }
 
@@ -94,7 +117,11 @@ public final class OnnxTextEncoder implements TextEncoder {
     long size = (long) ids.length * length * width;
     if (size > Integer.MAX_VALUE - 8) {
       throw new LongAlignException(
-          ids.length + " sequences of " + length + " tokens give " + size
+          ids.length
+              + " sequences of "
+              + length
+              + " tokens give "
+              + size
               + " numbers, more than an array holds; encode fewer at a time");
     }
     float[] values = new float[(int) size];
@@ -118,20 +145,37 @@ public final class OnnxTextEncoder implements TextEncoder {
   private void check(int[][] ids, int length) {
     if (length > maxLength) {
       throw new LongAlignException(
-          directory + " reads at most " + maxLength + " tokens, found a sequence of " + length
+          directory
+              + " reads at most "
+              + maxLength
+              + " tokens, found a sequence of "
+              + length
               + "; cut the text or split it into segments");
     }
     for (int row = 0; row < ids.length; row++) {
       if (ids[row].length != length) {
         throw new LongAlignException(
-            "expected sequences of equal length " + length + ", found " + ids[row].length + " tokens in sequence "
-                + row + "; pad them");
+            "expected sequences of equal length "
+                + length
+                + ", found "
+                + ids[row].length
+                + " tokens in sequence "
+                + row
+                + "; pad them");
       }
       for (int column = 0; column < length; column++) {
         if (ids[row][column] < 0 || ids[row][column] >= vocabSize) {
           throw new LongAlignException(
-              "token " + column + " of sequence " + row + ": expected an id from 0 to " + (vocabSize - 1)
-                  + " for " + directory + ", found " + ids[row][column]
+              "token "
+                  + column
+                  + " of sequence "
+                  + row
+                  + ": expected an id from 0 to "
+                  + (vocabSize - 1)
+                  + " for "
+                  + directory
+                  + ", found "
+                  + ids[row][column]
                   + "; use the tokenizer that belongs to this model");
         }
       }
@@ -143,8 +187,14 @@ public final class OnnxTextEncoder implements TextEncoder {
       if (!Float.isFinite(states[i])) {
         int token = i / width;
         throw new LongAlignException(
-            "the hidden state of token " + token % length + " of sequence " + (first + token / length) + " from "
-                + directory + ": expected finite numbers, found " + states[i]
+            "the hidden state of token "
+                + token % length
+                + " of sequence "
+                + (first + token / length)
+                + " from "
+                + directory
+                + ": expected finite numbers, found "
+                + states[i]
                 + "; the weights are damaged or hold values that are no numbers: download them again");
       }
     }

@@ -25,7 +25,10 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Damaged models are refused by name, before ONNX Runtime sees them; unusual but sound ones are read. */
+/**
+ * Damaged models are refused by name, before ONNX Runtime sees them; unusual but sound ones are
+ * read.
+ */
 class BrokenModelTest {
   private static final Path CLIP = ENCODERS.resolve("clip_quick_gelu");
   private static final Path T5 = ENCODERS.resolve("t5_gated_f16");
@@ -39,7 +42,8 @@ class BrokenModelTest {
   }
 
   private AbstractThrowableAssert<?, ?> refusal() {
-    return assertThatThrownBy(() -> OnnxTextEncoder.clip(directory, 1).close()).isInstanceOf(LongAlignException.class);
+    return assertThatThrownBy(() -> OnnxTextEncoder.clip(directory, 1).close())
+        .isInstanceOf(LongAlignException.class);
   }
 
   private void editConfig(String from, String to) throws IOException {
@@ -72,7 +76,8 @@ class BrokenModelTest {
     editWeights("text_model.encoder.layers.1.mlp.fc1.bias", tensor -> null);
     refusal()
         .hasMessageContaining("model.safetensors")
-        .hasMessageContaining("text_model.encoder.layers.1.mlp.fc1.bias: expected [40], found no such tensor");
+        .hasMessageContaining(
+            "text_model.encoder.layers.1.mlp.fc1.bias: expected [40], found no such tensor");
   }
 
   @Test
@@ -116,10 +121,15 @@ class BrokenModelTest {
   @Test
   void configsThatMakeNoSense() throws IOException {
     editConfig("\"quick_gelu\"", "\"tan\"");
-    refusal().hasMessageContaining("hidden_act").hasMessageContaining("tan").hasMessageContaining("config.json");
+    refusal()
+        .hasMessageContaining("hidden_act")
+        .hasMessageContaining("tan")
+        .hasMessageContaining("config.json");
     editConfig("\"tan\"", "\"quick_gelu\"");
     editConfig("\"num_attention_heads\": 3", "\"num_attention_heads\": 5");
-    refusal().hasMessageContaining("num_attention_heads").hasMessageContaining("divisor of hidden_size = 24");
+    refusal()
+        .hasMessageContaining("num_attention_heads")
+        .hasMessageContaining("divisor of hidden_size = 24");
     editConfig("\"num_attention_heads\": 5", "\"num_attention_heads\": 0");
     refusal().hasMessageContaining("at least 1");
     editConfig("\"clip_text_model\"", "\"bert\"");
@@ -132,13 +142,16 @@ class BrokenModelTest {
     refusal().hasMessageContaining("no weights").hasMessageContaining(directory.toString());
     Files.delete(directory.resolve("config.json"));
     refusal().hasMessageContaining("config.json");
-    assertThatThrownBy(() -> OnnxTextEncoder.clip(directory.resolve("nowhere"), 1)).hasMessageContaining("nowhere");
+    assertThatThrownBy(() -> OnnxTextEncoder.clip(directory.resolve("nowhere"), 1))
+        .hasMessageContaining("nowhere");
   }
 
   @Test
   void t5RefusesOtherModels() throws IOException {
     assertThatThrownBy(() -> OnnxTextEncoder.t5(CLIP, 1)).hasMessageContaining("model_type");
-    Files.copy(T5.resolve("config.json"), directory.resolve("config.json"),
+    Files.copy(
+        T5.resolve("config.json"),
+        directory.resolve("config.json"),
         java.nio.file.StandardCopyOption.REPLACE_EXISTING);
     assertThatThrownBy(() -> OnnxTextEncoder.t5(directory, 1))
         .hasMessageContaining("found no such tensor")
@@ -169,7 +182,9 @@ class BrokenModelTest {
       expected = clip.encode(ids).values();
     }
     editWeights(
-        name, tensor -> StoredTensor.of(name, DType.F8_E4M3, tensor.shape(), java.nio.ByteBuffer.wrap(codes)));
+        name,
+        tensor ->
+            StoredTensor.of(name, DType.F8_E4M3, tensor.shape(), java.nio.ByteBuffer.wrap(codes)));
     try (TextEncoder clip = OnnxTextEncoder.clip(directory, 1)) {
       assertClose(clip.encode(ids).values(), expected, 1e-6);
     }
@@ -185,7 +200,9 @@ class BrokenModelTest {
     Path expected = CLIP.resolve("expected.safetensors");
     try (TextEncoder clip = OnnxTextEncoder.clip(model, 1)) {
       assertClose(
-          clip.encode(Expected.ids(expected, "input_ids")), Expected.tensor(expected, "last_hidden_state"), 1e-4);
+          clip.encode(Expected.ids(expected, "input_ids")),
+          Expected.tensor(expected, "last_hidden_state"),
+          1e-4);
     }
   }
 }

@@ -56,7 +56,8 @@ final class Expected {
     }
     double error = Math.abs(found[worst] - expected[worst]);
     if (!(error <= tolerance * largest)) {
-      fail("at %d: expected %s, got %s (max error %.3g, allowed %.3g)",
+      fail(
+          "at %d: expected %s, got %s (max error %.3g, allowed %.3g)",
           worst, expected[worst], found[worst], error, tolerance * largest);
     }
   }

@@ -34,13 +34,19 @@ class OnnxEncoderProviderTest {
                   + " apples.");
       int length = expectedIds[0].length;
       int[][] ids =
-          Tokenizer.pad(clipTokenizer.encodeAll(segments), length, clipTokenizer.padId(), clipTokenizer.eosId());
+          Tokenizer.pad(
+              clipTokenizer.encodeAll(segments),
+              length,
+              clipTokenizer.padId(),
+              clipTokenizer.eosId());
       for (int i = 0; i < ids.length; i++) {
         assertThat(ids[i]).isEqualTo(expectedIds[i]);
       }
       assertClose(clip.encode(ids), Expected.tensor(ENCODE, "clip_hidden_first3"), 1e-4);
 
-      int[][] empty = Tokenizer.pad(t5Tokenizer.encodeAll(List.of("")), 240, t5Tokenizer.padId(), t5Tokenizer.eosId());
+      int[][] empty =
+          Tokenizer.pad(
+              t5Tokenizer.encodeAll(List.of("")), 240, t5Tokenizer.padId(), t5Tokenizer.eosId());
       assertThat(empty[0]).isEqualTo(Expected.ids(ENCODE, "input_ids_t5")[0]);
       assertThat(t5.encode(empty).width()).isEqualTo(48);
     }

@@ -22,7 +22,10 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** Against transformers: the golden pipeline, and the random encoders of src/test/python/encoders.py. */
+/**
+ * Against transformers: the golden pipeline, and the random encoders of
+ * src/test/python/encoders.py.
+ */
 class OnnxTextEncoderTest {
   private static final Path TINY = GOLDEN.resolve("models/tiny-longsd");
   private static final Path ENCODE = GOLDEN.resolve("encode/encode.safetensors");
@@ -100,14 +103,19 @@ class OnnxTextEncoderTest {
     Path directory = ENCODERS.resolve(name);
     Path expected = directory.resolve("expected.safetensors");
     assertClose(
-        run(directory, ClipTextGraph.Result.POOLED), Expected.tensor(expected, "pooled").toFloats(), TOLERANCE);
+        run(directory, ClipTextGraph.Result.POOLED),
+        Expected.tensor(expected, "pooled").toFloats(),
+        TOLERANCE);
     assertClose(
-        run(directory, ClipTextGraph.Result.PROJECTED), Expected.tensor(expected, "projected").toFloats(), TOLERANCE);
+        run(directory, ClipTextGraph.Result.PROJECTED),
+        Expected.tensor(expected, "projected").toFloats(),
+        TOLERANCE);
   }
 
   private static float[] run(Path directory, ClipTextGraph.Result result) {
     int[][] ids = Expected.ids(directory.resolve("expected.safetensors"), "input_ids");
-    LongBuffer flat = LongBuffer.wrap(Arrays.stream(ids).flatMapToInt(Arrays::stream).asLongStream().toArray());
+    LongBuffer flat =
+        LongBuffer.wrap(Arrays.stream(ids).flatMapToInt(Arrays::stream).asLongStream().toArray());
     ClipTextConfig config = ClipTextConfig.read(directory.resolve("config.json"));
     var graph = ClipTextGraph.build(config, ComponentDirectory.open(directory).weights(), result);
     try (OnnxSession session = OnnxSession.open(graph, directory.toString(), 1)) {
@@ -119,7 +127,8 @@ class OnnxTextEncoderTest {
   void bigBatchIsTheSameAsOneAtATime() {
     try (TextEncoder clip = OnnxTextEncoder.clip(TINY.resolve("text_encoder"), 2)) {
       int[][] few = Expected.ids(ENCODE, "input_ids_clip");
-      int[][] many = IntStream.range(0, 100).mapToObj(i -> few[i % few.length]).toArray(int[][]::new);
+      int[][] many =
+          IntStream.range(0, 100).mapToObj(i -> few[i % few.length]).toArray(int[][]::new);
       HiddenStates together = clip.encode(many);
       int size = together.length() * together.width();
       for (int i = 0; i < many.length; i += 9) {
@@ -142,7 +151,9 @@ class OnnxTextEncoderTest {
     try (TextEncoder t5 = OnnxTextEncoder.t5(TINY.resolve("t5"), 2)) {
       float[] alone = t5.encode(ids).values();
       List<CompletableFuture<HiddenStates>> calls =
-          IntStream.range(0, 6).mapToObj(i -> CompletableFuture.supplyAsync(() -> t5.encode(ids))).toList();
+          IntStream.range(0, 6)
+              .mapToObj(i -> CompletableFuture.supplyAsync(() -> t5.encode(ids)))
+              .toList();
       calls.forEach(call -> assertClose(call.join().values(), alone, 1e-6));
     }
   }
@@ -165,7 +176,8 @@ class OnnxTextEncoderTest {
           .hasMessageContaining("token 1 of sequence 1: expected an id from 0 to 1213")
           .hasMessageContaining("found 1214");
       assertThatThrownBy(() -> clip.encode(new int[][] {{-1}})).hasMessageContaining("found -1");
-      assertThatThrownBy(() -> clip.encode(new int[1][78])).hasMessageContaining("at most 77 tokens");
+      assertThatThrownBy(() -> clip.encode(new int[1][78]))
+          .hasMessageContaining("at most 77 tokens");
       assertThatThrownBy(() -> clip.encode(new int[][] {{1, 2}, {1}}))
           .hasMessageContaining("found 1 tokens in sequence 1");
     }

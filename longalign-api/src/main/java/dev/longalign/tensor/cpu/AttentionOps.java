@@ -8,14 +8,18 @@ import dev.longalign.tensor.Tensor;
 import java.util.List;
 
 /**
- * Multi-head attention in blocks of queries, so that a block's scores stay in cache between the two products.
+ * Multi-head attention in blocks of queries, so that a block's scores stay in cache between the two
+ * products.
  *
- * <p>The second product is computed as {@code O^T = V^T P^T}, with V transposed beforehand: with few columns per head
- * (40 in SD 1.5's first level) oneDNN is faster that way. The scale goes to the queries: a post-operation on the scores
- * would cost a tenth of the first product.
+ * <p>The second product is computed as {@code O^T = V^T P^T}, with V transposed beforehand: with
+ * few columns per head (40 in SD 1.5's first level) oneDNN is faster that way. The scale goes to
+ * the queries: a post-operation on the scores would cost a tenth of the first product.
  */
 final class AttentionOps {
-  /** Scores per block: 4 MiB of f32. Smaller blocks stay closer to the core but pay more for calls and barriers. */
+  /**
+   * Scores per block: 4 MiB of f32. Smaller blocks stay closer to the core but pay more for calls
+   * and barriers.
+   */
   private static final long BLOCK_SCORES = 1 << 20;
 
   private static final long MAX_BLOCK = 512;
@@ -43,8 +47,10 @@ final class AttentionOps {
     }
     CpuMemory memory = context.memory();
     int bytes = dtype.bytes();
-    // Few long calls: every call ends in a barrier of all threads, which is dear where other programs want the cores.
-    long rowsPerBlock = Math.min(queries, Math.min(MAX_BLOCK, Math.max(32, BLOCK_SCORES / keys / 32 * 32)));
+    // Few long calls: every call ends in a barrier of all threads, which is dear where other
+    // programs want the cores.
+    long rowsPerBlock =
+        Math.min(queries, Math.min(MAX_BLOCK, Math.max(32, BLOCK_SCORES / keys / 32 * 32)));
     boolean whole = rowsPerBlock == queries;
     long headsPerBlock = whole ? largestDivisor(heads, BLOCK_SCORES / (queries * keys)) : 1;
     long imagesPerBlock =
@@ -55,6 +61,7 @@ final class AttentionOps {
     long scaledQ = memory.allocate(batch * queries * channels * bytes);
     long vTransposed = memory.allocate(batch * channels * keys * bytes);
     long yTransposed = memory.allocate(batch * channels * queries * bytes);
+    context.work().computed(4.0 * batch * queries * keys * channels);
     try {
       scaled(q.shape().size(), dtype, scale).execute(memory, address(q), scaledQ);
       transpose(batch, keys, channels, dtype).execute(memory, address(v), vTransposed);
@@ -64,7 +71,9 @@ final class AttentionOps {
           long vAddress = vTransposed + (b * channels + h * depth) * keys * bytes;
           for (long from = 0; from < queries; from += rowsPerBlock) {
             long rows = Math.min(rowsPerBlock, queries - from);
-            Block block = new Block(imagesPerBlock, headsPerBlock, rows, keys, depth, channels, queries, dtype);
+            Block block =
+                new Block(
+                    imagesPerBlock, headsPerBlock, rows, keys, depth, channels, queries, dtype);
             long qAddress = scaledQ + ((b * queries + from) * channels + h * depth) * bytes;
             long yAddress = yTransposed + ((b * channels + h * depth) * queries + from) * bytes;
             scores(block).execute(memory, qAddress, kAddress, scores);
@@ -87,7 +96,8 @@ final class AttentionOps {
   }
 
   private Primitive scaled(long size, DType dtype, float scale) {
-    return context.cache()
+    return context
+        .cache()
         .get(
             List.of("scaled", size, dtype, scale),
             () -> {
@@ -114,13 +124,24 @@ final class AttentionOps {
             });
   }
 
-  /** What is computed at once: {@code rows} queries of some heads of some images, against all keys. */
+  /**
+   * What is computed at once: {@code rows} queries of some heads of some images, against all keys.
+   */
   private record Block(
-      long images, long heads, long rows, long keys, long depth, long channels, long queries, DType dtype) {
+      long images,
+      long heads,
+      long rows,
+      long keys,
+      long depth,
+      long channels,
+      long queries,
+      DType dtype) {
     /** Of [images, heads, a, b], from the strides of the last three. */
     Layout layout(long a, long b, long imageStride, long headStride, long aStride, long bStride) {
       return Layout.strided(
-          dtype, new long[] {images, heads, a, b}, new long[] {imageStride, headStride, aStride, bStride});
+          dtype,
+          new long[] {images, heads, a, b},
+          new long[] {imageStride, headStride, aStride, bStride});
     }
   }
 
@@ -134,7 +155,8 @@ final class AttentionOps {
 
   /** {@code S = Q K^T}: [images, heads, rows, keys] in f32. */
   private Primitive scores(Block b) {
-    return context.cache()
+    return context
+        .cache()
         .get(
             List.of("scores", b),
             () ->
@@ -146,7 +168,8 @@ final class AttentionOps {
 
   private Primitive softmax(Block b) {
     long rows = b.images * b.heads * b.rows;
-    return context.cache()
+    return context
+        .cache()
         .get(
             List.of("softmax", rows, b.keys, b.dtype),
             () -> {
@@ -176,25 +199,34 @@ final class AttentionOps {
   /** {@code O^T = V^T P^T}: [images, heads, depth, rows] inside [images, channels, queries]. */
   private Primitive values(Block b) {
     long headScores = b.rows * b.keys;
-    return context.cache()
+    return context
+        .cache()
         .get(
             List.of("values", b),
             () ->
                 MatrixOps.batched(
                     b.layout(b.depth, b.keys, b.channels * b.keys, b.depth * b.keys, b.keys, 1),
                     b.layout(b.keys, b.rows, b.heads * headScores, headScores, 1, b.keys),
-                    b.layout(b.depth, b.rows, b.channels * b.queries, b.depth * b.queries, b.queries, 1)));
+                    b.layout(
+                        b.depth,
+                        b.rows,
+                        b.channels * b.queries,
+                        b.depth * b.queries,
+                        b.queries,
+                        1)));
   }
 
   /** [batch, rows, columns] to [batch, columns, rows]. */
   private Primitive transpose(long batch, long rows, long columns, DType dtype) {
-    return context.cache()
+    return context
+        .cache()
         .get(
             List.of("transpose", batch, rows, columns, dtype),
             () -> {
               long[] dims = {batch, rows, columns};
               try (Layout source = Layout.dense(dtype, dims);
-                  Layout target = Layout.strided(dtype, dims, new long[] {rows * columns, 1, rows})) {
+                  Layout target =
+                      Layout.strided(dtype, dims, new long[] {rows * columns, 1, rows})) {
                 return PrimitiveCache.reorder(source, target);
               }
             });

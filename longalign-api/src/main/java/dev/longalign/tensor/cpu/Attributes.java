@@ -8,7 +8,10 @@ import java.util.List;
 import org.bytedeco.dnnl.dnnl_post_ops;
 import org.bytedeco.dnnl.dnnl_primitive_attr;
 
-/** Attributes of a primitive: a scratchpad of ours, and the operations fused behind it in the order of the calls. */
+/**
+ * Attributes of a primitive: a scratchpad of ours, and the operations fused behind it in the order
+ * of the calls.
+ */
 final class Attributes implements AutoCloseable {
   private final dnnl_primitive_attr attr = new dnnl_primitive_attr();
   private final dnnl_post_ops postOps = new dnnl_post_ops();
@@ -18,7 +21,9 @@ final class Attributes implements AutoCloseable {
 
   Attributes() {
     OneDnn.check(dnnl_primitive_attr_create(attr), "attributes");
-    OneDnn.check(dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user), "scratchpad mode");
+    OneDnn.check(
+        dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user),
+        "scratchpad mode");
     OneDnn.check(dnnl_post_ops_create(postOps), "post-operations");
   }
 

@@ -51,7 +51,8 @@ final class ConvolutionOps {
       convolve(x, packed, g, y, epilogue, packed.bias());
       return y;
     }
-    // The channel bias joins the convolution's own. In sampling all rows are equal (one timestep): one call does.
+    // The channel bias joins the convolution's own. In sampling all rows are equal (one timestep):
+    // one call does.
     float[][] rows = rowsOf(epilogue.channelBias(), packed.bias());
     try (TensorScope scope = TensorScope.open()) {
       if (Arrays.stream(rows).allMatch(row -> Arrays.equals(row, rows[0]))) {
@@ -85,19 +86,31 @@ final class ConvolutionOps {
     return rows;
   }
 
-  private void convolve(Tensor x, PackedWeight weight, Conv2dGeometry g, Tensor y, Epilogue epilogue, long bias) {
+  private void convolve(
+      Tensor x, PackedWeight weight, Conv2dGeometry g, Tensor y, Epilogue epilogue, long bias) {
     if (y.shape().size() == 0) {
       return;
     }
     Tensor residual = epilogue.residual();
     Activation activation = epilogue.activation();
-    List<Object> key = List.of("conv", x.shape(), g, x.dtype(), activation, residual != null, bias != 0);
+    List<Object> key =
+        List.of("conv", x.shape(), g, x.dtype(), activation, residual != null, bias != 0);
     Primitive primitive =
-        context.cache()
+        context
+            .cache()
             .getFor(
                 weight,
                 key,
-                weights -> primitive(x.shape(), y.shape(), g, x.dtype(), weights, activation, residual != null, bias != 0));
+                weights ->
+                    primitive(
+                        x.shape(),
+                        y.shape(),
+                        g,
+                        x.dtype(),
+                        weights,
+                        activation,
+                        residual != null,
+                        bias != 0));
     long weights = weight.forPrimitive(primitive, context.cache());
     long[] addresses = {address(x), weights, address(y), 0, 0};
     int count = 3;
@@ -108,9 +121,10 @@ final class ConvolutionOps {
       addresses[count++] = address(residual);
     }
     primitive.execute(context.memory(), Arrays.copyOf(addresses, count));
+    context.work().ran(new WorkLog.Convolution(x.shape(), y.shape(), g, x.dtype()));
   }
 
-  private static Primitive primitive(
+  static Primitive primitive(
       Shape in,
       Shape out,
       Conv2dGeometry g,

@@ -11,20 +11,23 @@ import dev.longalign.tensor.DType;
 import dev.longalign.tensor.Epilogue;
 import dev.longalign.tensor.LinearWeight;
 import dev.longalign.tensor.MemoryUse;
+import dev.longalign.tensor.OperationCost;
 import dev.longalign.tensor.Shape;
 import dev.longalign.tensor.Tensor;
 import java.nio.ByteBuffer;
+import java.util.Map;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.Supplier;
 
 /**
- * The CPU backend, on oneDNN. Activations are NHWC; weights take oneDNN's own blocked layouts at first use. Every
- * operation uses all threads, so one operation runs at a time, whoever calls.
+ * The CPU backend, on oneDNN. Activations are NHWC; weights take oneDNN's own blocked layouts at
+ * first use. Every operation uses all threads, so one operation runs at a time, whoever calls.
  */
 public final class CpuBackend implements Backend {
   private final CpuMemory memory = new CpuMemory();
   private final PrimitiveCache cache = new PrimitiveCache(memory);
-  private final CpuContext context = new CpuContext(this, memory, cache);
+  private final WorkLog work = new WorkLog();
+  private final CpuContext context = new CpuContext(this, memory, cache, work);
   private final MatrixOps matrix = new MatrixOps(context);
   private final ConvolutionOps convolution = new ConvolutionOps(context);
   private final AttentionOps attention = new AttentionOps(context);
@@ -42,14 +45,17 @@ public final class CpuBackend implements Backend {
     this.threads = new CpuThreads(threads);
   }
 
-  private <T> T exclusively(Supplier<T> operation) {
+  private <T> T exclusively(String name, Supplier<T> operation) {
     lock.lock();
     try {
       if (closed) {
         throw new LongAlignException("the backend " + name() + " is closed");
       }
       threads.apply();
-      return operation.get();
+      long begin = System.nanoTime();
+      T result = operation.get();
+      work.operation(name, System.nanoTime() - begin);
+      return result;
     } finally {
       lock.unlock();
     }
@@ -77,6 +83,21 @@ public final class CpuBackend implements Backend {
   }
 
   @Override
+  public Map<String, OperationCost> costs() {
+    lock.lock();
+    try {
+      return work.costs();
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  @Override
+  public double roofGflops() {
+    return exclusively("roof", () -> new CpuRoof(memory).gflops(work.shapes()));
+  }
+
+  @Override
   public Tensor upload(ByteBuffer elements, DType dtype, Shape shape) {
     if (elements.remaining() != shape.size() * dtype.bytes()) {
       throw new LongAlignException(
@@ -99,6 +120,7 @@ public final class CpuBackend implements Backend {
     long copy = memory.allocate(4L * into.length);
     try {
       exclusively(
+          "download",
           () -> {
             context.convert(x, DType.F32, copy);
             return null;
@@ -118,77 +140,78 @@ public final class CpuBackend implements Backend {
 
   @Override
   public Tensor cast(Tensor x, DType dtype) {
-    return exclusively(() -> shapes.cast(x, dtype));
+    return exclusively("cast", () -> shapes.cast(x, dtype));
   }
 
   @Override
   public LinearWeight packLinear(Tensor weight, Tensor bias, DType dtype) {
-    return exclusively(() -> matrix.pack(weight, bias, dtype));
+    return exclusively("packLinear", () -> matrix.pack(weight, bias, dtype));
   }
 
   @Override
   public LinearWeight packGeglu(Tensor weight, Tensor bias, DType dtype) {
-    return exclusively(() -> matrix.packGeglu(weight, bias, dtype));
+    return exclusively("packGeglu", () -> matrix.packGeglu(weight, bias, dtype));
   }
 
   @Override
   public Conv2dWeight packConv2d(Tensor weight, Tensor bias, Conv2dGeometry geometry, DType dtype) {
-    return exclusively(() -> convolution.pack(weight, bias, geometry, dtype));
+    return exclusively("packConv2d", () -> convolution.pack(weight, bias, geometry, dtype));
   }
 
   @Override
   public Tensor linear(Tensor x, LinearWeight weight, Epilogue epilogue) {
-    return exclusively(() -> matrix.linear(x, weight, epilogue));
+    return exclusively("linear", () -> matrix.linear(x, weight, epilogue));
   }
 
   @Override
   public Tensor geglu(Tensor x, LinearWeight packedGeglu) {
-    return exclusively(() -> matrix.geglu(x, packedGeglu));
+    return exclusively("geglu", () -> matrix.geglu(x, packedGeglu));
   }
 
   @Override
   public Tensor conv2d(Tensor x, Conv2dWeight weight, Epilogue epilogue) {
-    return exclusively(() -> convolution.conv2d(x, weight, epilogue));
+    return exclusively("conv2d", () -> convolution.conv2d(x, weight, epilogue));
   }
 
   @Override
   public Tensor matmul(Tensor a, Tensor b, boolean transposeB) {
-    return exclusively(() -> matrix.matmul(a, b, transposeB));
+    return exclusively("matmul", () -> matrix.matmul(a, b, transposeB));
   }
 
   @Override
   public Tensor attention(Tensor q, Tensor k, Tensor v, int heads, float scale) {
-    return exclusively(() -> attention.attention(q, k, v, heads, scale));
+    return exclusively("attention", () -> attention.attention(q, k, v, heads, scale));
   }
 
   @Override
-  public Tensor groupNorm(Tensor x, int groups, Tensor gamma, Tensor beta, float eps, Activation activation) {
-    return exclusively(() -> norm.groupNorm(x, groups, gamma, beta, eps, activation));
+  public Tensor groupNorm(
+      Tensor x, int groups, Tensor gamma, Tensor beta, float eps, Activation activation) {
+    return exclusively("groupNorm", () -> norm.groupNorm(x, groups, gamma, beta, eps, activation));
   }
 
   @Override
   public Tensor layerNorm(Tensor x, Tensor gamma, Tensor beta, float eps) {
-    return exclusively(() -> norm.layerNorm(x, gamma, beta, eps));
+    return exclusively("layerNorm", () -> norm.layerNorm(x, gamma, beta, eps));
   }
 
   @Override
   public Tensor activation(Tensor x, Activation activation) {
-    return exclusively(() -> pointwise.activation(x, activation));
+    return exclusively("activation", () -> pointwise.activation(x, activation));
   }
 
   @Override
   public Tensor gatedGelu(Tensor x) {
-    return exclusively(() -> pointwise.gatedGelu(x));
+    return exclusively("gatedGelu", () -> pointwise.gatedGelu(x));
   }
 
   @Override
   public Tensor linearCombination(float[] coefficients, Tensor... xs) {
-    return exclusively(() -> pointwise.linearCombination(coefficients, xs));
+    return exclusively("linearCombination", () -> pointwise.linearCombination(coefficients, xs));
   }
 
   @Override
   public Tensor clamp(Tensor x, float low, float high) {
-    return exclusively(() -> pointwise.clamp(x, low, high));
+    return exclusively("clamp", () -> pointwise.clamp(x, low, high));
   }
 
   @Override
@@ -199,17 +222,18 @@ public final class CpuBackend implements Backend {
   @Override
   public Tensor rows(Tensor x, long from, long to) {
     long row = x.shape().dim(0) == 0 ? 0 : x.shape().size() / x.shape().dim(0);
-    return new Tensor(this, x.storage(), x.offset() + from * row, x.dtype(), x.shape().with(0, to - from));
+    return new Tensor(
+        this, x.storage(), x.offset() + from * row, x.dtype(), x.shape().with(0, to - from));
   }
 
   @Override
   public Tensor concat(int axis, Tensor... xs) {
-    return exclusively(() -> shapes.concat(axis, xs));
+    return exclusively("concat", () -> shapes.concat(axis, xs));
   }
 
   @Override
   public Tensor upsampleNearest(Tensor x, int height, int width) {
-    return exclusively(() -> shapes.upsampleNearest(x, height, width));
+    return exclusively("upsampleNearest", () -> shapes.upsampleNearest(x, height, width));
   }
 
   @Override
@@ -222,7 +246,10 @@ public final class CpuBackend implements Backend {
       Tensor padEmbedding,
       int tokenLength) {
     return exclusively(
-        () -> shapes.segmentConcat(hidden, ids, segmentsPerCaption, eosId, padId, padEmbedding, tokenLength));
+        "segmentConcat",
+        () ->
+            shapes.segmentConcat(
+                hidden, ids, segmentsPerCaption, eosId, padId, padEmbedding, tokenLength));
   }
 
   @Override

@@ -8,7 +8,7 @@ import dev.longalign.tensor.TensorScope;
 import java.util.List;
 
 /** What the operations of the CPU backend share. */
-record CpuContext(Backend backend, CpuMemory memory, PrimitiveCache cache) {
+record CpuContext(Backend backend, CpuMemory memory, PrimitiveCache cache, WorkLog work) {
 
   /** A new tensor of this thread's scope, uninitialised. */
   Tensor allocate(DType dtype, Shape shape) {

@@ -10,8 +10,8 @@ import java.util.TreeMap;
 import org.bytedeco.javacpp.Pointer;
 
 /**
- * Native memory, counted, aligned to cache lines, and kept for reuse: a denoising step asks for the same sizes again and
- * again, and fresh pages cost more than the arithmetic on them.
+ * Native memory, counted, aligned to cache lines, and kept for reuse: a denoising step asks for the
+ * same sizes again and again, and fresh pages cost more than the arithmetic on them.
  */
 final class CpuMemory {
   private static final long ALIGNMENT = 64;
@@ -19,14 +19,18 @@ final class CpuMemory {
   private static final long LARGE = 1 << 20;
 
   private final TreeMap<Long, Deque<Long>> free = new TreeMap<>();
+
   /** Aligned address -> the address that malloc gave. */
   private final Map<Long, Long> blocks = new HashMap<>();
+
   private final Map<Long, Long> sizes = new HashMap<>();
   private long live;
   private long cached;
   private long peak;
 
-  /** At least {@code bytes} bytes, uninitialised; what is larger than a megabyte starts on a page. */
+  /**
+   * At least {@code bytes} bytes, uninitialised; what is larger than a megabyte starts on a page.
+   */
   synchronized long allocate(long bytes) {
     long size = rounded(bytes);
     Map.Entry<Long, Deque<Long>> fit = free.ceilingEntry(size);

@@ -8,8 +8,8 @@ import org.bytedeco.dnnl.global.dnnl;
 import org.bytedeco.javacpp.Loader;
 
 /**
- * How many threads oneDNN uses. It takes them from OpenMP, whose setting belongs to the calling thread, so every thread
- * that computes sets it once.
+ * How many threads oneDNN uses. It takes them from OpenMP, whose setting belongs to the calling
+ * thread, so every thread that computes sets it once.
  */
 final class CpuThreads {
   private final int count;
@@ -34,9 +34,10 @@ final class CpuThreads {
   }
 
   /**
-   * Makes OpenMP's threads sleep while they wait, unless the environment says otherwise; to be called before oneDNN is
-   * loaded. By default they spin: where another program wants the cores too, a thread then spins through its time slice
-   * while the one it waits for is not running, and a step of the embedded model takes a second instead of 20 ms.
+   * Makes OpenMP's threads sleep while they wait, unless the environment says otherwise; to be
+   * called before oneDNN is loaded. By default they spin: where another program wants the cores
+   * too, a thread then spins through its time slice while the one it waits for is not running, and
+   * a step of the embedded model takes a second instead of 20 ms.
    */
   static void dontSpin() {
     if (System.getenv("OMP_WAIT_POLICY") == null && System.getenv("GOMP_SPINCOUNT") == null) {

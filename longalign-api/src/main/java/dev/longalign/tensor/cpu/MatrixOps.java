@@ -45,7 +45,8 @@ final class MatrixOps {
   LinearWeight pack(Tensor weight, Tensor bias, DType dtype) {
     int out = weight.dim(0);
     return TensorScope.register(
-        new CpuLinearWeight(weight.dim(1), out, dtype, packRows(weight, bias, dtype, 0, out), null));
+        new CpuLinearWeight(
+            weight.dim(1), out, dtype, packRows(weight, bias, dtype, 0, out), null));
   }
 
   LinearWeight packGeglu(Tensor weight, Tensor bias, DType dtype) {
@@ -73,15 +74,27 @@ final class MatrixOps {
     Tensor y = context.allocate(x.dtype(), shape);
     Tensor channelBias = epilogue.channelBias();
     if (channelBias == null) {
-      product(x, ((CpuLinearWeight) weight).weight, y, epilogue.activation(), epilogue.residual(), null);
+      product(
+          x,
+          ((CpuLinearWeight) weight).weight,
+          y,
+          epilogue.activation(),
+          epilogue.residual(),
+          null);
       return y;
     }
-    // Rare (time embeddings go to convolutions): one product per batch element, which adds its own bias row.
+    // Rare (time embeddings go to convolutions): one product per batch element, which adds its own
+    // bias row.
     for (long b = 0; b < shape.dim(0); b++) {
       Tensor residual = epilogue.residual() == null ? null : epilogue.residual().rows(b, b + 1);
       Tensor bias = channelBias.rows(b, b + 1);
       product(
-          x.rows(b, b + 1), ((CpuLinearWeight) weight).weight, y.rows(b, b + 1), epilogue.activation(), residual, bias);
+          x.rows(b, b + 1),
+          ((CpuLinearWeight) weight).weight,
+          y.rows(b, b + 1),
+          epilogue.activation(),
+          residual,
+          bias);
     }
     return y;
   }
@@ -99,7 +112,12 @@ final class MatrixOps {
   }
 
   private void product(
-      Tensor x, PackedWeight weight, Tensor y, Activation activation, Tensor residual, Tensor rowBias) {
+      Tensor x,
+      PackedWeight weight,
+      Tensor y,
+      Activation activation,
+      Tensor residual,
+      Tensor rowBias) {
     product(x, weight, y, activation, residual, rowBias, null);
   }
 
@@ -107,7 +125,10 @@ final class MatrixOps {
     product(x, weight, y, Activation.NONE, null, null, factor);
   }
 
-  /** {@code y = activation(x W + bias + rowBias) * factor + residual} over the last axis; null is left out. */
+  /**
+   * {@code y = activation(x W + bias + rowBias) * factor + residual} over the last axis; null is
+   * left out.
+   */
   private void product(
       Tensor x,
       PackedWeight weight,
@@ -125,14 +146,35 @@ final class MatrixOps {
     DType dtype = x.dtype();
     boolean biased = weight.bias() != 0;
     List<Object> key =
-        List.of("linear", m, k, n, dtype, activation, biased, residual != null, rowBias != null, factor != null);
+        List.of(
+            "linear",
+            m,
+            k,
+            n,
+            dtype,
+            activation,
+            biased,
+            residual != null,
+            rowBias != null,
+            factor != null);
     Primitive primitive =
-        context.cache()
+        context
+            .cache()
             .getFor(
                 weight,
                 key,
-                weights -> linearPrimitive(
-                    m, k, n, dtype, weights, biased, activation, residual != null, rowBias != null, factor != null));
+                weights ->
+                    linearPrimitive(
+                        m,
+                        k,
+                        n,
+                        dtype,
+                        weights,
+                        biased,
+                        activation,
+                        residual != null,
+                        rowBias != null,
+                        factor != null));
     List<Long> addresses = new ArrayList<>();
     addresses.add(address(x));
     addresses.add(weight.forPrimitive(primitive, context.cache()));
@@ -146,9 +188,10 @@ final class MatrixOps {
       }
     }
     primitive.execute(context.memory(), addresses.stream().mapToLong(Long::longValue).toArray());
+    context.work().ran(new WorkLog.Product(m, k, n, dtype));
   }
 
-  private static Primitive linearPrimitive(
+  static Primitive linearPrimitive(
       long m,
       long k,
       long n,
@@ -208,7 +251,8 @@ final class MatrixOps {
     }
     long[] bStrides = transposeB ? new long[] {k * n, 1, k} : new long[] {k * n, n, 1};
     Primitive primitive =
-        context.cache()
+        context
+            .cache()
             .get(
                 List.of("matmul", batch, m, k, n, a.dtype(), transposeB),
                 () ->
@@ -230,7 +274,13 @@ final class MatrixOps {
           "matmul",
           (pd, attr) ->
               dnnl_matmul_primitive_desc_create(
-                  pd, OneDnn.ENGINE, src.descriptor(), weights.descriptor(), null, dst.descriptor(), attr.build()),
+                  pd,
+                  OneDnn.ENGINE,
+                  src.descriptor(),
+                  weights.descriptor(),
+                  null,
+                  dst.descriptor(),
+                  attr.build()),
           attributes,
           new int[] {DNNL_ARG_SRC_0, DNNL_ARG_WEIGHTS, DNNL_ARG_DST},
           src,

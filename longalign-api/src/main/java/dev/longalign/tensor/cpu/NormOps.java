@@ -19,7 +19,8 @@ final class NormOps {
     this.context = context;
   }
 
-  Tensor groupNorm(Tensor x, int groups, Tensor gamma, Tensor beta, float eps, Activation activation) {
+  Tensor groupNorm(
+      Tensor x, int groups, Tensor gamma, Tensor beta, float eps, Activation activation) {
     Tensor y = context.allocateLike(x);
     if (x.shape().size() == 0) {
       return y;
@@ -29,7 +30,8 @@ final class NormOps {
     long pixels = x.shape().size() / batch / channels;
     DType dtype = x.dtype();
     Primitive primitive =
-        context.cache()
+        context
+            .cache()
             .get(
                 List.of("groupNorm", batch, pixels, channels, groups, eps, activation, dtype),
                 () -> {
@@ -70,7 +72,8 @@ final class NormOps {
     long rows = x.shape().size() / width;
     DType dtype = x.dtype();
     Primitive primitive =
-        context.cache()
+        context
+            .cache()
             .get(
                 List.of("layerNorm", rows, width, eps, dtype),
                 () -> {

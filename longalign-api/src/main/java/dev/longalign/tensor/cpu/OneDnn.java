@@ -14,7 +14,8 @@ final class OneDnn {
   static final dnnl_stream STREAM;
 
   static {
-    // JavaCPP would otherwise refuse small allocations once mapped model files count as resident memory.
+    // JavaCPP would otherwise refuse small allocations once mapped model files count as resident
+    // memory.
     setIfAbsent("org.bytedeco.javacpp.maxPhysicalBytes", "0");
     CpuThreads.dontSpin();
     ENGINE = new dnnl_engine();
@@ -37,7 +38,6 @@ final class OneDnn {
     return version.major() + "." + version.minor() + "." + version.patch();
   }
 
-
   /** Whether this processor multiplies bfloat16 numbers in hardware. */
   static boolean hasBf16() {
     int isa = dnnl_get_effective_cpu_isa();
@@ -51,7 +51,9 @@ final class OneDnn {
       case F16 -> dnnl_f16;
       case U8 -> dnnl_u8;
       case I32 -> dnnl_s32;
-      default -> throw new LongAlignException("the CPU backend holds no " + dtype + " tensors; convert them to F32");
+      default ->
+          throw new LongAlignException(
+              "the CPU backend holds no " + dtype + " tensors; convert them to F32");
     };
   }
 
@@ -61,7 +63,8 @@ final class OneDnn {
           switch (status) {
             case dnnl_out_of_memory -> "out of memory";
             case dnnl_invalid_arguments -> "invalid arguments";
-            case dnnl_unimplemented -> "not implemented for these shapes and types on this processor";
+            case dnnl_unimplemented ->
+                "not implemented for these shapes and types on this processor";
             default -> "status " + status;
           };
       throw new LongAlignException("oneDNN " + what + ": " + reason);

@@ -1,8 +1,9 @@
 package dev.longalign.tensor.cpu;
 
 /**
- * The values of a weight. They arrive in torch's order and are moved once, at first use, into the layout that the
- * primitive of that use likes best; uses with other shapes then take them as they are.
+ * The values of a weight. They arrive in torch's order and are moved once, at first use, into the
+ * layout that the primitive of that use likes best; uses with other shapes then take them as they
+ * are.
  */
 final class PackedWeight {
   /** {@link #layoutId()} before the first use has decided the layout. */
@@ -39,7 +40,10 @@ final class PackedWeight {
     return layout;
   }
 
-  /** The address of the values in the layout that the primitive wants; repacks them if they are in another. */
+  /**
+   * The address of the values in the layout that the primitive wants; repacks them if they are in
+   * another.
+   */
   long forPrimitive(Primitive primitive, PrimitiveCache cache) {
     Layout wanted = primitive.weights();
     if (!layout.sameAs(wanted)) {

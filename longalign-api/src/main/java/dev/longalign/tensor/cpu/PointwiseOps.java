@@ -27,7 +27,10 @@ final class PointwiseOps {
     };
   }
 
-  /** In Java, whose min and max keep NaN where oneDNN's clip turns it into a bound; pictures are clamped, once each. */
+  /**
+   * In Java, whose min and max keep NaN where oneDNN's clip turns it into a bound; pictures are
+   * clamped, once each.
+   */
   Tensor clamp(Tensor x, float low, float high) {
     float[] values = x.toFloats();
     for (int i = 0; i < values.length; i++) {
@@ -48,7 +51,8 @@ final class PointwiseOps {
     }
     DType dtype = x.dtype();
     Primitive primitive =
-        context.cache()
+        context
+            .cache()
             .get(
                 List.of("eltwise", kind, alpha, beta, size, dtype),
                 () -> {
@@ -95,7 +99,8 @@ final class PointwiseOps {
     long rows = n == 0 ? 0 : shape.size() / n;
     if (rows > 0) {
       Primitive copy =
-          context.cache()
+          context
+              .cache()
               .get(
                   List.of("half", rows, n, x.dtype()),
                   () -> {
@@ -138,9 +143,7 @@ final class PointwiseOps {
     return y;
   }
 
-  /**
-   * {@code y = (factors[0] a) op (factors[1] b)}. A null b stands for the number 1; b may be y.
-   */
+  /** {@code y = (factors[0] a) op (factors[1] b)}. A null b stands for the number 1; b may be y. */
   private void binary(int kind, Tensor a, Tensor b, Tensor y, boolean scaled, float... factors) {
     long size = y.shape().size();
     if (size == 0) {
@@ -149,7 +152,8 @@ final class PointwiseOps {
     DType dtype = a.dtype();
     long bSize = b == null ? 1 : size;
     Primitive primitive =
-        context.cache()
+        context
+            .cache()
             .get(
                 List.of("binary", kind, size, bSize, dtype, scaled),
                 () -> {
@@ -189,7 +193,8 @@ final class PointwiseOps {
       if (b == null) {
         primitive.execute(context.memory(), address(a), numbers, address(y));
       } else {
-        primitive.execute(context.memory(), address(a), address(b), address(y), numbers, numbers + 4);
+        primitive.execute(
+            context.memory(), address(a), address(b), address(y), numbers, numbers + 4);
       }
     } finally {
       context.memory().free(numbers);

@@ -30,15 +30,18 @@ final class Primitive implements AutoCloseable {
   private final long scratchpadBytes;
   private final Address address = new Address();
 
-  private Primitive(dnnl_primitive_desc description, Attributes attributes, int[] names, Layout[] layouts) {
+  private Primitive(
+      dnnl_primitive_desc description, Attributes attributes, int[] names, Layout[] layouts) {
     try {
       try (PointerPointer<BytePointer> name = new PointerPointer<>(1)) {
-        OneDnn.check(dnnl_primitive_desc_query(description, dnnl_query_impl_info_str, 0, name), "query");
+        OneDnn.check(
+            dnnl_primitive_desc_query(description, dnnl_query_impl_info_str, 0, name), "query");
         implementation = name.get(BytePointer.class, 0).getString();
       }
       dnnl_memory_desc chosen = dnnl_primitive_desc_query_md(description, dnnl_query_weights_md, 0);
       weights = chosen == null ? null : Layout.copyOf(chosen, layouts[0].dtype());
-      dnnl_memory_desc scratch = dnnl_primitive_desc_query_md(description, dnnl_query_scratchpad_md, 0);
+      dnnl_memory_desc scratch =
+          dnnl_primitive_desc_query_md(description, dnnl_query_scratchpad_md, 0);
       try (Layout scratchpad = Layout.copyOf(scratch, DType.U8)) {
         scratchpadBytes = scratchpad.bytes();
         List<Integer> allNames = new ArrayList<>();
@@ -57,7 +60,9 @@ final class Primitive implements AutoCloseable {
         for (int i = 0; i < memories.length; i++) {
           memories[i] = new dnnl_memory();
           // DNNL_MEMORY_NONE: the address comes with every execution.
-          OneDnn.check(dnnl_memory_create(memories[i], allLayouts.get(i).descriptor(), OneDnn.ENGINE, null), "memory");
+          OneDnn.check(
+              dnnl_memory_create(memories[i], allLayouts.get(i).descriptor(), OneDnn.ENGINE, null),
+              "memory");
           arguments.position(i).arg(allNames.get(i)).memory(memories[i]);
         }
         arguments.position(0);
@@ -69,7 +74,8 @@ final class Primitive implements AutoCloseable {
 
   /**
    * @param names oneDNN's argument names
-   * @param layouts their layouts; null stands for the weights, in the layout that the primitive chose
+   * @param layouts their layouts; null stands for the weights, in the layout that the primitive
+   *     chose
    */
   static Primitive create(
       String what, Descriptor descriptor, Attributes attributes, int[] names, Layout... layouts) {
@@ -96,19 +102,24 @@ final class Primitive implements AutoCloseable {
   /** Runs it; {@code addresses} in the order of the names, then those of the fused operations. */
   void execute(CpuMemory memory, long... addresses) {
     if (addresses.length != memories.length - 1) {
-      throw new IllegalArgumentException(addresses.length + " addresses for " + (memories.length - 1) + " arguments");
+      throw new IllegalArgumentException(
+          addresses.length + " addresses for " + (memories.length - 1) + " arguments");
     }
     for (int i = 0; i < addresses.length; i++) {
       dnnl_memory_set_data_handle(memories[i], address.at(addresses[i]));
     }
     if (scratchpadBytes == 0) {
-      OneDnn.check(dnnl_primitive_execute(primitive, OneDnn.STREAM, memories.length - 1, arguments), implementation);
+      OneDnn.check(
+          dnnl_primitive_execute(primitive, OneDnn.STREAM, memories.length - 1, arguments),
+          implementation);
       return;
     }
     long scratchpad = memory.allocate(scratchpadBytes);
     try {
       dnnl_memory_set_data_handle(memories[memories.length - 1], address.at(scratchpad));
-      OneDnn.check(dnnl_primitive_execute(primitive, OneDnn.STREAM, memories.length, arguments), implementation);
+      OneDnn.check(
+          dnnl_primitive_execute(primitive, OneDnn.STREAM, memories.length, arguments),
+          implementation);
     } finally {
       memory.free(scratchpad);
     }

@@ -10,8 +10,8 @@ import java.util.function.Function;
 import java.util.function.Supplier;
 
 /**
- * Compiled primitives by shape; the least recently used one goes when there are too many. Not thread-safe: the backend
- * lets one thread at a time in.
+ * Compiled primitives by shape; the least recently used one goes when there are too many. Not
+ * thread-safe: the backend lets one thread at a time in.
  */
 final class PrimitiveCache implements AutoCloseable {
   private static final int CAPACITY = 4096;
@@ -36,10 +36,11 @@ final class PrimitiveCache implements AutoCloseable {
   }
 
   /**
-   * The primitive for a use of {@code weight}: with the layout that the weight has already, unless oneDNN has only its
-   * reference code for that; then with the layout that oneDNN prefers.
+   * The primitive for a use of {@code weight}: with the layout that the weight has already, unless
+   * oneDNN has only its reference code for that; then with the layout that oneDNN prefers.
    *
-   * @param build makes the primitive for a given layout of the weights, or for any layout if it is null
+   * @param build makes the primitive for a given layout of the weights, or for any layout if it is
+   *     null
    */
   Primitive getFor(PackedWeight weight, List<Object> key, Function<Layout, Primitive> build) {
     List<Object> keyWithLayout = new ArrayList<>(key);
@@ -86,7 +87,12 @@ final class PrimitiveCache implements AutoCloseable {
           "reorder",
           (pd, attr) ->
               dnnl_reorder_primitive_desc_create(
-                  pd, from.descriptor(), OneDnn.ENGINE, to.descriptor(), OneDnn.ENGINE, attr.build()),
+                  pd,
+                  from.descriptor(),
+                  OneDnn.ENGINE,
+                  to.descriptor(),
+                  OneDnn.ENGINE,
+                  attr.build()),
           attributes,
           new int[] {DNNL_ARG_SRC_0, DNNL_ARG_DST},
           from,

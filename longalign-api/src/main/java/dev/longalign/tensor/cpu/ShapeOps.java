@@ -57,12 +57,15 @@ final class ShapeOps {
       return;
     }
     Primitive primitive =
-        context.cache()
+        context
+            .cache()
             .get(
                 List.of("copyRows", rows, columns, stride, dtype),
                 () -> {
                   try (Layout source = Layout.dense(dtype, rows, columns);
-                      Layout target = Layout.strided(dtype, new long[] {rows, columns}, new long[] {stride, 1})) {
+                      Layout target =
+                          Layout.strided(
+                              dtype, new long[] {rows, columns}, new long[] {stride, 1})) {
                     return PrimitiveCache.reorder(source, target);
                   }
                 });
@@ -89,7 +92,8 @@ final class ShapeOps {
         long target = address(y) + ((long) b * height + row) * width * pixel;
         long source = address(x) + ((long) b * inHeight + fromRow) * inWidth * pixel;
         for (int column = 0; column < width; column++) {
-          HostMemory.copy(source + source(column, inWidth, width) * pixel, target + column * pixel, pixel);
+          HostMemory.copy(
+              source + source(column, inWidth, width) * pixel, target + column * pixel, pixel);
         }
       }
     }
@@ -105,12 +109,15 @@ final class ShapeOps {
     Shape in = x.shape();
     DType dtype = x.dtype();
     Primitive primitive =
-        context.cache()
+        context
+            .cache()
             .get(
                 List.of("doubled", in, dtype),
                 () -> {
-                  try (Layout source = Layout.nhwc(dtype, in.dim(0), in.dim(3), in.dim(1), in.dim(2));
-                      Layout target = Layout.nhwc(dtype, in.dim(0), in.dim(3), 2 * in.dim(1), 2 * in.dim(2));
+                  try (Layout source =
+                          Layout.nhwc(dtype, in.dim(0), in.dim(3), in.dim(1), in.dim(2));
+                      Layout target =
+                          Layout.nhwc(dtype, in.dim(0), in.dim(3), 2 * in.dim(1), 2 * in.dim(2));
                       Attributes attributes = new Attributes()) {
                     return Primitive.create(
                         "upsampling",
@@ -161,7 +168,9 @@ final class ShapeOps {
               run++;
             }
             HostMemory.copy(
-                address(hidden) + ((long) segment * length + token) * row, to + kept * row, run * row);
+                address(hidden) + ((long) segment * length + token) * row,
+                to + kept * row,
+                run * row);
             kept += run;
             token += run - 1;
           }

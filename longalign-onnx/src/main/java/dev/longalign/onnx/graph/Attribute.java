@@ -8,21 +8,26 @@ import dev.longalign.tensor.DType;
 public final class Attribute {
   private final AttributeProto proto;
 
-  private Attribute(AttributeProto.Builder builder, String name, AttributeProto.AttributeType type) {
+  private Attribute(
+      AttributeProto.Builder builder, String name, AttributeProto.AttributeType type) {
     this.proto = builder.setName(name).setType(type).build();
   }
 
   public static Attribute of(String name, long value) {
-    return new Attribute(AttributeProto.newBuilder().setI(value), name, AttributeProto.AttributeType.INT);
+    return new Attribute(
+        AttributeProto.newBuilder().setI(value), name, AttributeProto.AttributeType.INT);
   }
 
   public static Attribute of(String name, float value) {
-    return new Attribute(AttributeProto.newBuilder().setF(value), name, AttributeProto.AttributeType.FLOAT);
+    return new Attribute(
+        AttributeProto.newBuilder().setF(value), name, AttributeProto.AttributeType.FLOAT);
   }
 
   public static Attribute of(String name, String value) {
     return new Attribute(
-        AttributeProto.newBuilder().setS(ByteString.copyFromUtf8(value)), name, AttributeProto.AttributeType.STRING);
+        AttributeProto.newBuilder().setS(ByteString.copyFromUtf8(value)),
+        name,
+        AttributeProto.AttributeType.STRING);
   }
 
   public static Attribute of(String name, long[] values) {

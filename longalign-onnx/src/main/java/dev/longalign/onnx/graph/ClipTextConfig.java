@@ -5,7 +5,8 @@ import dev.longalign.io.Config;
 import java.nio.file.Path;
 
 /**
- * The sizes of a CLIP text tower. Entries that a config.json leaves out have transformers' defaults.
+ * The sizes of a CLIP text tower. Entries that a config.json leaves out have transformers'
+ * defaults.
  *
  * @param source the config.json, as messages name it
  * @param vocabSize rows of the token embedding
@@ -16,7 +17,8 @@ import java.nio.file.Path;
  * @param maxPositions longest sequence
  * @param layerNormEpsilon of every layer norm
  * @param activation transformers' name of the MLP's nonlinearity
- * @param eosTokenId the token whose state is the pooled output; 2 stands, as in the oldest configs, for the largest id
+ * @param eosTokenId the token whose state is the pooled output; 2 stands, as in the oldest configs,
+ *     for the largest id
  * @param projection width of a text feature
  */
 public record ClipTextConfig(
@@ -70,7 +72,10 @@ public record ClipTextConfig(
     JsonObject merged = new JsonObject();
     for (String key : new String[] {"text_config", "text_config_dict"}) {
       if (root.has(key)) {
-        root.getConfig(key).json().entrySet().forEach(entry -> merged.add(entry.getKey(), entry.getValue()));
+        root.getConfig(key)
+            .json()
+            .entrySet()
+            .forEach(entry -> merged.add(entry.getKey(), entry.getValue()));
       }
     }
     return Config.of(root.source() + ": 'text_config'", merged);

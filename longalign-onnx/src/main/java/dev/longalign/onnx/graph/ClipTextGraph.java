@@ -4,8 +4,9 @@ import dev.longalign.io.TensorFile;
 import dev.longalign.tensor.DType;
 
 /**
- * CLIP's text tower (Radford et al. 2021, section 2.4): token and position embeddings, pre-norm transformer layers
- * under a causal mask, final layer norm. There is no padding mask: what is attended to is decided by position alone.
+ * CLIP's text tower (Radford et al. 2021, section 2.4): token and position embeddings, pre-norm
+ * transformer layers under a causal mask, final layer norm. There is no padding mask: what is
+ * attended to is decided by position alone.
  */
 public final class ClipTextGraph {
   /** Name of the only input: i64 [batch, length]. */
@@ -32,7 +33,10 @@ public final class ClipTextGraph {
     this.config = config;
   }
 
-  /** Builds the graph over a checkpoint whose names may begin with {@code text_model.} or lack that part. */
+  /**
+   * Builds the graph over a checkpoint whose names may begin with {@code text_model.} or lack that
+   * part.
+   */
   public static OnnxGraph build(ClipTextConfig config, TensorFile source, Result result) {
     ClipTextGraph builder = new ClipTextGraph(config);
     builder.build(source, result);
@@ -52,7 +56,8 @@ public final class ClipTextGraph {
     // 1. embeddings, then one row per token so that every linear layer is a plain matrix product
     GraphWeights embeddings = tower.in("embeddings");
     Value tokens = embeddings.in("token_embedding").rows("weight", ids, config.vocabSize(), width);
-    Value positions = embeddings.in("position_embedding").at("weight", config.maxPositions(), width);
+    Value positions =
+        embeddings.in("position_embedding").at("weight", config.maxPositions(), width);
     Value embedded = ops.add(tokens, ops.head(positions, length)); // [batch, length, width]
     Value x = ops.reshape(embedded, ops.ints(-1, width)); // [rows, width]
 
@@ -89,15 +94,27 @@ public final class ClipTextGraph {
     Value attended = ops.attention(q, k, v, splitShape, config.width(), mask);
     x = ops.add(x, linear(self.in("out_proj"), attended, config.width(), config.width()));
 
-    h = linear(layer.in("mlp.fc1"), norm(layer.in("layer_norm2"), x), config.width(), config.feedForward());
-    h = linear(layer.in("mlp.fc2"), ops.activation(config.activation(), h), config.feedForward(), config.width());
+    h =
+        linear(
+            layer.in("mlp.fc1"),
+            norm(layer.in("layer_norm2"), x),
+            config.width(),
+            config.feedForward());
+    h =
+        linear(
+            layer.in("mlp.fc2"),
+            ops.activation(config.activation(), h),
+            config.feedForward(),
+            config.width());
     return ops.add(x, h);
   }
 
-  /** The state at the end of text: the first eos, or the largest id where the config still has CLIP's old eos 2. */
+  /**
+   * The state at the end of text: the first eos, or the largest id where the config still has
+   * CLIP's old eos 2.
+   */
   private Value pooled(Value ids, Value hidden) {
-    Value key =
-        config.eosTokenId() == 2 ? ids : ops.equal(ids, ops.ints(config.eosTokenId()));
+    Value key = config.eosTokenId() == 2 ? ids : ops.equal(ids, ops.ints(config.eosTokenId()));
     return ops.gatherPerBatch(hidden, ops.argMax(ops.cast(key, DType.I32)));
   }
 
@@ -107,6 +124,7 @@ public final class ClipTextGraph {
 
   private Value norm(GraphWeights module, Value x) {
     long width = config.width();
-    return ops.layerNorm(x, module.at("weight", width), module.at("bias", width), config.layerNormEpsilon());
+    return ops.layerNorm(
+        x, module.at("weight", width), module.at("bias", width), config.layerNormEpsilon());
   }
 }

@@ -5,9 +5,15 @@ import dev.longalign.tensor.DType;
 import dev.longalign.tensor.Shape;
 import java.util.List;
 
-/** The operators that the models are written in, over one {@link OnnxGraph}. Shapes broadcast as ONNX's do. */
+/**
+ * The operators that the models are written in, over one {@link OnnxGraph}. Shapes broadcast as
+ * ONNX's do.
+ */
 public final class GraphOps {
-  /** What a masked score is set to: the most negative finite f32, so that a fully masked row stays finite. */
+  /**
+   * What a masked score is set to: the most negative finite f32, so that a fully masked row stays
+   * finite.
+   */
   private static final float MASKED = -Float.MAX_VALUE;
 
   private static final Shape SCALAR = Shape.of();
@@ -60,15 +66,22 @@ public final class GraphOps {
         Attribute.of("epsilon", epsilon));
   }
 
-  /** x / sqrt(mean(x^2) + epsilon) * weight over the last axis: no mean is taken off, nothing is added. */
+  /**
+   * x / sqrt(mean(x^2) + epsilon) * weight over the last axis: no mean is taken off, nothing is
+   * added.
+   */
   public Value rmsNorm(Value x, Value weight, float epsilon) {
     Value square = graph.node("Pow", x.dtype(), List.of(x, graph.constant(SCALAR, 2f)));
-    Value mean = graph.node("ReduceMean", x.dtype(), List.of(square, ints(-1)), Attribute.of("keepdims", 1));
+    Value mean =
+        graph.node("ReduceMean", x.dtype(), List.of(square, ints(-1)), Attribute.of("keepdims", 1));
     Value root = graph.node("Sqrt", x.dtype(), List.of(add(mean, graph.constant(SCALAR, epsilon))));
     return mul(graph.node("Div", x.dtype(), List.of(x, root)), weight);
   }
 
-  /** An activation by the name that transformers' configs give it; {@link #knowsActivation} says which exist. */
+  /**
+   * An activation by the name that transformers' configs give it; {@link #knowsActivation} says
+   * which exist.
+   */
   public Value activation(String name, Value x) {
     return switch (name) {
       case "quick_gelu" -> mul(x, graph.node("Sigmoid", x.dtype(), List.of(mul(x, 1.702f))));
@@ -103,7 +116,8 @@ public final class GraphOps {
    * @return [rows, heads * headWidth]
    */
   public Value attention(Value q, Value k, Value v, Value splitShape, long width, Value bias) {
-    Value queries = transpose(reshape(q, splitShape), 0, 2, 1, 3); // [batch, heads, length, headWidth]
+    Value queries =
+        transpose(reshape(q, splitShape), 0, 2, 1, 3); // [batch, heads, length, headWidth]
     Value keys = transpose(reshape(k, splitShape), 0, 2, 3, 1); // [batch, heads, headWidth, length]
     Value values = transpose(reshape(v, splitShape), 0, 2, 1, 3);
     Value scores = matMul(queries, keys);
@@ -115,9 +129,12 @@ public final class GraphOps {
   public Value causalBias(Value length) {
     Value positions = range(length);
     Value later =
-        graph.node("Greater", DType.BOOL, List.of(unsqueeze(positions, 0), unsqueeze(positions, 1)));
+        graph.node(
+            "Greater", DType.BOOL, List.of(unsqueeze(positions, 0), unsqueeze(positions, 1)));
     return graph.node(
-        "Where", DType.F32, List.of(later, graph.constant(SCALAR, MASKED), graph.constant(SCALAR, 0f)));
+        "Where",
+        DType.F32,
+        List.of(later, graph.constant(SCALAR, MASKED), graph.constant(SCALAR, 0f)));
   }
 
   /** Rows of {@code table} along its first axis: [...indices, ...rest]. */
@@ -127,7 +144,8 @@ public final class GraphOps {
 
   /** One row per batch entry: x [batch, length, width], index [batch] gives [batch, width]. */
   public Value gatherPerBatch(Value x, Value index) {
-    return graph.node("GatherND", x.dtype(), List.of(x, unsqueeze(index, 1)), Attribute.of("batch_dims", 1));
+    return graph.node(
+        "GatherND", x.dtype(), List.of(x, unsqueeze(index, 1)), Attribute.of("batch_dims", 1));
   }
 
   /** The first position of the largest entry of each row. */
@@ -141,7 +159,9 @@ public final class GraphOps {
   }
 
   public Value cast(Value x, DType dtype) {
-    return x.dtype() == dtype ? x : graph.node("Cast", dtype, List.of(x), Attribute.of("to", dtype));
+    return x.dtype() == dtype
+        ? x
+        : graph.node("Cast", dtype, List.of(x), Attribute.of("to", dtype));
   }
 
   public Value clip(Value x, Value low, Value high) {
@@ -175,7 +195,9 @@ public final class GraphOps {
   /** 0, 1, ..., length - 1 as i64. */
   public Value range(Value length) {
     return graph.node(
-        "Range", DType.I64, List.of(graph.constant(SCALAR, 0L), length, graph.constant(SCALAR, 1L)));
+        "Range",
+        DType.I64,
+        List.of(graph.constant(SCALAR, 0L), length, graph.constant(SCALAR, 1L)));
   }
 
   /** The first {@code count} rows. */

@@ -11,8 +11,9 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Brings a checkpoint's tensors into a graph as f32, checking name, shape and type. What does not fit is collected, so
- * that {@link #check()} can report everything at once before ONNX Runtime sees the model.
+ * Brings a checkpoint's tensors into a graph as f32, checking name, shape and type. What does not
+ * fit is collected, so that {@link #check()} can report everything at once before ONNX Runtime sees
+ * the model.
  */
 public final class GraphWeights {
   private static final Logger LOG = LoggerFactory.getLogger(GraphWeights.class);
@@ -45,11 +46,18 @@ public final class GraphWeights {
     return source.contains(prefix + name);
   }
 
-  /** Logs that a checkpoint goes on where its config says that it ends, which may be meant (CLIP skip). */
+  /**
+   * Logs that a checkpoint goes on where its config says that it ends, which may be meant (CLIP
+   * skip).
+   */
   public void warnOfMore(String name, Object config) {
     if (has(name)) {
-      LOG.warn("{} has {}{}, which {} does not mention; it and all that follows is left out",
-          source.source(), prefix, name, config);
+      LOG.warn(
+          "{} has {}{}, which {} does not mention; it and all that follows is left out",
+          source.source(),
+          prefix,
+          name,
+          config);
     }
   }
 
@@ -59,7 +67,8 @@ public final class GraphWeights {
   }
 
   /**
-   * Rows of a table, as f32. Only the rows are converted, so that a table stored in half precision stays as it is.
+   * Rows of a table, as f32. Only the rows are converted, so that a table stored in half precision
+   * stays as it is.
    *
    * @param indices i64 of any shape
    * @return [...indices, width]
@@ -78,9 +87,11 @@ public final class GraphWeights {
     }
     StoredTensor weight = source.tensor(full);
     if (!weight.shape().equals(expected)) {
-      problems.add(full + " in " + weight.source() + ": expected " + expected + ", found " + weight.shape());
+      problems.add(
+          full + " in " + weight.source() + ": expected " + expected + ", found " + weight.shape());
     } else if (!weight.dtype().isFloating()) {
-      problems.add(full + " in " + weight.source() + ": expected floating point, found " + weight.dtype());
+      problems.add(
+          full + " in " + weight.source() + ": expected floating point, found " + weight.dtype());
     } else if (weight.dtype().bytes() == 1) {
       // ONNX Runtime's processors do not convert 8-bit floats.
       weight = StoredTensor.ofFloats(full, DType.F32, expected, weight.toFloats());
@@ -98,10 +109,16 @@ public final class GraphWeights {
       return;
     }
     int shown = Math.min(problems.size(), 12);
-    String more = problems.size() > shown ? "\n  ... and " + (problems.size() - shown) + " more" : "";
+    String more =
+        problems.size() > shown ? "\n  ... and " + (problems.size() - shown) + " more" : "";
     throw new LongAlignException(
-        "the weights in " + source.source() + " do not fit " + config + ":\n  "
-            + String.join("\n  ", problems.subList(0, shown)) + more
+        "the weights in "
+            + source.source()
+            + " do not fit "
+            + config
+            + ":\n  "
+            + String.join("\n  ", problems.subList(0, shown))
+            + more
             + "\nUse the config.json that was published with these weights, or download both again.");
   }
 }

@@ -26,9 +26,9 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * Builds one ONNX model node by node. {@link GraphOps} speaks its operators, {@link GraphWeights} brings a checkpoint's
- * tensors in. Large weights are not copied: the model names the file, the offset and the length of each, and files are
- * named relative to {@link #folder()}.
+ * Builds one ONNX model node by node. {@link GraphOps} speaks its operators, {@link GraphWeights}
+ * brings a checkpoint's tensors in. Large weights are not copied: the model names the file, the
+ * offset and the length of each, and files are named relative to {@link #folder()}.
  *
  * <pre>{@code
  * OnnxGraph graph = new OnnxGraph("twice");
@@ -59,7 +59,8 @@ public final class OnnxGraph {
   /**
    * Declares an input.
    *
-   * @param dims one per axis: a number, or any name for an extent that is known only when the graph runs
+   * @param dims one per axis: a number, or any name for an extent that is known only when the graph
+   *     runs
    */
   public Value input(String name, DType dtype, String... dims) {
     Value value = new Value(unique(name), dtype);
@@ -69,7 +70,11 @@ public final class OnnxGraph {
 
   /** Makes {@code value} an output under the given name; {@code dims} as in {@link #input}. */
   public void output(String name, Value value, String... dims) {
-    graph.addNode(NodeProto.newBuilder().setOpType("Identity").addInput(value.name()).addOutput(unique(name)));
+    graph.addNode(
+        NodeProto.newBuilder()
+            .setOpType("Identity")
+            .addInput(value.name())
+            .addOutput(unique(name)));
     graph.addOutput(info(name, value.dtype(), dims));
   }
 
@@ -83,7 +88,8 @@ public final class OnnxGraph {
    *
    * @param inputs in the operator's order; an absent optional input is null
    */
-  public List<Value> nodes(String operator, List<DType> dtypes, List<Value> inputs, Attribute... attributes) {
+  public List<Value> nodes(
+      String operator, List<DType> dtypes, List<Value> inputs, Attribute... attributes) {
     NodeProto.Builder node = NodeProto.newBuilder().setOpType(operator).setName(unique(operator));
     for (Value input : inputs) {
       node.addInput(input == null ? "" : input.name());
@@ -103,14 +109,16 @@ public final class OnnxGraph {
 
   /** A small f32 constant that is written into the model. */
   public Value constant(Shape shape, float... values) {
-    ByteBuffer bytes = ByteBuffer.allocate(values.length * Float.BYTES).order(ByteOrder.LITTLE_ENDIAN);
+    ByteBuffer bytes =
+        ByteBuffer.allocate(values.length * Float.BYTES).order(ByteOrder.LITTLE_ENDIAN);
     bytes.asFloatBuffer().put(values);
     return constant(DType.F32, shape, bytes);
   }
 
   /** A small i64 constant that is written into the model. */
   public Value constant(Shape shape, long... values) {
-    ByteBuffer bytes = ByteBuffer.allocate(values.length * Long.BYTES).order(ByteOrder.LITTLE_ENDIAN);
+    ByteBuffer bytes =
+        ByteBuffer.allocate(values.length * Long.BYTES).order(ByteOrder.LITTLE_ENDIAN);
     bytes.asLongBuffer().put(values);
     return constant(DType.I64, shape, bytes);
   }
@@ -133,12 +141,17 @@ public final class OnnxGraph {
   public Value weight(String name, StoredTensor tensor) {
     if (weights.putIfAbsent(name, tensor) == null) {
       unique(name);
-      tensor.region().ifPresent(region -> realFiles.computeIfAbsent(region.file(), OnnxGraph::realFile));
+      tensor
+          .region()
+          .ifPresent(region -> realFiles.computeIfAbsent(region.file(), OnnxGraph::realFile));
     }
     return new Value(name, tensor.dtype());
   }
 
-  /** The checkpoint's tensors that cannot be read in place: whoever opens the model supplies them under these names. */
+  /**
+   * The checkpoint's tensors that cannot be read in place: whoever opens the model supplies them
+   * under these names.
+   */
   public Map<String, StoredTensor> weightsInMemory() {
     Map<String, StoredTensor> inMemory = new LinkedHashMap<>(weights);
     inMemory.values().removeIf(tensor -> tensor.region().isPresent());
@@ -146,8 +159,9 @@ public final class OnnxGraph {
   }
 
   /**
-   * The innermost directory that contains every weight file, links followed: ONNX Runtime refuses to look outside of
-   * it, and download caches link from a model's directory to files elsewhere. The working directory if there is none.
+   * The innermost directory that contains every weight file, links followed: ONNX Runtime refuses
+   * to look outside of it, and download caches link from a model's directory to files elsewhere.
+   * The working directory if there is none.
    */
   public Path folder() {
     Path folder = null;
@@ -158,7 +172,9 @@ public final class OnnxGraph {
       }
       if (folder == null) {
         throw new LongAlignException(
-            "the weight files " + realFiles.values() + " lie on different drives; move them to one");
+            "the weight files "
+                + realFiles.values()
+                + " lie on different drives; move them to one");
       }
     }
     return folder == null ? Path.of("").toAbsolutePath() : folder;
@@ -182,7 +198,9 @@ public final class OnnxGraph {
     FileRegion region = weight.region().orElse(null);
     // Only a name for what is in memory: the values come with the session's options.
     String location =
-        region == null ? "memory" : folder.relativize(realFiles.get(region.file())).toString().replace('\\', '/');
+        region == null
+            ? "memory"
+            : folder.relativize(realFiles.get(region.file())).toString().replace('\\', '/');
     return tensor(name, weight.dtype(), weight.shape())
         .setDataLocation(TensorProto.DataLocation.EXTERNAL)
         .addExternalData(entry("location", location))
@@ -194,7 +212,8 @@ public final class OnnxGraph {
     try {
       return file.toRealPath();
     } catch (IOException e) {
-      throw new LongAlignException("cannot find the weight file " + file + " (" + e + "); was it moved?", e);
+      throw new LongAlignException(
+          "cannot find the weight file " + file + " (" + e + "); was it moved?", e);
     }
   }
 
@@ -204,7 +223,8 @@ public final class OnnxGraph {
   }
 
   private static TensorProto.Builder tensor(String name, DType dtype, Shape shape) {
-    TensorProto.Builder tensor = TensorProto.newBuilder().setName(name).setDataType(OnnxTypes.code(dtype));
+    TensorProto.Builder tensor =
+        TensorProto.newBuilder().setName(name).setDataType(OnnxTypes.code(dtype));
     for (long dim : shape.toArray()) {
       tensor.addDims(dim);
     }
@@ -216,10 +236,15 @@ public final class OnnxGraph {
     for (String dim : dims) {
       TensorShapeProto.Dimension.Builder dimension = TensorShapeProto.Dimension.newBuilder();
       boolean number = dim.chars().allMatch(Character::isDigit);
-      shape.addDim(number ? dimension.setDimValue(Long.parseLong(dim)) : dimension.setDimParam(dim));
+      shape.addDim(
+          number ? dimension.setDimValue(Long.parseLong(dim)) : dimension.setDimParam(dim));
     }
-    TypeProto.Tensor.Builder tensor = TypeProto.Tensor.newBuilder().setElemType(OnnxTypes.code(dtype)).setShape(shape);
-    return ValueInfoProto.newBuilder().setName(name).setType(TypeProto.newBuilder().setTensorType(tensor)).build();
+    TypeProto.Tensor.Builder tensor =
+        TypeProto.Tensor.newBuilder().setElemType(OnnxTypes.code(dtype)).setShape(shape);
+    return ValueInfoProto.newBuilder()
+        .setName(name)
+        .setType(TypeProto.newBuilder().setTensorType(tensor))
+        .build();
   }
 
   private static StringStringEntryProto entry(String key, String value) {

@@ -44,7 +44,9 @@ public final class OnnxTypes {
       case I8 -> OnnxJavaType.INT8;
       case U8 -> OnnxJavaType.UINT8;
       case BOOL -> OnnxJavaType.BOOL;
-      default -> throw new LongAlignException("ONNX Runtime's Java API cannot hold a tensor of type " + dtype);
+      default ->
+          throw new LongAlignException(
+              "ONNX Runtime's Java API cannot hold a tensor of type " + dtype);
     };
   }
 }

@@ -41,18 +41,22 @@ public record T5Config(
       throw config.refusal("model_type", "\"t5\" or \"mt5\" (is this another model's directory?)");
     }
     // "relu" is v1.0, "gated-gelu" v1.1, whose gelu is the tanh approximation.
-    String projection = config.getString("feed_forward_proj", type.equals("t5") ? "relu" : "gated-gelu");
+    String projection =
+        config.getString("feed_forward_proj", type.equals("t5") ? "relu" : "gated-gelu");
     boolean gated = projection.startsWith("gated-");
-    String named = projection.equals("gated-gelu") ? "gelu_new" : projection.substring(gated ? 6 : 0);
+    String named =
+        projection.equals("gated-gelu") ? "gelu_new" : projection.substring(gated ? 6 : 0);
     String activation = config.getString("dense_act_fn", named);
     if (!GraphOps.knowsActivation(activation)) {
-      throw config.refusal(config.has("dense_act_fn") ? "dense_act_fn" : "feed_forward_proj",
+      throw config.refusal(
+          config.has("dense_act_fn") ? "dense_act_fn" : "feed_forward_proj",
           "relu, gelu, silu or one of them after \"gated-\"");
     }
     int buckets = Sizes.atLeast(config, "relative_attention_num_buckets", 32, 4);
     int maxDistance = Sizes.atLeast(config, "relative_attention_max_distance", 128, 1);
     if (maxDistance <= buckets / 4) {
-      throw config.refusal("relative_attention_max_distance", "more than a quarter of " + buckets + " buckets");
+      throw config.refusal(
+          "relative_attention_max_distance", "more than a quarter of " + buckets + " buckets");
     }
     return new T5Config(
         config.source(),

@@ -5,8 +5,9 @@ import dev.longalign.tensor.DType;
 import dev.longalign.tensor.Shape;
 
 /**
- * T5's encoder (Raffel et al. 2020, section 2.1): no position embeddings but a bias by relative distance that the first
- * block owns and all share, RMS norms, attention without scaling, no biases. No padding mask: padding is attended to.
+ * T5's encoder (Raffel et al. 2020, section 2.1): no position embeddings but a bias by relative
+ * distance that the first block owns and all share, RMS norms, attention without scaling, no
+ * biases. No padding mask: padding is attended to.
  */
 public final class T5EncoderGraph {
   /** Name of the only input: i64 [batch, length]. */
@@ -44,7 +45,8 @@ public final class T5EncoderGraph {
     Value x = ops.reshape(embedded, ops.ints(-1, width)); // [rows, width]
 
     // 2. blocks
-    Value bias = positionBias(encoder.in("block.0.layer.0.SelfAttention.relative_attention_bias"), ids);
+    Value bias =
+        positionBias(encoder.in("block.0.layer.0.SelfAttention.relative_attention_bias"), ids);
     for (int i = 0; i < config.layers(); i++) {
       x = block(encoder.in("block." + i), x, splitShape, bias);
     }
@@ -91,28 +93,35 @@ public final class T5EncoderGraph {
     return ops.rmsNorm(x, module.at("weight", config.width()), config.epsilon());
   }
 
-  /** [1, heads, length, length], for any length: distances beyond the maximum all look up the outermost entries. */
+  /**
+   * [1, heads, length, length], for any length: distances beyond the maximum all look up the
+   * outermost entries.
+   */
   private Value positionBias(GraphWeights module, Value ids) {
     Value table = module.at("weight", config.buckets(), config.heads());
     Value positions = ops.range(ops.extent(ids, 1));
-    Value distance = ops.sub(ops.unsqueeze(positions, 0), ops.unsqueeze(positions, 1)); // key - query
+    Value distance =
+        ops.sub(ops.unsqueeze(positions, 0), ops.unsqueeze(positions, 1)); // key - query
     Shape scalar = Shape.of();
     long far = config.maxDistance();
     Value near = ops.clip(distance, graph.constant(scalar, -far), graph.constant(scalar, far));
     long[] buckets = buckets(config.buckets(), config.maxDistance());
     Value byDistance = graph.constant(Shape.of(buckets.length), buckets);
-    Value bucket = ops.gather(byDistance, ops.add(near, graph.constant(scalar, far))); // [length, length]
+    Value bucket =
+        ops.gather(byDistance, ops.add(near, graph.constant(scalar, far))); // [length, length]
     return ops.unsqueeze(ops.transpose(ops.gather(table, bucket), 2, 0, 1), 0);
   }
 
   /**
-   * The bucket of each distance from -maxDistance to maxDistance: half of the buckets for keys after the query; in each
-   * half one bucket per distance for the first half of it, then logarithmically wider ones.
+   * The bucket of each distance from -maxDistance to maxDistance: half of the buckets for keys
+   * after the query; in each half one bucket per distance for the first half of it, then
+   * logarithmically wider ones.
    */
   static long[] buckets(int count, int maxDistance) {
     int half = count / 2;
     int exact = half / 2;
-    // In f32 as the checkpoints were trained: a distance on a bucket's edge may fall to either side.
+    // In f32 as the checkpoints were trained: a distance on a bucket's edge may fall to either
+    // side.
     float span = (float) Math.log((double) maxDistance / exact);
     long[] buckets = new long[2 * maxDistance + 1];
     for (int distance = 0; distance <= maxDistance; distance++) {

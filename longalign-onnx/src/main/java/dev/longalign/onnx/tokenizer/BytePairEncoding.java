@@ -8,9 +8,10 @@ import java.util.Map;
 import java.util.PriorityQueue;
 
 /**
- * CLIP's byte-level byte-pair encoding: a word's UTF-8 bytes, the last one marked {@code </w>}, are merged pair by
- * pair, the earliest merge of the list first and all its occurrences from left to right before the next one. Each merge
- * costs the logarithm of the word's length, so a word of any size is fine. Thread-safe.
+ * CLIP's byte-level byte-pair encoding: a word's UTF-8 bytes, the last one marked {@code </w>}, are
+ * merged pair by pair, the earliest merge of the list first and all its occurrences from left to
+ * right before the next one. Each merge costs the logarithm of the word's length, so a word of any
+ * size is fine. Thread-safe.
  */
 final class BytePairEncoding {
   static final String END_OF_WORD = "</w>";
@@ -43,7 +44,10 @@ final class BytePairEncoding {
     symbols.forEach((symbol, index) -> ids[index] = vocabulary.getOrDefault(symbol, unknownId));
   }
 
-  /** GPT-2's printable stand-in for every byte: itself where printable, else the next character from U+0100 on. */
+  /**
+   * GPT-2's printable stand-in for every byte: itself where printable, else the next character from
+   * U+0100 on.
+   */
   static String[] byteSymbols() {
     String[] symbols = new String[256];
     int next = 256;
@@ -71,7 +75,8 @@ final class BytePairEncoding {
     }
     List<Integer> round = new ArrayList<>();
     while (!queue.isEmpty()) {
-      // What one round creates waits for the next: later merges may be listed before the one at work.
+      // What one round creates waits for the next: later merges may be listed before the one at
+      // work.
       int rank = rank(queue.peek());
       round.clear();
       while (!queue.isEmpty() && rank(queue.peek()) == rank) {
@@ -79,7 +84,8 @@ final class BytePairEncoding {
       }
       for (int at : round) {
         int right = next[at];
-        Merge merge = symbol[at] < 0 || right >= n ? null : merges.get(key(symbol[at], symbol[right]));
+        Merge merge =
+            symbol[at] < 0 || right >= n ? null : merges.get(key(symbol[at], symbol[right]));
         if (merge == null || merge.rank != rank) {
           continue; // a neighbour was merged meanwhile
         }

@@ -37,24 +37,34 @@ public final class ClipTokenizers {
   }
 
   /**
-   * transformers' CLIPTokenizerFast, as preference models use it (CLIPProcessor): no repairs but NFC, white space and
-   * lower case. Close it to free native memory.
+   * transformers' CLIPTokenizerFast, as preference models use it (CLIPProcessor): no repairs but
+   * NFC, white space and lower case. Close it to free native memory.
    *
    * @throws dev.longalign.LongAlignException if a file is missing or damaged
    */
   public static Tokenizer openFast(Path directory) {
     TokenizerFiles files = new TokenizerFiles(directory);
     ClipVocabulary vocabulary = ClipVocabulary.read(files);
-    JsonObject json = files.has("tokenizer.json") ? files.json("tokenizer.json") : fastLayout(vocabulary);
+    JsonObject json =
+        files.has("tokenizer.json") ? files.json("tokenizer.json") : fastLayout(vocabulary);
     Map<Integer, String> names = new HashMap<>();
     vocabulary.tokens().forEach((token, id) -> names.putIfAbsent(id, token));
-    return new NativeTokenizer(json, directory, new NativeTokenizer.Facts(
-        names, vocabulary.bosId(), vocabulary.eosId(), vocabulary.padId(), vocabulary.modelMaxLength()));
+    return new NativeTokenizer(
+        json,
+        directory,
+        new NativeTokenizer.Facts(
+            names,
+            vocabulary.bosId(),
+            vocabulary.eosId(),
+            vocabulary.padId(),
+            vocabulary.modelMaxLength()));
   }
 
   /** The tokenizer.json that transformers makes of vocab.json and merges.txt. */
   private static JsonObject fastLayout(ClipVocabulary vocabulary) {
-    JsonObject json = JsonParser.parseString("""
+    JsonObject json =
+        JsonParser.parseString(
+                """
         {"version": "1.0",
          "normalizer": {"type": "Sequence", "normalizers": [
            {"type": "NFC"},
@@ -67,7 +77,8 @@ public final class ClipTokenizers {
          "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true},
          "model": {"type": "BPE", "dropout": null, "continuing_subword_prefix": "", "end_of_word_suffix": "</w>",
            "fuse_unk": false, "byte_fallback": false, "ignore_merges": false}}
-        """).getAsJsonObject();
+        """)
+            .getAsJsonObject();
     JsonArray added = new JsonArray();
     vocabulary.special().forEach(token -> added.add(token.toJson()));
     json.add("added_tokens", added);
@@ -101,6 +112,10 @@ public final class ClipTokenizers {
   }
 
   private static String name(ClipVocabulary vocabulary, int id) {
-    return vocabulary.special().stream().filter(t -> t.id() == id).findFirst().orElseThrow().content();
+    return vocabulary.special().stream()
+        .filter(t -> t.id() == id)
+        .findFirst()
+        .orElseThrow()
+        .content();
   }
 }

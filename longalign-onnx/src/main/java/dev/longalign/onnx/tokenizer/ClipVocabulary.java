@@ -10,8 +10,9 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * What CLIP's tokenizer knows, from {@code vocab.json} + {@code merges.txt} (with {@code special_tokens_map.json} and
- * {@code tokenizer_config.json} where present) or from {@code tokenizer.json}.
+ * What CLIP's tokenizer knows, from {@code vocab.json} + {@code merges.txt} (with {@code
+ * special_tokens_map.json} and {@code tokenizer_config.json} where present) or from {@code
+ * tokenizer.json}.
  *
  * @param tokens vocabulary entry -> id
  * @param merges pairs of symbols, most important first
@@ -41,21 +42,29 @@ record ClipVocabulary(
       merges = mergesOfText(files);
     } else if (files.has("tokenizer.json")) {
       JsonElement model = files.json("tokenizer.json").get("model");
-      if (model == null || !model.isJsonObject() || !model.getAsJsonObject().has("vocab")
-          || !model.getAsJsonObject().get("vocab").isJsonObject() || !model.getAsJsonObject().has("merges")) {
+      if (model == null
+          || !model.isJsonObject()
+          || !model.getAsJsonObject().has("vocab")
+          || !model.getAsJsonObject().get("vocab").isJsonObject()
+          || !model.getAsJsonObject().has("merges")) {
         throw files.damaged("tokenizer.json", "a BPE model with vocab and merges", "none", null);
       }
       readTokens(files, "tokenizer.json", model.getAsJsonObject().getAsJsonObject("vocab"), tokens);
       merges = mergesOfJson(files, model.getAsJsonObject().get("merges"));
     } else {
-      throw new LongAlignException(files.directory() + ": expected vocab.json and merges.txt, or tokenizer.json, found "
-          + (files.has("vocab.json") ? "only vocab.json" : files.has("merges.txt") ? "only merges.txt" : "neither")
-          + "; download the tokenizer again");
+      throw new LongAlignException(
+          files.directory()
+              + ": expected vocab.json and merges.txt, or tokenizer.json, found "
+              + (files.has("vocab.json")
+                  ? "only vocab.json"
+                  : files.has("merges.txt") ? "only merges.txt" : "neither")
+              + "; download the tokenizer again");
     }
     return complete(files, tokens, merges);
   }
 
-  private static ClipVocabulary complete(TokenizerFiles files, Map<String, Integer> tokens, List<String[]> merges) {
+  private static ClipVocabulary complete(
+      TokenizerFiles files, Map<String, Integer> tokens, List<String[]> merges) {
     JsonObject config = files.jsonOrEmpty("tokenizer_config.json");
     JsonObject map = files.jsonOrEmpty("special_tokens_map.json");
     Map<String, SpecialToken> special = new LinkedHashMap<>();
@@ -73,12 +82,24 @@ record ClipVocabulary(
     SpecialToken eos = role("eos_token", END, config, map, tokens, special);
     SpecialToken unknown = role("unk_token", END, config, map, tokens, special);
     SpecialToken pad = role("pad_token", END, config, map, tokens, special);
-    return new ClipVocabulary(tokens, merges, List.copyOf(special.values()), bos.id(), eos.id(), pad.id(), unknown.id(),
+    return new ClipVocabulary(
+        tokens,
+        merges,
+        List.copyOf(special.values()),
+        bos.id(),
+        eos.id(),
+        pad.id(),
+        unknown.id(),
         files.modelMaxLength(77));
   }
 
-  private static SpecialToken role(String role, String otherwise, JsonObject config, JsonObject map,
-      Map<String, Integer> tokens, Map<String, SpecialToken> special) {
+  private static SpecialToken role(
+      String role,
+      String otherwise,
+      JsonObject config,
+      JsonObject map,
+      Map<String, Integer> tokens,
+      Map<String, SpecialToken> special) {
     JsonElement json = map.has(role) ? map.get(role) : config.get(role);
     SpecialToken token = SpecialToken.parse(json, -1);
     if (token == null) {
@@ -94,12 +115,16 @@ record ClipVocabulary(
     return known;
   }
 
-  private static void readTokens(TokenizerFiles files, String name, JsonObject json, Map<String, Integer> tokens) {
+  private static void readTokens(
+      TokenizerFiles files, String name, JsonObject json, Map<String, Integer> tokens) {
     for (Map.Entry<String, JsonElement> e : json.entrySet()) {
       int id = TokenizerFiles.integer(e.getValue()).orElse(-1);
       if (id < 0) {
-        throw files.damaged(name, "token ids that are whole numbers from 0",
-            "\"" + e.getKey() + "\": " + e.getValue(), null);
+        throw files.damaged(
+            name,
+            "token ids that are whole numbers from 0",
+            "\"" + e.getKey() + "\": " + e.getValue(),
+            null);
       }
       tokens.put(e.getKey(), id);
     }
@@ -109,9 +134,12 @@ record ClipVocabulary(
   }
 
   private static List<String[]> mergesOfText(TokenizerFiles files) {
-    String[] lines = files.text("merges.txt").replace("\r\n", "\n").replace('\r', '\n').strip().split("\n");
+    String[] lines =
+        files.text("merges.txt").replace("\r\n", "\n").replace('\r', '\n').strip().split("\n");
     List<String[]> merges = new ArrayList<>(lines.length);
-    for (int i = 1; i < lines.length && i <= MAX_MERGES; i++) { // the first line is a header, as in the original
+    for (int i = 1;
+        i < lines.length && i <= MAX_MERGES;
+        i++) { // the first line is a header, as in the original
       merges.add(pair(files, "merges.txt", i + 1, lines[i].strip().split("\\s+")));
     }
     return merges;
@@ -121,9 +149,12 @@ record ClipVocabulary(
     List<String[]> merges = new ArrayList<>();
     JsonArray array = json.isJsonArray() ? json.getAsJsonArray() : new JsonArray();
     for (JsonElement e : array) {
-      String[] parts = e.isJsonArray()
-          ? e.getAsJsonArray().asList().stream().map(JsonElement::getAsString).toArray(String[]::new)
-          : e.getAsString().split(" ");
+      String[] parts =
+          e.isJsonArray()
+              ? e.getAsJsonArray().asList().stream()
+                  .map(JsonElement::getAsString)
+                  .toArray(String[]::new)
+              : e.getAsString().split(" ");
       merges.add(pair(files, "tokenizer.json", merges.size() + 1, parts));
     }
     return merges;
@@ -140,7 +171,8 @@ record ClipVocabulary(
     try {
       return Integer.parseInt(id);
     } catch (NumberFormatException e) {
-      throw files.damaged("tokenizer_config.json", "ids as keys of added_tokens_decoder", "\"" + id + "\"", e);
+      throw files.damaged(
+          "tokenizer_config.json", "ids as keys of added_tokens_decoder", "\"" + id + "\"", e);
     }
   }
 }

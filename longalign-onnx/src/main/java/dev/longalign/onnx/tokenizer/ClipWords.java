@@ -5,12 +5,14 @@ import java.util.List;
 import java.util.function.Consumer;
 
 /**
- * CLIP's word pattern: {@code <|startoftext|>|<|endoftext|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+},
- * blind to case. Written out, because the newest letters and numbers make a slow regular expression.
+ * CLIP's word pattern: {@code
+ * <|startoftext|>|<|endoftext|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+}, blind
+ * to case. Written out, because the newest letters and numbers make a slow regular expression.
  */
 final class ClipWords {
   private static final List<String> WHOLE =
-      List.of(ClipVocabulary.START, ClipVocabulary.END, "'s", "'t", "'re", "'ve", "'m", "'ll", "'d");
+      List.of(
+          ClipVocabulary.START, ClipVocabulary.END, "'s", "'t", "'re", "'ve", "'m", "'ll", "'d");
 
   /** Those of Unicode versions after Java 17's. */
   private static final BitSet NEWER_LETTERS = new BitSet();
@@ -25,7 +27,12 @@ final class ClipWords {
     }
   }
 
-  private enum Kind { LETTER, NUMBER, OTHER, NONE }
+  private enum Kind {
+    LETTER,
+    NUMBER,
+    OTHER,
+    NONE
+  }
 
   private ClipWords() {}
 
@@ -71,13 +78,16 @@ final class ClipWords {
       return Kind.LETTER;
     }
     if (PythonText.isSpace(c) || c == 0x345) {
-      return Kind.NONE; // Python's case-blind matching takes the combining iota for a letter and for none at once
+      return Kind
+          .NONE; // Python's case-blind matching takes the combining iota for a letter and for none
+      // at once
     }
     if (Character.isLetter(c) || NEWER_LETTERS.get(c)) {
       return Kind.LETTER;
     }
     return switch (Character.getType(c)) {
-      case Character.DECIMAL_DIGIT_NUMBER, Character.LETTER_NUMBER, Character.OTHER_NUMBER -> Kind.NUMBER;
+      case Character.DECIMAL_DIGIT_NUMBER, Character.LETTER_NUMBER, Character.OTHER_NUMBER ->
+          Kind.NUMBER;
       default -> NEWER_NUMBERS.get(c) ? Kind.NUMBER : Kind.OTHER;
     };
   }

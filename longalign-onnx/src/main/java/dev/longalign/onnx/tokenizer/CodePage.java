@@ -5,8 +5,8 @@ import java.util.HashMap;
 import java.util.Map;
 
 /**
- * A single-byte character set. Bytes are held as the chars 0..255 of a string, so that byte sequences can be searched
- * with regular expressions.
+ * A single-byte character set. Bytes are held as the chars 0..255 of a string, so that byte
+ * sequences can be searched with regular expressions.
  */
 final class CodePage {
   private static final char REPLACEMENT = '\uFFFD';
@@ -17,7 +17,8 @@ final class CodePage {
   private final Map<Character, Character> encoded = new HashMap<>();
 
   /**
-   * @param name a name that starts with "sloppy-" reads unassigned bytes as latin-1 and lets byte 1A stand for U+FFFD
+   * @param name a name that starts with "sloppy-" reads unassigned bytes as latin-1 and lets byte
+   *     1A stand for U+FFFD
    * @param high the characters of bytes 80..FF
    */
   CodePage(String name, String high) {

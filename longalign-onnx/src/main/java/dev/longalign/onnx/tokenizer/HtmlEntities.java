@@ -6,12 +6,18 @@ import java.util.Map;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
-/** HTML character references that end in a semicolon: named, upper-cased names, decimal, hexadecimal. */
+/**
+ * HTML character references that end in a semicolon: named, upper-cased names, decimal,
+ * hexadecimal.
+ */
 final class HtmlEntities {
   private static final Pattern ENTITY = Pattern.compile("&#?[0-9A-Za-z]{1,24};");
   private static final Pattern NUMBER = Pattern.compile("&#(?:([0-9]+)|[xX]([0-9a-fA-F]+));");
 
-  /** What bytes 80..9F mean in a numeric reference (HTML5's table, which is windows-1252 where that is assigned). */
+  /**
+   * What bytes 80..9F mean in a numeric reference (HTML5's table, which is windows-1252 where that
+   * is assigned).
+   */
   private static final String C1 =
       "\u20AC\u0081\u201A\u0192\u201E\u2026\u2020\u2021\u02C6\u2030\u0160\u2039\u0152\u008D\u017D\u008F"
           + "\u0090\u2018\u2019\u201C\u201D\u2022\u2013\u2014\u02DC\u2122\u0161\u203A\u0153\u009D\u017E\u0178";
@@ -36,9 +42,12 @@ final class HtmlEntities {
     if (!m.matches()) {
       return entity;
     }
-    BigInteger value = m.group(1) != null ? new BigInteger(m.group(1)) : new BigInteger(m.group(2), 16);
+    BigInteger value =
+        m.group(1) != null ? new BigInteger(m.group(1)) : new BigInteger(m.group(2), 16);
     String decoded = value.bitLength() > 21 ? "\uFFFD" : numeric(value.intValue());
-    return decoded.equals(";") ? entity : decoded; // ftfy takes a remaining ';' for a failure, also this one
+    return decoded.equals(";")
+        ? entity
+        : decoded; // ftfy takes a remaining ';' for a failure, also this one
   }
 
   private static String numeric(int c) {

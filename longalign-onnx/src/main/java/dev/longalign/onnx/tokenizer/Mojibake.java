@@ -15,9 +15,9 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /**
- * Undoes "UTF-8 read in the wrong code page" (the encoding part of ftfy 6.3's fix_text, whose decisions SD's tokenizer
- * inherits). Text is touched only where neighbouring characters are an unlikely pair; the classes of characters and the
- * unlikely pairs are in {@code mojibake.json}.
+ * Undoes "UTF-8 read in the wrong code page" (the encoding part of ftfy 6.3's fix_text, whose
+ * decisions SD's tokenizer inherits). Text is touched only where neighbouring characters are an
+ * unlikely pair; the classes of characters and the unlikely pairs are in {@code mojibake.json}.
  */
 final class Mojibake {
   private static final Pattern ASCII = Pattern.compile("[\\x00-\\x7f]*+");
@@ -29,31 +29,41 @@ final class Mojibake {
   /** "a grave" as a word of its own, whose byte A0 became a blank. */
   private static final Pattern A_GRAVE = Pattern.compile("\\xc3 (?! |quele|quela|quilo|s )");
 
-  /** UTF-8 in which a byte A0 became a blank, for lead bytes where that gives a likely character. */
-  private static final Pattern LOST_A0 = Pattern.compile(
-      "[\\xc2\\xc3\\xc5\\xce\\xd0\\xd9] "
-          + "|[\\xe2\\xe3] [\\x80-\\x84\\x86-\\x9f\\xa1-\\xbf]"
-          + "|[\\xe0-\\xe3][\\x80-\\x84\\x86-\\x9f\\xa1-\\xbf] "
-          + "|\\xf0 [\\x80-\\xbf][\\x80-\\xbf]"
-          + "|\\xf0[\\x80-\\xbf] [\\x80-\\xbf]"
-          + "|\\xf0[\\x80-\\xbf][\\x80-\\xbf] ");
+  /**
+   * UTF-8 in which a byte A0 became a blank, for lead bytes where that gives a likely character.
+   */
+  private static final Pattern LOST_A0 =
+      Pattern.compile(
+          "[\\xc2\\xc3\\xc5\\xce\\xd0\\xd9] "
+              + "|[\\xe2\\xe3] [\\x80-\\x84\\x86-\\x9f\\xa1-\\xbf]"
+              + "|[\\xe0-\\xe3][\\x80-\\x84\\x86-\\x9f\\xa1-\\xbf] "
+              + "|\\xf0 [\\x80-\\xbf][\\x80-\\xbf]"
+              + "|\\xf0[\\x80-\\xbf] [\\x80-\\xbf]"
+              + "|\\xf0[\\x80-\\xbf][\\x80-\\xbf] ");
 
-  /** UTF-8 and CESU-8 in which continuation bytes became U+FFFD (here byte 1A) or, once, a question mark. */
-  private static final Pattern LOST_BYTES = Pattern.compile(
-      "[\\xc2-\\xdf]\\x1a"
-          + "|[\\xc2-\\xc3]\\?"
-          + "|\\xed[\\xa0-\\xaf][\\x1a?]\\xed[\\xb0-\\xbf][\\x1a?\\x80-\\xbf]"
-          + "|\\xed[\\xa0-\\xaf][\\x1a?\\x80-\\xbf]\\xed[\\xb0-\\xbf][\\x1a?]"
-          + "|[\\xe0-\\xef][\\x1a?][\\x1a\\x80-\\xbf]"
-          + "|[\\xe0-\\xef][\\x1a\\x80-\\xbf][\\x1a?]"
-          + "|[\\xf0-\\xf4][\\x1a?][\\x1a\\x80-\\xbf][\\x1a\\x80-\\xbf]"
-          + "|[\\xf0-\\xf4][\\x1a\\x80-\\xbf][\\x1a?][\\x1a\\x80-\\xbf]"
-          + "|[\\xf0-\\xf4][\\x1a\\x80-\\xbf][\\x1a\\x80-\\xbf][\\x1a?]"
-          + "|\\x1a");
+  /**
+   * UTF-8 and CESU-8 in which continuation bytes became U+FFFD (here byte 1A) or, once, a question
+   * mark.
+   */
+  private static final Pattern LOST_BYTES =
+      Pattern.compile(
+          "[\\xc2-\\xdf]\\x1a"
+              + "|[\\xc2-\\xc3]\\?"
+              + "|\\xed[\\xa0-\\xaf][\\x1a?]\\xed[\\xb0-\\xbf][\\x1a?\\x80-\\xbf]"
+              + "|\\xed[\\xa0-\\xaf][\\x1a?\\x80-\\xbf]\\xed[\\xb0-\\xbf][\\x1a?]"
+              + "|[\\xe0-\\xef][\\x1a?][\\x1a\\x80-\\xbf]"
+              + "|[\\xe0-\\xef][\\x1a\\x80-\\xbf][\\x1a?]"
+              + "|[\\xf0-\\xf4][\\x1a?][\\x1a\\x80-\\xbf][\\x1a\\x80-\\xbf]"
+              + "|[\\xf0-\\xf4][\\x1a\\x80-\\xbf][\\x1a?][\\x1a\\x80-\\xbf]"
+              + "|[\\xf0-\\xf4][\\x1a\\x80-\\xbf][\\x1a\\x80-\\xbf][\\x1a?]"
+              + "|\\x1a");
 
-  /** A supplementary character written as two encoded surrogates (CESU-8), or Java's two-byte NUL. */
+  /**
+   * A supplementary character written as two encoded surrogates (CESU-8), or Java's two-byte NUL.
+   */
   private static final Pattern UTF8_VARIANT =
-      Pattern.compile("\\xc0\\x80|\\xed([\\xa0-\\xaf])([\\x80-\\xbf])\\xed([\\xb0-\\xbf])([\\x80-\\xbf])");
+      Pattern.compile(
+          "\\xc0\\x80|\\xed([\\xa0-\\xaf])([\\x80-\\xbf])\\xed([\\xb0-\\xbf])([\\x80-\\xbf])");
 
   private static final String LOST = latin1("\uFFFD");
 
@@ -68,17 +78,31 @@ final class Mojibake {
       JsonObject o = page.getAsJsonObject();
       PAGES.add(new CodePage(o.get("name").getAsString(), o.get("high").getAsString()));
     }
-    WINDOWS_1252 = PAGES.stream().filter(p -> p.name().equals("sloppy-windows-1252")).findFirst().orElseThrow();
+    WINDOWS_1252 =
+        PAGES.stream()
+            .filter(p -> p.name().equals("sloppy-windows-1252"))
+            .findFirst()
+            .orElseThrow();
     Map<String, String> classes = new TreeMap<>(Map.of("space", SPACE, "word", WORD));
-    tables.getAsJsonObject("classes").entrySet().forEach(e -> classes.put(e.getKey(), e.getValue().getAsString()));
-    tables.getAsJsonObject("utf8Clues").entrySet().forEach(e -> classes.put(e.getKey(), e.getValue().getAsString()));
+    tables
+        .getAsJsonObject("classes")
+        .entrySet()
+        .forEach(e -> classes.put(e.getKey(), e.getValue().getAsString()));
+    tables
+        .getAsJsonObject("utf8Clues")
+        .entrySet()
+        .forEach(e -> classes.put(e.getKey(), e.getValue().getAsString()));
     StringJoiner rules = new StringJoiner("|");
     tables.getAsJsonArray("unlikely").forEach(rule -> rules.add(fill(rule.getAsString(), classes)));
     UNLIKELY = Pattern.compile(rules.toString());
-    // Possessive: nothing follows that could need backtracking, and Java would otherwise recurse once per repetition.
-    UTF8_LOOKALIKE = Pattern.compile(fill(
-        "(?<![{utf8_continuation_strict}])(?:[{utf8_first_of_2}][{utf8_continuation}]"
-            + "|[{utf8_first_of_3}][{utf8_continuation}]{2}|[{utf8_first_of_4}][{utf8_continuation}]{3})++", classes));
+    // Possessive: nothing follows that could need backtracking, and Java would otherwise recurse
+    // once per repetition.
+    UTF8_LOOKALIKE =
+        Pattern.compile(
+            fill(
+                "(?<![{utf8_continuation_strict}])(?:[{utf8_first_of_2}][{utf8_continuation}]"
+                    + "|[{utf8_first_of_3}][{utf8_continuation}]{2}|[{utf8_first_of_4}][{utf8_continuation}]{3})++",
+                classes));
   }
 
   private Mojibake() {}
@@ -96,7 +120,9 @@ final class Mojibake {
   /** C1 controls read as windows-1252, as browsers do. */
   static String fixC1Controls(String text) {
     return C1.matcher(text)
-        .replaceAll(m -> Matcher.quoteReplacement(String.valueOf(WINDOWS_1252.decode(m.group().charAt(0)))));
+        .replaceAll(
+            m ->
+                Matcher.quoteReplacement(String.valueOf(WINDOWS_1252.decode(m.group().charAt(0)))));
   }
 
   private static String fixOnce(String text) {
@@ -123,7 +149,10 @@ final class Mojibake {
     return UNLIKELY.matcher(text).find();
   }
 
-  /** Bytes read as UTF-8, after putting back what a sloppy program lost on the way; null if they are not UTF-8. */
+  /**
+   * Bytes read as UTF-8, after putting back what a sloppy program lost on the way; null if they are
+   * not UTF-8.
+   */
   private static String reread(String bytes, CodePage page) {
     // In MacRoman an en dash before a blank would look like a lost A0.
     if (!page.name().equals("macroman") && LOST_A0.matcher(bytes).find()) {
@@ -134,28 +163,41 @@ final class Mojibake {
       bytes = LOST_BYTES.matcher(bytes).replaceAll(LOST);
     }
     if (bytes.indexOf('\u00ed') >= 0 || bytes.indexOf('\u00c0') >= 0) {
-      bytes = UTF8_VARIANT.matcher(bytes).replaceAll(m -> m.group(1) == null ? "\0" : supplementary(m.group()));
+      bytes =
+          UTF8_VARIANT
+              .matcher(bytes)
+              .replaceAll(m -> m.group(1) == null ? "\0" : supplementary(m.group()));
     }
     try {
-      return StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(CodePage.bytes(bytes))).toString();
+      return StandardCharsets.UTF_8
+          .newDecoder()
+          .decode(ByteBuffer.wrap(CodePage.bytes(bytes)))
+          .toString();
     } catch (CharacterCodingException e) {
       return null;
     }
   }
 
   private static String supplementary(String cesu) {
-    int codePoint = 0x10000 + ((cesu.charAt(1) & 0x0F) << 16) + ((cesu.charAt(2) & 0x3F) << 10)
-        + ((cesu.charAt(4) & 0x0F) << 6) + (cesu.charAt(5) & 0x3F);
+    int codePoint =
+        0x10000
+            + ((cesu.charAt(1) & 0x0F) << 16)
+            + ((cesu.charAt(2) & 0x3F) << 10)
+            + ((cesu.charAt(4) & 0x0F) << 6)
+            + (cesu.charAt(5) & 0x3F);
     return latin1(Character.toString(codePoint));
   }
 
   /** Sequences inside otherwise sound text that look like UTF-8, each fixed on its own. */
   private static String fixLookalikes(String text) {
-    return UTF8_LOOKALIKE.matcher(text).replaceAll(m -> {
-      String part = m.group();
-      boolean shorter = part.length() < text.length();
-      return Matcher.quoteReplacement(shorter && isBad(part) ? fix(part) : part);
-    });
+    return UTF8_LOOKALIKE
+        .matcher(text)
+        .replaceAll(
+            m -> {
+              String part = m.group();
+              boolean shorter = part.length() < text.length();
+              return Matcher.quoteReplacement(shorter && isBad(part) ? fix(part) : part);
+            });
   }
 
   private static String latin1(String text) {

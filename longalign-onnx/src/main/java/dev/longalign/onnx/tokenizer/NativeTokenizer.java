@@ -25,7 +25,8 @@ final class NativeTokenizer implements Tokenizer {
   private final Path source;
   private final HuggingFaceTokenizer tokenizer;
   private final Facts facts;
-  private final ReadWriteLock lock = new ReentrantReadWriteLock(); // encoding must not meet freed memory
+  private final ReadWriteLock lock =
+      new ReentrantReadWriteLock(); // encoding must not meet freed memory
   private boolean closed;
 
   /**
@@ -43,20 +44,30 @@ final class NativeTokenizer implements Tokenizer {
   }
 
   private static HuggingFaceTokenizer open(String json, Path source) {
-    // On a machine with CUDA the library would otherwise look for a GPU build of itself on the network.
+    // On a machine with CUDA the library would otherwise look for a GPU build of itself on the
+    // network.
     if (System.getenv("RUST_FLAVOR") == null && System.getProperty("RUST_FLAVOR") == null) {
       System.setProperty("RUST_FLAVOR", "cpu");
     }
-    Map<String, String> options = Map.of(
-        "addSpecialTokens", "true", "truncation", "do_not_truncate", "padding", "do_not_pad");
-    try (ByteArrayInputStream in = new ByteArrayInputStream(json.getBytes(StandardCharsets.UTF_8))) {
+    Map<String, String> options =
+        Map.of(
+            "addSpecialTokens", "true", "truncation", "do_not_truncate", "padding", "do_not_pad");
+    try (ByteArrayInputStream in =
+        new ByteArrayInputStream(json.getBytes(StandardCharsets.UTF_8))) {
       return HuggingFaceTokenizer.newInstance(in, options);
     } catch (IOException | RuntimeException e) {
-      throw new LongAlignException(source + ": expected a tokenizer that Hugging Face tokenizers can read, found: "
-          + e.getMessage() + "; download the tokenizer again", e);
+      throw new LongAlignException(
+          source
+              + ": expected a tokenizer that Hugging Face tokenizers can read, found: "
+              + e.getMessage()
+              + "; download the tokenizer again",
+          e);
     } catch (LinkageError e) {
-      throw new LongAlignException("the native library of ai.djl.huggingface:tokenizers cannot be loaded ("
-          + e.getMessage() + "); it is unpacked to the folder DJL_CACHE_DIR, which must be writable", e);
+      throw new LongAlignException(
+          "the native library of ai.djl.huggingface:tokenizers cannot be loaded ("
+              + e.getMessage()
+              + "); it is unpacked to the folder DJL_CACHE_DIR, which must be writable",
+          e);
     }
   }
 

@@ -5,7 +5,8 @@ import java.util.regex.Pattern;
 /** String operations that CLIP's tokenizer takes from Python, where Java's differ. */
 final class PythonText {
   /** Unicode's White_Space. */
-  private static final String SPACE = "\\t-\\r \\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";
+  private static final String SPACE =
+      "\\t-\\r \\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";
 
   private static final Pattern SPACES = Pattern.compile("[" + SPACE + "]++");
   private static final Pattern SPACES_BEFORE = Pattern.compile("^[" + SPACE + "\\x1c-\\x1f]++");
@@ -17,28 +18,43 @@ final class PythonText {
 
   /** Whether it is Unicode's White_Space. */
   static boolean isSpace(int c) {
-    return (c >= '\t' && c <= '\r') || c == ' ' || c == 0x85 || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a)
-        || c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
+    return (c >= '\t' && c <= '\r')
+        || c == ' '
+        || c == 0x85
+        || c == 0xa0
+        || c == 0x1680
+        || (c >= 0x2000 && c <= 0x200a)
+        || c == 0x2028
+        || c == 0x2029
+        || c == 0x202f
+        || c == 0x205f
+        || c == 0x3000;
   }
 
   /** Runs of white space become one blank; none at the ends. */
   static String collapseSpaces(String text) {
     String collapsed = SPACES.matcher(text).replaceAll(" ");
     int start = collapsed.startsWith(" ") ? 1 : 0;
-    int end = collapsed.length() > start && collapsed.endsWith(" ") ? collapsed.length() - 1 : collapsed.length();
+    int end =
+        collapsed.length() > start && collapsed.endsWith(" ")
+            ? collapsed.length() - 1
+            : collapsed.length();
     return collapsed.substring(start, end);
   }
 
-  /** {@code str.lstrip()} and {@code str.rstrip()}, which unlike Java's know every kind of blank. */
+  /**
+   * {@code str.lstrip()} and {@code str.rstrip()}, which unlike Java's know every kind of blank.
+   */
   static String strip(String text, boolean left, boolean right) {
     String stripped = left ? SPACES_BEFORE.matcher(text).replaceFirst("") : text;
     return right ? SPACES_AFTER.matcher(stripped).replaceFirst("") : stripped;
   }
 
   /**
-   * {@code str.lower()}: a capital sigma at the end of a word becomes a final sigma, by Unicode's Final_Sigma condition
-   * over the whole text (Java asks its word iterator, which ends words elsewhere). Character by character otherwise,
-   * with the pairs of Unicode 14 that Java 17 does not know.
+   * {@code str.lower()}: a capital sigma at the end of a word becomes a final sigma, by Unicode's
+   * Final_Sigma condition over the whole text (Java asks its word iterator, which ends words
+   * elsewhere). Character by character otherwise, with the pairs of Unicode 14 that Java 17 does
+   * not know.
    */
   static String lower(String text) {
     StringBuilder out = new StringBuilder(text.length() + 8);
@@ -100,13 +116,22 @@ final class PythonText {
     return Character.isLowerCase(c) || Character.isUpperCase(c) || Character.isTitleCase(c);
   }
 
-  /** Unicode's Case_Ignorable: marks, formats, modifiers, and the punctuation that may stand inside a word. */
+  /**
+   * Unicode's Case_Ignorable: marks, formats, modifiers, and the punctuation that may stand inside
+   * a word.
+   */
   private static boolean isCaseIgnorable(int c) {
     return switch (Character.getType(c)) {
-      case Character.NON_SPACING_MARK, Character.ENCLOSING_MARK, Character.FORMAT, Character.MODIFIER_LETTER,
-          Character.MODIFIER_SYMBOL -> true;
+      case Character.NON_SPACING_MARK,
+          Character.ENCLOSING_MARK,
+          Character.FORMAT,
+          Character.MODIFIER_LETTER,
+          Character.MODIFIER_SYMBOL ->
+          true;
       default ->
-          "'.:\u00b7\u0387\u055f\u05f4\u2018\u2019\u2024\u2027\ufe13\ufe52\ufe55\uff07\uff0e\uff1a".indexOf(c) >= 0;
+          "'.:\u00b7\u0387\u055f\u05f4\u2018\u2019\u2024\u2027\ufe13\ufe52\ufe55\uff07\uff0e\uff1a"
+                  .indexOf(c)
+              >= 0;
     };
   }
 }

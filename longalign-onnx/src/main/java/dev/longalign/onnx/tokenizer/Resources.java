@@ -14,7 +14,8 @@ final class Resources {
   static String text(String name) {
     try (InputStream in = Resources.class.getResourceAsStream(name)) {
       if (in == null) {
-        throw new IllegalStateException("resource " + name + " is missing from the jar of longalign-onnx");
+        throw new IllegalStateException(
+            "resource " + name + " is missing from the jar of longalign-onnx");
       }
       return new String(in.readAllBytes(), StandardCharsets.UTF_8);
     } catch (IOException e) {
@@ -24,6 +25,9 @@ final class Resources {
 
   /** The lines of a table, without comments (#) and blank lines. */
   static List<String> lines(String name) {
-    return text(name).lines().filter(s -> !s.isBlank() && !s.startsWith("#")).collect(Collectors.toList());
+    return text(name)
+        .lines()
+        .filter(s -> !s.isBlank() && !s.startsWith("#"))
+        .collect(Collectors.toList());
   }
 }

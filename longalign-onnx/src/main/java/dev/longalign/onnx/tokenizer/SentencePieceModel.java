@@ -7,7 +7,8 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * The parts of a SentencePiece model file (sentencepiece_model.proto) that a unigram tokenizer needs.
+ * The parts of a SentencePiece model file (sentencepiece_model.proto) that a unigram tokenizer
+ * needs.
  *
  * @param unigram whether trainer_spec.model_type is UNIGRAM
  * @param charsMap normalizer_spec.precompiled_charsmap, possibly empty
@@ -17,6 +18,7 @@ record SentencePieceModel(List<Piece> pieces, boolean unigram, int unknownId, by
 
   /** Piece types of the format. */
   static final int NORMAL = 1;
+
   static final int UNKNOWN = 2;
   static final int CONTROL = 3;
   static final int USER_DEFINED = 4;
@@ -36,7 +38,8 @@ record SentencePieceModel(List<Piece> pieces, boolean unigram, int unknownId, by
         default -> in.skipField(tag);
       }
     }
-    return new SentencePieceModel(List.copyOf(pieces), trainer[0] == UNIGRAM, trainer[1], charsMap[0]);
+    return new SentencePieceModel(
+        List.copyOf(pieces), trainer[0] == UNIGRAM, trainer[1], charsMap[0]);
   }
 
   private static Piece piece(CodedInputStream in) throws IOException {

@@ -13,9 +13,10 @@ import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 
 /**
- * CLIP's tokenizer as Stable Diffusion was trained with it (transformers' CLIPTokenizer with ftfy installed): special
- * tokens are cut out, the rest is repaired, collapsed, lower-cased, cut into words and byte-pair encoded. All in Java,
- * because the fast tokenizer differs on ligatures, quotes, entities, final sigma and more.
+ * CLIP's tokenizer as Stable Diffusion was trained with it (transformers' CLIPTokenizer with ftfy
+ * installed): special tokens are cut out, the rest is repaired, collapsed, lower-cased, cut into
+ * words and byte-pair encoded. All in Java, because the fast tokenizer differs on ligatures,
+ * quotes, entities, final sigma and more.
  */
 final class SlowClipTokenizer implements Tokenizer {
   private static final int MAX_CACHED_WORDS = 1 << 14; // about 2 MB
@@ -30,13 +31,17 @@ final class SlowClipTokenizer implements Tokenizer {
 
   SlowClipTokenizer(ClipVocabulary vocabulary) {
     this.vocabulary = vocabulary;
-    encoding = new BytePairEncoding(vocabulary.tokens(), vocabulary.merges(), vocabulary.unknownId());
+    encoding =
+        new BytePairEncoding(vocabulary.tokens(), vocabulary.merges(), vocabulary.unknownId());
     vocabulary.tokens().forEach((token, id) -> names.putIfAbsent(id, token));
-    special = vocabulary.special().stream().collect(Collectors.toMap(SpecialToken::content, t -> t));
-    specialPattern = Pattern.compile(special.keySet().stream()
-        .sorted(Comparator.comparingInt(String::length).reversed()) // the longest wins
-        .map(Pattern::quote)
-        .collect(Collectors.joining("|")));
+    special =
+        vocabulary.special().stream().collect(Collectors.toMap(SpecialToken::content, t -> t));
+    specialPattern =
+        Pattern.compile(
+            special.keySet().stream()
+                .sorted(Comparator.comparingInt(String::length).reversed()) // the longest wins
+                .map(Pattern::quote)
+                .collect(Collectors.joining("|")));
   }
 
   @Override
@@ -48,7 +53,8 @@ final class SlowClipTokenizer implements Tokenizer {
     boolean stripLeft = false; // whether the token before swallows white space
     while (m.find()) {
       SpecialToken token = special.get(m.group());
-      encodePlain(PythonText.strip(text.substring(start, m.start()), stripLeft, token.leftStrip()), ids);
+      encodePlain(
+          PythonText.strip(text.substring(start, m.start()), stripLeft, token.leftStrip()), ids);
       ids.add(token.id());
       stripLeft = token.rightStrip();
       start = m.end();
@@ -59,15 +65,18 @@ final class SlowClipTokenizer implements Tokenizer {
 
   private void encodePlain(String text, IntStream.Builder ids) {
     String clean = PythonText.lower(PythonText.collapseSpaces(TextRepair.repair(text)));
-    ClipWords.forEach(clean, word -> {
-      if (word.equals(ClipVocabulary.START) || word.equals(ClipVocabulary.END)) { // was written in capitals
-        ids.add(vocabulary.tokens().getOrDefault(word, vocabulary.unknownId()));
-      } else {
-        for (int id : encodeWord(word)) {
-          ids.add(id);
-        }
-      }
-    });
+    ClipWords.forEach(
+        clean,
+        word -> {
+          if (word.equals(ClipVocabulary.START)
+              || word.equals(ClipVocabulary.END)) { // was written in capitals
+            ids.add(vocabulary.tokens().getOrDefault(word, vocabulary.unknownId()));
+          } else {
+            for (int id : encodeWord(word)) {
+              ids.add(id);
+            }
+          }
+        });
   }
 
   private int[] encodeWord(String word) {

@@ -10,7 +10,8 @@ import com.google.gson.JsonObject;
  * @param rightStrip whether it swallows white space after it
  * @param normalized whether it is searched for in the normalised text (fast tokenizers only)
  */
-record SpecialToken(String content, int id, boolean leftStrip, boolean rightStrip, boolean normalized) {
+record SpecialToken(
+    String content, int id, boolean leftStrip, boolean rightStrip, boolean normalized) {
 
   /** From a string or an AddedToken object; null if it is neither. */
   static SpecialToken parse(JsonElement json, int id) {
@@ -19,7 +20,8 @@ record SpecialToken(String content, int id, boolean leftStrip, boolean rightStri
       return null;
     }
     JsonObject o = json.isJsonObject() ? json.getAsJsonObject() : new JsonObject();
-    return new SpecialToken(content, id, flag(o, "lstrip"), flag(o, "rstrip"), flag(o, "normalized"));
+    return new SpecialToken(
+        content, id, flag(o, "lstrip"), flag(o, "rstrip"), flag(o, "normalized"));
   }
 
   static String content(JsonElement json) {
@@ -29,7 +31,9 @@ record SpecialToken(String content, int id, boolean leftStrip, boolean rightStri
     if (json.isJsonObject()) {
       return content(json.getAsJsonObject().get("content"));
     }
-    return json.isJsonPrimitive() && json.getAsJsonPrimitive().isString() ? json.getAsString() : null;
+    return json.isJsonPrimitive() && json.getAsJsonPrimitive().isString()
+        ? json.getAsString()
+        : null;
   }
 
   SpecialToken withId(int newId) {

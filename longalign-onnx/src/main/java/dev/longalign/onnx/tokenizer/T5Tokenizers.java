@@ -12,7 +12,10 @@ import java.util.Base64;
 import java.util.HashMap;
 import java.util.Map;
 
-/** Opens T5's tokenizer from {@code tokenizer.json} or, where that is missing, from {@code spiece.model}. */
+/**
+ * Opens T5's tokenizer from {@code tokenizer.json} or, where that is missing, from {@code
+ * spiece.model}.
+ */
 public final class T5Tokenizers {
   private static final String PAD = "<pad>";
   private static final String EOS = "</s>";
@@ -33,7 +36,8 @@ public final class T5Tokenizers {
       return open(files, "spiece.model", unigramLayout(files));
     }
     throw new LongAlignException(
-        directory + ": expected tokenizer.json or spiece.model, found neither; download the tokenizer again");
+        directory
+            + ": expected tokenizer.json or spiece.model, found neither; download the tokenizer again");
   }
 
   private static Tokenizer open(TokenizerFiles files, String name, JsonObject json) {
@@ -45,11 +49,14 @@ public final class T5Tokenizers {
       }
       if (json.has("added_tokens")) {
         for (JsonElement token : json.getAsJsonArray("added_tokens")) {
-          names.put(token.getAsJsonObject().get("id").getAsInt(), token.getAsJsonObject().get("content").getAsString());
+          names.put(
+              token.getAsJsonObject().get("id").getAsInt(),
+              token.getAsJsonObject().get("content").getAsString());
         }
       }
     } catch (RuntimeException e) {
-      throw files.damaged(name, "a Unigram model with a list of pieces as vocabulary", "none (" + e + ")", e);
+      throw files.damaged(
+          name, "a Unigram model with a list of pieces as vocabulary", "none (" + e + ")", e);
     }
     int pad = -1;
     int eos = -1;
@@ -58,9 +65,12 @@ public final class T5Tokenizers {
       eos = e.getValue().equals(EOS) ? e.getKey() : eos;
     }
     if (pad < 0 || eos < 0) {
-      throw files.damaged(name, PAD + " and " + EOS + " in the vocabulary", "no " + (pad < 0 ? PAD : EOS), null);
+      throw files.damaged(
+          name, PAD + " and " + EOS + " in the vocabulary", "no " + (pad < 0 ? PAD : EOS), null);
     }
-    return new NativeTokenizer(json, files.path(name),
+    return new NativeTokenizer(
+        json,
+        files.path(name),
         new NativeTokenizer.Facts(names, -1, eos, pad, files.modelMaxLength(512)));
   }
 
@@ -70,11 +80,15 @@ public final class T5Tokenizers {
     try {
       model = SentencePieceModel.parse(files.bytes("spiece.model"));
     } catch (IOException e) {
-      throw files.damaged("spiece.model", "a SentencePiece model", "something else (" + e.getMessage() + ")", e);
+      throw files.damaged(
+          "spiece.model", "a SentencePiece model", "something else (" + e.getMessage() + ")", e);
     }
     if (!model.unigram() || model.pieces().isEmpty()) {
-      throw files.damaged("spiece.model", "a SentencePiece model of type UNIGRAM",
-          model.unigram() ? "no pieces" : "another type", null);
+      throw files.damaged(
+          "spiece.model",
+          "a SentencePiece model of type UNIGRAM",
+          model.unigram() ? "no pieces" : "another type",
+          null);
     }
     JsonArray vocabulary = new JsonArray();
     JsonArray added = new JsonArray();
@@ -82,7 +96,8 @@ public final class T5Tokenizers {
     for (SentencePieceModel.Piece piece : model.pieces()) {
       int id = vocabulary.size();
       eos = piece.text().equals(EOS) ? id : eos;
-      if (piece.type() != SentencePieceModel.NORMAL && piece.type() <= SentencePieceModel.USER_DEFINED) {
+      if (piece.type() != SentencePieceModel.NORMAL
+          && piece.type() <= SentencePieceModel.USER_DEFINED) {
         added.add(new SpecialToken(piece.text(), id, false, false, false).toJson());
       }
       vocabulary.add(entry(piece.text(), piece.score()));
@@ -92,7 +107,9 @@ public final class T5Tokenizers {
       added.add(new SpecialToken(token, vocabulary.size(), false, false, false).toJson());
       vocabulary.add(entry(token, 0));
     }
-    JsonObject json = JsonParser.parseString("""
+    JsonObject json =
+        JsonParser.parseString(
+                """
         {"version": "1.0",
          "normalizer": {"type": "Sequence", "normalizers": [
            {"type": "Strip", "strip_left": false, "strip_right": true},
@@ -105,11 +122,14 @@ public final class T5Tokenizers {
              {"Sequence": {"id": "B", "type_id": 0}}, {"SpecialToken": {"id": "</s>", "type_id": 0}}],
            "special_tokens": {"</s>": {"id": "</s>", "ids": [%d], "tokens": ["</s>"]}}},
          "model": {"type": "Unigram", "unk_id": %d, "byte_fallback": false}}
-        """.formatted(eos, model.unknownId())).getAsJsonObject();
+        """
+                    .formatted(eos, model.unknownId()))
+            .getAsJsonObject();
     if (model.charsMap().length > 0) {
       JsonObject precompiled = new JsonObject();
       precompiled.addProperty("type", "Precompiled");
-      precompiled.addProperty("precompiled_charsmap", Base64.getEncoder().encodeToString(model.charsMap()));
+      precompiled.addProperty(
+          "precompiled_charsmap", Base64.getEncoder().encodeToString(model.charsMap()));
       JsonArray normalizers = new JsonArray();
       normalizers.add(precompiled);
       normalizers.addAll(json.getAsJsonObject("normalizer").getAsJsonArray("normalizers"));
@@ -128,6 +148,7 @@ public final class T5Tokenizers {
   }
 
   private static int extraIds(TokenizerFiles files) {
-    return TokenizerFiles.integer(files.jsonOrEmpty("tokenizer_config.json").get("extra_ids")).orElse(100);
+    return TokenizerFiles.integer(files.jsonOrEmpty("tokenizer_config.json").get("extra_ids"))
+        .orElse(100);
   }
 }

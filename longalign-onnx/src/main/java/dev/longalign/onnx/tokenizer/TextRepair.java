@@ -6,15 +6,18 @@ import java.util.Map;
 import java.util.regex.Pattern;
 
 /**
- * The repairs that Stable Diffusion's tokenizer makes before anything else, because the original one calls
- * {@code ftfy.fix_text}: HTML entities, mojibake, ligatures, full-width forms, curly quotes, line breaks, surrogates,
- * terminal escapes, control characters, NFC. Follows ftfy 6.3 (Robyn Speer, Apache License 2.0,
- * https://github.com/rspeer/python-ftfy) with its default options. Thread-safe, linear in practice.
+ * The repairs that Stable Diffusion's tokenizer makes before anything else, because the original
+ * one calls {@code ftfy.fix_text}: HTML entities, mojibake, ligatures, full-width forms, curly
+ * quotes, line breaks, surrogates, terminal escapes, control characters, NFC. Follows ftfy 6.3
+ * (Robyn Speer, Apache License 2.0, https://github.com/rspeer/python-ftfy) with its default
+ * options. Thread-safe, linear in practice.
  */
 public final class TextRepair {
   private static final int MAX_SEGMENT = 1_000_000; // code points
+
   /** ASCII without the ampersand and controls: nothing to repair. */
   private static final Pattern PLAIN = Pattern.compile("[\\t\\n\\f\\x20-\\x25\\x27-\\x7e]*+");
+
   private static final Pattern SINGLE_QUOTE = Pattern.compile("[\\u02bc\\u2018-\\u201b]");
   private static final Pattern DOUBLE_QUOTE = Pattern.compile("[\\u201c-\\u201f]");
   private static final Pattern LINE_BREAK = Pattern.compile("\\r\\n|[\\r\\u2028\\u2029\\u0085]");
@@ -22,15 +25,30 @@ public final class TextRepair {
   private static final Pattern CONTROL =
       Pattern.compile("[\\x00-\\x08\\x0b\\x0e-\\x1f\\x7f\\u206a-\\u206f\\ufeff\\ufff9-\\ufffc]");
 
-  private static final Map<Character, String> LIGATURES = Map.ofEntries(
-      Map.entry('\u0132', "IJ"), Map.entry('\u0133', "ij"), Map.entry('\u0149', "\u02bcn"),
-      Map.entry('\u01f1', "DZ"), Map.entry('\u01f2', "Dz"), Map.entry('\u01f3', "dz"),
-      Map.entry('\u01c4', "D\u017d"), Map.entry('\u01c5', "D\u017e"), Map.entry('\u01c6', "d\u017e"),
-      Map.entry('\u01c7', "LJ"), Map.entry('\u01c8', "Lj"), Map.entry('\u01c9', "lj"),
-      Map.entry('\u01ca', "NJ"), Map.entry('\u01cb', "Nj"), Map.entry('\u01cc', "nj"),
-      Map.entry('\ufb00', "ff"), Map.entry('\ufb01', "fi"), Map.entry('\ufb02', "fl"),
-      Map.entry('\ufb03', "ffi"), Map.entry('\ufb04', "ffl"), Map.entry('\ufb05', "\u017ft"),
-      Map.entry('\ufb06', "st"));
+  private static final Map<Character, String> LIGATURES =
+      Map.ofEntries(
+          Map.entry('\u0132', "IJ"),
+          Map.entry('\u0133', "ij"),
+          Map.entry('\u0149', "\u02bcn"),
+          Map.entry('\u01f1', "DZ"),
+          Map.entry('\u01f2', "Dz"),
+          Map.entry('\u01f3', "dz"),
+          Map.entry('\u01c4', "D\u017d"),
+          Map.entry('\u01c5', "D\u017e"),
+          Map.entry('\u01c6', "d\u017e"),
+          Map.entry('\u01c7', "LJ"),
+          Map.entry('\u01c8', "Lj"),
+          Map.entry('\u01c9', "lj"),
+          Map.entry('\u01ca', "NJ"),
+          Map.entry('\u01cb', "Nj"),
+          Map.entry('\u01cc', "nj"),
+          Map.entry('\ufb00', "ff"),
+          Map.entry('\ufb01', "fi"),
+          Map.entry('\ufb02', "fl"),
+          Map.entry('\ufb03', "ffi"),
+          Map.entry('\ufb04', "ffl"),
+          Map.entry('\ufb05', "\u017ft"),
+          Map.entry('\ufb06', "st"));
 
   private static final Map<Character, String> WIDTHS = widths();
 
@@ -50,7 +68,8 @@ public final class TextRepair {
         end = text.offsetByCodePoints(start, MAX_SEGMENT);
       }
       String segment = text.substring(start, end);
-      // A literal '<' says that this is HTML, whose entities are meant; from here on, as in the original.
+      // A literal '<' says that this is HTML, whose entities are meant; from here on, as in the
+      // original.
       entities &= segment.indexOf('<') < 0;
       out.append(repairSegment(segment, entities));
       start = end;
@@ -88,7 +107,9 @@ public final class TextRepair {
       if (!Character.isSurrogate(c)) {
         continue;
       }
-      if (Character.isHighSurrogate(c) && i + 1 < text.length() && Character.isLowSurrogate(text.charAt(i + 1))) {
+      if (Character.isHighSurrogate(c)
+          && i + 1 < text.length()
+          && Character.isLowSurrogate(text.charAt(i + 1))) {
         i++;
         continue;
       }

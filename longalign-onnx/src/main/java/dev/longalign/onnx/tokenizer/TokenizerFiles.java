@@ -12,14 +12,20 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.OptionalInt;
 
-/** Reads the files of a Hugging Face tokenizer directory; refusals name the file, what was expected and found. */
+/**
+ * Reads the files of a Hugging Face tokenizer directory; refusals name the file, what was expected
+ * and found.
+ */
 final class TokenizerFiles {
   private final Path directory;
 
   TokenizerFiles(Path directory) {
     if (!Files.isDirectory(directory)) {
-      throw new LongAlignException(directory + ": expected a tokenizer directory, found "
-          + (Files.exists(directory) ? "a file" : "nothing") + "; give the folder that holds the tokenizer's files");
+      throw new LongAlignException(
+          directory
+              + ": expected a tokenizer directory, found "
+              + (Files.exists(directory) ? "a file" : "nothing")
+              + "; give the folder that holds the tokenizer's files");
     }
     this.directory = directory;
   }
@@ -40,7 +46,8 @@ final class TokenizerFiles {
     try {
       return Files.readAllBytes(path(name));
     } catch (IOException e) {
-      throw new LongAlignException(path(name) + ": cannot be read (" + e + "); download the tokenizer again", e);
+      throw new LongAlignException(
+          path(name) + ": cannot be read (" + e + "); download the tokenizer again", e);
     }
   }
 
@@ -50,7 +57,8 @@ final class TokenizerFiles {
     } catch (CharacterCodingException e) {
       throw damaged(name, "UTF-8 text", "bytes that are not UTF-8", e);
     } catch (IOException e) {
-      throw new LongAlignException(path(name) + ": cannot be read (" + e + "); download the tokenizer again", e);
+      throw new LongAlignException(
+          path(name) + ": cannot be read (" + e + "); download the tokenizer again", e);
     }
   }
 
@@ -62,7 +70,8 @@ final class TokenizerFiles {
       throw damaged(name, "a JSON object", "text that is not JSON (" + e.getMessage() + ")", e);
     }
     if (!element.isJsonObject()) {
-      throw damaged(name, "a JSON object", element.isJsonArray() ? "a JSON array" : "something else", null);
+      throw damaged(
+          name, "a JSON object", element.isJsonArray() ? "a JSON array" : "something else", null);
     }
     return element.getAsJsonObject();
   }
@@ -74,10 +83,19 @@ final class TokenizerFiles {
 
   LongAlignException damaged(String name, String expected, String found, Throwable cause) {
     return new LongAlignException(
-        path(name) + ": expected " + expected + ", found " + found + "; download the tokenizer again", cause);
+        path(name)
+            + ": expected "
+            + expected
+            + ", found "
+            + found
+            + "; download the tokenizer again",
+        cause);
   }
 
-  /** {@code model_max_length} of tokenizer_config.json; transformers writes 1e30 where there is no limit. */
+  /**
+   * {@code model_max_length} of tokenizer_config.json; transformers writes 1e30 where there is no
+   * limit.
+   */
   int modelMaxLength(int otherwise) {
     JsonElement value = jsonOrEmpty("tokenizer_config.json").get("model_max_length");
     OptionalInt length = integer(value);

@@ -29,7 +29,8 @@ class OnnxGraphTest {
         OrtEnvironment.getEnvironment(OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR, "longalign");
     try (OrtSession session = environment.createSession(graph.toBytes());
         OnnxTensor input =
-            OnnxTensor.createTensor(environment, FloatBuffer.wrap(x), new long[] {x.length / columns, columns});
+            OnnxTensor.createTensor(
+                environment, FloatBuffer.wrap(x), new long[] {x.length / columns, columns});
         OrtSession.Result result = session.run(Map.of("x", input))) {
       return ((OnnxTensor) result.get(output).orElseThrow()).getFloatBuffer().array();
     }
@@ -39,7 +40,11 @@ class OnnxGraphTest {
   void nodesWithSeveralInputsAndOutputs() throws OrtException {
     Value x = graph.input("x", DType.F32, "rows", "3");
     List<Value> top =
-        graph.nodes("TopK", List.of(DType.F32, DType.I64), List.of(x, ops.ints(2)), Attribute.of("axis", -1));
+        graph.nodes(
+            "TopK",
+            List.of(DType.F32, DType.I64),
+            List.of(x, ops.ints(2)),
+            Attribute.of("axis", -1));
     graph.output("values", top.get(0), "rows", "2");
     graph.output("places", ops.cast(top.get(1), DType.F32), "rows", "2");
     assertThat(run("values", 3, 5, 9, 7, 1, 2, 3)).containsExactly(9, 7, 3, 2);
@@ -50,15 +55,18 @@ class OnnxGraphTest {
   void absentOptionalInputs() throws OrtException {
     Value x = graph.input("x", DType.F32, "rows", "2");
     Value most = graph.constant(Shape.of(), 1.5f);
-    graph.output("y", graph.node("Clip", DType.F32, java.util.Arrays.asList(x, null, most)), "rows", "2");
+    graph.output(
+        "y", graph.node("Clip", DType.F32, java.util.Arrays.asList(x, null, most)), "rows", "2");
     assertThat(run("y", 2, -4, 4)).containsExactly(-4, 1.5f);
   }
 
   @Test
   void equalConstantsAreOne() {
     assertThat(graph.constant(Shape.of(2), 1f, 2f)).isEqualTo(graph.constant(Shape.of(2), 1f, 2f));
-    assertThat(graph.constant(Shape.of(2), 1f, 2f)).isNotEqualTo(graph.constant(Shape.of(1, 2), 1f, 2f));
-    assertThatThrownBy(() -> graph.constant(Shape.of(3), 1f)).isInstanceOf(IllegalArgumentException.class);
+    assertThat(graph.constant(Shape.of(2), 1f, 2f))
+        .isNotEqualTo(graph.constant(Shape.of(1, 2), 1f, 2f));
+    assertThatThrownBy(() -> graph.constant(Shape.of(3), 1f))
+        .isInstanceOf(IllegalArgumentException.class);
   }
 
   @Test
@@ -67,14 +75,20 @@ class OnnxGraphTest {
     Value scores = ops.add(ops.mul(x, 0), ops.causalBias(ops.extent(x, 1)));
     graph.output("y", ops.softmax(scores), "rows", "3");
     float third = 1 / 3f;
-    assertThat(run("y", 3, new float[9])).usingComparatorWithPrecision(1e-6f)
+    assertThat(run("y", 3, new float[9]))
+        .usingComparatorWithPrecision(1e-6f)
         .containsExactly(1, 0, 0, .5f, .5f, 0, third, third, third);
   }
 
   @ParameterizedTest
   @CsvSource({
-    "quick_gelu, 1.0, 0.8457958", "gelu, 1.0, 0.8413447", "gelu_new, 1.0, 0.8411920",
-    "gelu_pytorch_tanh, -0.5, -0.1542860", "relu, -3, 0", "silu, 2, 1.7615942", "swish, -1, -0.2689414"
+    "quick_gelu, 1.0, 0.8457958",
+    "gelu, 1.0, 0.8413447",
+    "gelu_new, 1.0, 0.8411920",
+    "gelu_pytorch_tanh, -0.5, -0.1542860",
+    "relu, -3, 0",
+    "silu, 2, 1.7615942",
+    "swish, -1, -0.2689414"
   })
   void activations(String name, float x, float expected) throws OrtException {
     graph.output("y", ops.activation(name, graph.input("x", DType.F32, "rows", "1")), "rows", "1");
@@ -92,12 +106,17 @@ class OnnxGraphTest {
 
   @Test
   void distanceBuckets() {
-    // transformers' T5Attention._relative_position_bucket for 32 buckets up to 128, at these distances key - query.
+    // transformers' T5Attention._relative_position_bucket for 32 buckets up to 128, at these
+    // distances key - query.
     long[] buckets = T5EncoderGraph.buckets(32, 128);
-    int[] distances = {-128, -64, -32, -16, -12, -11, -8, -7, -1, 0, 1, 7, 8, 11, 12, 16, 32, 64, 128};
+    int[] distances = {
+      -128, -64, -32, -16, -12, -11, -8, -7, -1, 0, 1, 7, 8, 11, 12, 16, 32, 64, 128
+    };
     long[] expected = {15, 14, 12, 10, 9, 8, 8, 7, 1, 0, 17, 23, 24, 24, 25, 26, 28, 30, 31};
     for (int i = 0; i < distances.length; i++) {
-      assertThat(buckets[distances[i] + 128]).as("distance %d", distances[i]).isEqualTo(expected[i]);
+      assertThat(buckets[distances[i] + 128])
+          .as("distance %d", distances[i])
+          .isEqualTo(expected[i]);
     }
   }
 }

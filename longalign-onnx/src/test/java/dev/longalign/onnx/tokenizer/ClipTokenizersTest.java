@@ -73,9 +73,13 @@ class ClipTokenizersTest {
       Tokenizer tokenizer = batch.get("call").getAsString().startsWith("fast") ? fast : slow;
       List<String> texts = new ArrayList<>();
       batch.getAsJsonArray("texts").forEach(t -> texts.add(t.getAsString()));
-      int[][] expected = batch.getAsJsonArray("input_ids").asList().stream().map(Golden::ids).toArray(int[][]::new);
-      int[][] got = Tokenizer.pad(
-          tokenizer.encodeAll(texts), expected[0].length, tokenizer.padId(), tokenizer.eosId());
+      int[][] expected =
+          batch.getAsJsonArray("input_ids").asList().stream()
+              .map(Golden::ids)
+              .toArray(int[][]::new);
+      int[][] got =
+          Tokenizer.pad(
+              tokenizer.encodeAll(texts), expected[0].length, tokenizer.padId(), tokenizer.eosId());
       assertThat(got).as(batch.get("call").getAsString()).isDeepEqualTo(expected);
       rows += expected.length;
     }
@@ -91,7 +95,8 @@ class ClipTokenizersTest {
       int[] expected = Golden.ids(test, field, "slow_ftfy");
       int[] got = tokenizer.encode(text);
       if (!Arrays.equals(expected, got)) {
-        differences.add(text + ": expected " + Arrays.toString(expected) + ", got " + Arrays.toString(got));
+        differences.add(
+            text + ": expected " + Arrays.toString(expected) + ", got " + Arrays.toString(got));
       }
     }
     return differences;

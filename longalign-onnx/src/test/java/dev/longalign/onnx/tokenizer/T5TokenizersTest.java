@@ -49,7 +49,8 @@ class T5TokenizersTest {
       int[] expected = Golden.ids(test.get("ids"));
       int[] got = tokenizer.encode(text);
       if (!Arrays.equals(expected, got)) {
-        differences.add(text + ": expected " + Arrays.toString(expected) + ", got " + Arrays.toString(got));
+        differences.add(
+            text + ": expected " + Arrays.toString(expected) + ", got " + Arrays.toString(got));
       }
     }
     return differences;

@@ -28,7 +28,8 @@ class TextRepairTest {
 
   @Test
   void surrogatesArePairedOrReplaced() {
-    assertThat(TextRepair.repair("a\ud83d\ude00b\ud83dc\ude00")).isEqualTo("a\ud83d\ude00b\ufffdc\ufffd");
+    assertThat(TextRepair.repair("a\ud83d\ude00b\ud83dc\ude00"))
+        .isEqualTo("a\ud83d\ude00b\ufffdc\ufffd");
   }
 
   @Test
@@ -54,17 +55,26 @@ class TextRepairTest {
     assertThat(differences).isEmpty();
   }
 
-  private static void compare(Tokenizer tokenizer, JsonObject test, String field, List<String> differences) {
+  private static void compare(
+      Tokenizer tokenizer, JsonObject test, String field, List<String> differences) {
     String text = test.get("text").getAsString();
     int[] expected = Golden.ids(test, field, "slow");
     int[] got = tokenizer.encode(text);
     if (!Arrays.equals(expected, got)) {
-      differences.add(field + ", " + text
-          + ": expected " + Arrays.toString(expected) + ", got " + Arrays.toString(got));
+      differences.add(
+          field
+              + ", "
+              + text
+              + ": expected "
+              + Arrays.toString(expected)
+              + ", got "
+              + Arrays.toString(got));
     }
   }
 
   private static JsonArray cases(String resource) {
-    return JsonParser.parseString(Resources.text(resource)).getAsJsonObject().getAsJsonArray("cases");
+    return JsonParser.parseString(Resources.text(resource))
+        .getAsJsonObject()
+        .getAsJsonArray("cases");
   }
 }

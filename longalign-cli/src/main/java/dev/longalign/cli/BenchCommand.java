@@ -1,0 +1,137 @@
+package dev.longalign.cli;
+
+import dev.longalign.Precision;
+import dev.longalign.cli.bench.Measurement;
+import dev.longalign.cli.bench.ModelBench;
+import dev.longalign.cli.bench.TextBench;
+import java.io.PrintWriter;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/** {@code longalign bench}: how fast this machine is, and how near that is to its roof. */
+@Command(
+    name = "bench",
+    sortOptions = false,
+    description =
+        "Times one denoising step (unet), decoding one picture (vae) or encoding captions (encode),"
+            + " and measures the roof in the same run: the bare products and convolutions of the"
+            + " same shapes.")
+final class BenchCommand implements Callable<Integer> {
+  /** What can be timed. */
+  enum Subject {
+    unet,
+    vae,
+    encode
+  }
+
+  @Mixin CommonOptions common;
+
+  @Parameters(paramLabel = "WHAT", description = "One of: ${COMPLETION-CANDIDATES}.")
+  Subject what;
+
+  @Option(
+      names = "--config",
+      paramLabel = "sd15|mini|DIR",
+      defaultValue = "mini",
+      description =
+          "sd15: Stable Diffusion 1.5's shapes with random weights, no files needed; mini: the model"
+              + " in the jar; or a diffusers directory. Default: mini.")
+  String config;
+
+  @Option(
+      names = "--precision",
+      defaultValue = "f32",
+      description = "One of: ${COMPLETION-CANDIDATES}. Default: f32.")
+  Precision precision;
+
+  @Option(
+      names = "--device",
+      defaultValue = "cpu",
+      description = "cpu, cuda, cuda:N or best. Default: cpu.")
+  String device;
+
+  @Option(names = "--threads", description = "CPU threads. Default: one per core.")
+  int threads;
+
+  @Option(
+      names = "--batch",
+      defaultValue = "2",
+      description = "Latents in a step; guidance makes two of one picture. Default: 2.")
+  int batch;
+
+  @Option(
+      names = "--size",
+      description = "Side of the picture in pixels. Default: the model's own.")
+  int size;
+
+  @Option(
+      names = "--runs",
+      defaultValue = "5",
+      description = "Timed runs after one that compiles; the median counts. Default: 5.")
+  int runs;
+
+  @Override
+  public Integer call() {
+    ModelBench.Settings settings =
+        new ModelBench.Settings(config, device, threads, precision.dtype(), batch, size, runs);
+    Measurement measured;
+    try (Progress progress = common.progress("bench " + what, runs + 2L)) {
+      measured =
+          switch (what) {
+            case unet -> ModelBench.unet(settings, progress::step);
+            case vae -> ModelBench.vae(settings, progress::step);
+            case encode -> TextBench.encode(settings, progress::step);
+          };
+    }
+    if (common.json) {
+      common.printJson(measured);
+    } else {
+      print(measured);
+    }
+    return ExitCode.OK;
+  }
+
+  private void print(Measurement m) {
+    PrintWriter out = common.out();
+    out.println(m.subject() + " on " + m.backend());
+    out.printf(
+        Locale.ROOT,
+        "%.3f s a step (median of %d; fastest %.3f)%n",
+        m.secondsPerStep(),
+        m.runs().size(),
+        m.runs().stream().mapToDouble(Double::doubleValue).min().orElse(Double.NaN));
+    if (m.gflops() != null) {
+      out.printf(
+          Locale.ROOT,
+          "%.0f GFLOP/s (%.3f TFLOP a step); the roof of bare products and convolutions is %.0f:"
+              + " %.0f %% of it%n",
+          m.gflops(),
+          m.tflopPerStep(),
+          m.roofGflops(),
+          100 * m.roofRatio());
+    }
+    out.printf(Locale.ROOT, "peak %.2f GiB of native memory%n", m.peakBytes() / 0x1p30);
+    List<Map.Entry<String, Measurement.Share>> shares =
+        m.operations().entrySet().stream()
+            .sorted((a, b) -> Double.compare(b.getValue().seconds(), a.getValue().seconds()))
+            .toList();
+    for (Map.Entry<String, Measurement.Share> share : shares) {
+      Measurement.Share s = share.getValue();
+      out.printf(
+          Locale.ROOT,
+          "  %-16s %4d calls %8.3f s %5.1f %%%s%n",
+          share.getKey(),
+          s.calls(),
+          s.seconds(),
+          100 * s.seconds() / m.secondsPerStep(),
+          s.gflops() > 0 ? String.format(Locale.ROOT, " %6.0f GFLOP/s", s.gflops()) : "");
+    }
+    out.flush();
+  }
+}
