@@ -27,12 +27,11 @@ public final class FirstAttentionProbe {
 
   /**
    * @param heads of the attentions
-   * @param values by short names: {@code time_embedding}, {@code conv_in}, {@code resnet0},
-   *     {@code attn1_q}, {@code attn1_k}, {@code attn1_v}, {@code attn1_out}, the same of {@code
-   *     attn2}, {@code geglu}, {@code ff_out} (both before the residual), {@code transformer0},
-   *     {@code down_block_0}, ..., {@code mid_block}, {@code up_block_0}, ..., {@code
-   *     conv_norm_out} (before SiLU), {@code output}; NHWC or [B, L, C], registered with the
-   *     caller's scope
+   * @param values by short names: {@code time_embedding}, {@code conv_in}, {@code resnet0}, {@code
+   *     attn1_q}, {@code attn1_k}, {@code attn1_v}, {@code attn1_out}, the same of {@code attn2},
+   *     {@code geglu}, {@code ff_out} (both before the residual), {@code transformer0}, {@code
+   *     down_block_0}, ..., {@code mid_block}, {@code up_block_0}, ..., {@code conv_norm_out}
+   *     (before SiLU), {@code output}; NHWC or [B, L, C], registered with the caller's scope
    */
   public record Activations(int heads, Map<String, Tensor> values) {}
 
@@ -48,8 +47,7 @@ public final class FirstAttentionProbe {
     }
   }
 
-  private void run(
-      TensorScope scope, Tensor latents, float[] timesteps, PreparedContext context) {
+  private void run(TensorScope scope, Tensor latents, float[] timesteps, PreparedContext context) {
     Tensor output =
         unet.forward(
             latents,
@@ -81,7 +79,7 @@ public final class FirstAttentionProbe {
     TransformerBlock block = transformer.blocks.get(0);
     Tensor projected = transformer.projIn.forward(transformer.norm.forward(input));
     long pixels = (long) input.dim(1) * input.dim(2);
-    Tensor x = projected.reshape(input.dim(0), pixels, projected.dim(3));               // [B, HW, C]
+    Tensor x = projected.reshape(input.dim(0), pixels, projected.dim(3)); // [B, HW, C]
     Tensor normed = block.norm1.forward(x);
     x = attention("attn1", block.attn1, x, normed, block.attn1.prepare(normed));
     normed = block.norm2.forward(x);

@@ -77,7 +77,11 @@ final class VerifyCommand implements Callable<Integer> {
     if (results.isEmpty()) {
       throw new ParameterException(
           spec.commandLine(),
-          "--only " + String.join(",", only) + ": no case of " + directory + " matches; areas: "
+          "--only "
+              + String.join(",", only)
+              + ": no case of "
+              + directory
+              + " matches; areas: "
               + String.join(", ", verifier.areas()));
     }
     long passed = count(results, Status.PASS);
@@ -88,17 +92,18 @@ final class VerifyCommand implements Callable<Integer> {
     double seconds = (System.nanoTime() - start) * 1e-9;
     if (common.json) {
       common.printJson(
-          new Report(
-              directory, device.toString(), ok, passed, failed, skipped, seconds, results));
+          new Report(directory, device.toString(), ok, passed, failed, skipped, seconds, results));
     } else {
-      common.out().printf(
-          Locale.ROOT,
-          "%s: %d passed, %d failed, %d skipped (%.1f s)%n",
-          ok ? "PASS" : "FAIL",
-          passed,
-          failed,
-          skipped,
-          seconds);
+      common
+          .out()
+          .printf(
+              Locale.ROOT,
+              "%s: %d passed, %d failed, %d skipped (%.1f s)%n",
+              ok ? "PASS" : "FAIL",
+              passed,
+              failed,
+              skipped,
+              seconds);
       common.out().flush();
     }
     return ok ? ExitCode.OK : ExitCode.FAILED;

@@ -43,7 +43,8 @@ final class VerifyCommandTest {
       assertThat(one.get("status").getAsString()).as("%s", one).isNotEqualTo("FAIL");
       assertThat(message).as("%s", one).isNotEqualTo("unknown case");
       if (one.get("status").getAsString().equals("PASS")) {
-        assertThat(one.get("error").getAsDouble()).isLessThanOrEqualTo(one.get("tolerance").getAsDouble());
+        assertThat(one.get("error").getAsDouble())
+            .isLessThanOrEqualTo(one.get("tolerance").getAsDouble());
         passed.merge(one.get("area").getAsString(), 1, Integer::sum);
       }
     }
@@ -60,12 +61,14 @@ final class VerifyCommandTest {
     float was = addTo(copy.resolve("unet/forward.safetensors"), "out_t500", 17, 0.01f);
     assertThat(run("verify", copy.toString(), "--only", "unet/forward")).isEqualTo(ExitCode.FAILED);
     assertThat(out.toString())
-        .contains("FAIL  unet/forward.out_t500", "out_t500 at [0, 0, 1, 1]: expected " + (was + 0.01f))
+        .contains(
+            "FAIL  unet/forward.out_t500", "out_t500 at [0, 0, 1, 1]: expected " + (was + 0.01f))
         .contains("PASS  unet/forward.out_t999", "1 failed");
 
     assertThat(run("verify", copy.toString(), "--only", "unet/forward.out_t500", "--json"))
         .isEqualTo(ExitCode.FAILED);
-    JsonObject where = json().getAsJsonArray("cases").get(0).getAsJsonObject().getAsJsonObject("where");
+    JsonObject where =
+        json().getAsJsonArray("cases").get(0).getAsJsonObject().getAsJsonObject("where");
     assertThat(where.get("tensor").getAsString()).isEqualTo("out_t500");
     assertThat(where.get("index").getAsString()).isEqualTo("[0, 0, 1, 1]");
     assertThat(where.get("got").getAsFloat()).isCloseTo(was, within(1e-4f));
@@ -136,7 +139,8 @@ final class VerifyCommandTest {
   }
 
   /** Changes one f32 element of a safetensors file; returns what it was. */
-  private static float addTo(Path file, String tensor, int element, float change) throws IOException {
+  private static float addTo(Path file, String tensor, int element, float change)
+      throws IOException {
     long offset;
     try (SafetensorsFile tensors = SafetensorsFile.open(file)) {
       offset = tensors.region(tensor).offset();

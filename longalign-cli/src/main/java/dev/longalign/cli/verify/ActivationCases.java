@@ -11,7 +11,9 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 
-/** {@code unet/activations}: what the layers inside the UNet compute for one case of the forwards. */
+/**
+ * {@code unet/activations}: what the layers inside the UNet compute for one case of the forwards.
+ */
 final class ActivationCases implements CaseSource {
   private static final String AREA = "unet";
   private static final String HEADS = "heads_of_first_attention";
@@ -94,7 +96,7 @@ final class ActivationCases implements CaseSource {
 
   private Activations activations() {
     if (activations == null) {
-      Vectors forward = Vectors.open(vectors.directory().resolve("forward.json"));
+      Vectors forward = vectors.beside("forward");
       try (UNet2DCondition unet = UNetCases.load(bench, forward);
           TensorScope scope = TensorScope.open()) {
         Tensor sample = forward.nhwc(bench.backend(), "sample");
@@ -110,7 +112,9 @@ final class ActivationCases implements CaseSource {
     return activations;
   }
 
-  /** Those of the forward with the same output; if there is none, of the one that the title names. */
+  /**
+   * Those of the forward with the same output; if there is none, of the one that the title names.
+   */
   private float[] timesteps(Vectors forward, int batch) {
     Map<String, JsonElement> all = Values.entries(forward.value("timesteps"));
     for (Map.Entry<String, JsonElement> entry : all.entrySet()) {

@@ -45,7 +45,8 @@ record Bench(Path root, Backend backend, int threads) {
         .filter(model -> Files.isDirectory(model.resolve("unet")))
         .findFirst()
         .orElseThrow(
-            () -> new LongAlignException(root + "/models: expected a model with a unet, found none"));
+            () ->
+                new LongAlignException(root + "/models: expected a model with a unet, found none"));
   }
 
   /** The part of a model that a file's title or notes name, else the part of the given name. */

@@ -114,7 +114,8 @@ final class Comparison {
   }
 
   /** Bytes that may be {@code most} apart. */
-  void closeBytes(String what, Shape shape, float[] expected, Shape gotShape, float[] got, int most) {
+  void closeBytes(
+      String what, Shape shape, float[] expected, Shape gotShape, float[] got, int most) {
     close(what, shape, expected, gotShape, got, 0, most / ROUNDINGS);
   }
 
@@ -176,7 +177,8 @@ final class Comparison {
   }
 
   private void pass(double found, double allowed) {
-    if (message == null && (error == null || closeness(found, allowed) > closeness(error, tolerance))) {
+    if (message == null
+        && (error == null || closeness(found, allowed) > closeness(error, tolerance))) {
       error = found;
       tolerance = allowed;
     }

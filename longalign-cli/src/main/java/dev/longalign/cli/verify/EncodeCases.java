@@ -159,7 +159,8 @@ final class EncodeCases implements CaseSource {
   private void padEmbedding(Comparison comparison) {
     HiddenStates empty = prompts().encode("", TextEncoding.SEGMENTS, false).context();
     int width = empty.width();
-    float[] last = Arrays.copyOfRange(empty.values(), (empty.length() - 1) * width, empty.length() * width);
+    float[] last =
+        Arrays.copyOfRange(empty.values(), (empty.length() - 1) * width, empty.length() * width);
     close("pad_embed", Shape.of(1, width), last, comparison);
   }
 
@@ -183,8 +184,7 @@ final class EncodeCases implements CaseSource {
   private void context(Comparison comparison) {
     List<String> captions = captions();
     for (int i = 0; i < captions.size(); i++) {
-      HiddenStates got =
-          prompts().encode(captions.get(i), TextEncoding.LONGALIGN, false).context();
+      HiddenStates got = prompts().encode(captions.get(i), TextEncoding.LONGALIGN, false).context();
       comparison.close(
           "final[" + i + "]",
           vectors.rowShape("final"),

@@ -50,8 +50,7 @@ final class IoCases implements CaseSource {
         for (Map.Entry<String, JsonElement> file : Values.entries(kind.getValue()).entrySet()) {
           described.add(file.getKey());
           JsonObject expected = file.getValue().getAsJsonObject();
-          cases.add(
-              new VerifyCase(AREA, file.getKey(), c -> good(file.getKey(), expected, c)));
+          cases.add(new VerifyCase(AREA, file.getKey(), c -> good(file.getKey(), expected, c)));
         }
       }
     }
@@ -162,7 +161,8 @@ final class IoCases implements CaseSource {
         expected.getAsJsonArray("shape").asList().stream()
             .mapToLong(JsonElement::getAsLong)
             .toArray();
-    comparison.same(what + " shape", Arrays.toString(shape), Arrays.toString(got.shape().toArray()));
+    comparison.same(
+        what + " shape", Arrays.toString(shape), Arrays.toString(got.shape().toArray()));
     List<JsonElement> values = expected.getAsJsonArray("values").asList();
     boolean floating = got.dtype().isFloating();
     double[] doubles = floating ? got.toDoubles() : new double[0];
@@ -170,7 +170,9 @@ final class IoCases implements CaseSource {
     comparison.same(what + " values", values.size(), Math.max(doubles.length, longs.length));
     for (int i = 0; i < Math.min(values.size(), Math.max(doubles.length, longs.length)); i++) {
       Object element =
-          floating ? (Object) Double.parseDouble(values.get(i).getAsString()) : whole(values.get(i));
+          floating
+              ? (Object) Double.parseDouble(values.get(i).getAsString())
+              : whole(values.get(i));
       comparison.same(what + "[" + i + "]", element, floating ? (Object) doubles[i] : longs[i]);
     }
   }
@@ -183,7 +185,8 @@ final class IoCases implements CaseSource {
 
   /** Refused in words that name the file, soon, and without writing anything beside it. */
   private void bad(String name, Comparison comparison) throws IOException {
-    String why = vectors.json().getAsJsonObject("bad").getAsJsonObject(name).get("why").getAsString();
+    String why =
+        vectors.json().getAsJsonObject("bad").getAsJsonObject(name).get("why").getAsString();
     List<String> before = Values.names(vectors.directory());
     if (!before.contains(name)) {
       throw new LongAlignException(path(name) + ": expected a file, found nothing");

@@ -17,12 +17,14 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 
 /**
- * {@code unet/lora}: {@code merged_N} has the first N files merged, {@code injected_N} runs the last
- * of them beside the layers instead.
+ * {@code unet/lora}: {@code merged_N} has the first N files merged, {@code injected_N} runs the
+ * last of them beside the layers instead.
  */
 final class LoraCases implements CaseSource {
   private static final String AREA = "unet";
@@ -64,7 +66,7 @@ final class LoraCases implements CaseSource {
   }
 
   private void forward(String name, Comparison comparison) {
-    Vectors inputs = Vectors.open(vectors.directory().resolve("forward.json"));
+    Vectors inputs = vectors.beside("forward");
     int count = number(name);
     boolean injected = name.startsWith("injected");
     LayerBranches branches = injected ? lora(count - 1).injected(1) : LayerBranches.NONE;
@@ -109,7 +111,8 @@ final class LoraCases implements CaseSource {
     }
   }
 
-  private static void digest(String name, JsonObject digest, float[] values, Comparison comparison) {
+  private static void digest(
+      String name, JsonObject digest, float[] values, Comparison comparison) {
     double sum = 0;
     double squares = 0;
     double max = 0;
@@ -147,23 +150,22 @@ final class LoraCases implements CaseSource {
     return Lora.read(files.get(index), UNet2DCondition.layers(config()));
   }
 
-  /** In the order in which the notes name them; else those of the layout for this UNet. */
+  /** In the order in which the notes name them, then those of the layout for this UNet. */
   private List<Path> files() {
-    List<Path> named =
-        Values.found("([\\w.-]+\\.(?:pt|safetensors))", vectors.prose()).stream()
-            .distinct()
-            .map(model::resolve)
-            .filter(Files::isRegularFile)
-            .toList();
-    if (!named.isEmpty()) {
-      return named;
+    Set<String> names =
+        new LinkedHashSet<>(Values.found("([\\w.-]+\\.(?:pt|safetensors))", vectors.prose()));
+    Path layout = model.resolve("lora_layout.json");
+    if (Files.isRegularFile(layout)) {
+      String unet = component.getFileName().toString();
+      Values.entries(Values.read(layout).get("files"))
+          .forEach(
+              (name, about) -> {
+                if (about.getAsJsonObject().get("model").getAsString().equals(unet)) {
+                  names.add(name);
+                }
+              });
     }
-    JsonObject layout = Values.readConfig(model.resolve("lora_layout.json")).getAsJsonObject("files");
-    String unet = component.getFileName().toString();
-    return layout.entrySet().stream()
-        .filter(e -> e.getValue().getAsJsonObject().get("model").getAsString().equals(unet))
-        .map(e -> model.resolve(e.getKey()))
-        .toList();
+    return names.stream().map(model::resolve).filter(Files::isRegularFile).toList();
   }
 
   private UNet2DConditionConfig config() {

@@ -45,7 +45,13 @@ final class ModelCases implements CaseSource {
     if (Files.isRegularFile(model.resolve("model_index.json"))) {
       cases.add(
           new VerifyCase(
-              AREA, name, c -> c.same("is a pipeline", false, ModelDirectory.open(model).pipelineClass().isEmpty())));
+              AREA,
+              name,
+              c ->
+                  c.same(
+                      "is a pipeline",
+                      false,
+                      ModelDirectory.open(model).pipelineClass().isEmpty())));
     }
     for (Path part : Bench.list(model)) {
       String file = part.getFileName().toString();
@@ -79,15 +85,17 @@ final class ModelCases implements CaseSource {
           case "UNet2DConditionModel" -> c -> unet(part, c);
           case "AutoencoderKL" -> c -> vae(part, c);
           case "TextAdapter" -> c -> adapter(part, c);
-          case "clip_text_model" -> c ->
-              encode(bench.encoders().clipTextEncoder(part, bench.threads()), c);
-          case "t5" -> c -> {
-            tokens(bench.encoders().t5Tokenizer(part), c);
-            encode(bench.encoders().t5Encoder(part, bench.threads()), c);
-          };
-          case "clip" -> c -> {
-            throw new VerifyCase.Skipped(Verifier.NOT_COVERED);
-          };
+          case "clip_text_model" ->
+              c -> encode(bench.encoders().clipTextEncoder(part, bench.threads()), c);
+          case "t5" ->
+              c -> {
+                tokens(bench.encoders().t5Tokenizer(part), c);
+                encode(bench.encoders().t5Encoder(part, bench.threads()), c);
+              };
+          case "clip" ->
+              c -> {
+                throw new VerifyCase.Skipped(Verifier.NOT_COVERED);
+              };
           default -> null;
         };
     return body == null
@@ -161,7 +169,8 @@ final class ModelCases implements CaseSource {
     List<JsonElement> entries = layout.getAsJsonArray("entries").asList();
     List<String> expected =
         entries.stream().map(e -> e.getAsJsonObject().get("module").getAsString()).toList();
-    List<String> declared = UNet2DCondition.loraLayers(config).stream().map(LayerSpec::path).toList();
+    List<String> declared =
+        UNet2DCondition.loraLayers(config).stream().map(LayerSpec::path).toList();
     comparison.same("number of layers", expected.size(), declared.size());
     for (int i = 0; i < Math.min(expected.size(), declared.size()); i++) {
       comparison.same("layer " + i, expected.get(i), declared.get(i));

@@ -42,7 +42,8 @@ final class NoisingCases implements CaseSource {
     known.put("betas", c -> array("betas", schedule().betas(), c));
     known.put("alphas_cumprod", c -> array("alphas_cumprod", schedule().alphasCumprod(), c));
     known.put("noisy", c -> close("noisy", schedule().addNoise(x(), noise(), timesteps()), c));
-    known.put("velocity", c -> close("velocity", schedule().velocity(x(), noise(), timesteps()), c));
+    known.put(
+        "velocity", c -> close("velocity", schedule().velocity(x(), noise(), timesteps()), c));
     known.put("ddim_step", c -> close("ddim_step", solver().step(x(), noise(), timesteps()), c));
     known.put("ddim_step_is_prev", this::stepToPrevious);
     known.put("c_skip", c -> boundary("c_skip", ConsistencyBoundary.DEFAULT::cSkip, c));
@@ -73,7 +74,10 @@ final class NoisingCases implements CaseSource {
     for (PredictionType prediction : PredictionType.values()) {
       if (prediction.name().equals(type)) {
         Tensor noisy = vectors.tensor(bench.backend(), "noisy");
-        close(name, schedule().predictedOriginal(prediction, noise(), noisy, timesteps()), comparison);
+        close(
+            name,
+            schedule().predictedOriginal(prediction, noise(), noisy, timesteps()),
+            comparison);
         return;
       }
     }

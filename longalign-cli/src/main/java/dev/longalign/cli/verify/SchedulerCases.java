@@ -81,11 +81,11 @@ final class SchedulerCases implements CaseSource {
         try (SchedulerRun run = start(trajectory)) {
           Shape shape = Shape.of(expected.length);
           float[] got = run.timesteps();
-          comparison.close(
-              stem + what, shape, expected, Shape.of(got.length), got, 1e-6, 0);
+          comparison.close(stem + what, shape, expected, Shape.of(got.length), got, 1e-6, 0);
         }
       }
-      case "_scalings" -> scalings(trajectory, vectors.value(stem + what).getAsJsonArray(), comparison);
+      case "_scalings" ->
+          scalings(trajectory, vectors.value(stem + what).getAsJsonArray(), comparison);
       default -> throw new VerifyCase.Skipped("unknown case");
     }
   }
@@ -183,7 +183,8 @@ final class SchedulerCases implements CaseSource {
 
   private static ConsistencyBoundary boundary(Trajectory trajectory) {
     return new ConsistencyBoundary(
-        ConsistencyBoundary.DEFAULT.sigmaData(), trajectory.config().consistency().timestepScaling());
+        ConsistencyBoundary.DEFAULT.sigmaData(),
+        trajectory.config().consistency().timestepScaling());
   }
 
   private Tensor network(Tensor x, float timestep) {
@@ -200,7 +201,9 @@ final class SchedulerCases implements CaseSource {
     return Tensor.of(bench.backend(), vectors.rowShape("noises"), vectors.row("noises", step));
   }
 
-  /** Noise over signal before every step, from what the scheduler adds to a picture; then the last. */
+  /**
+   * Noise over signal before every step, from what the scheduler adds to a picture; then the last.
+   */
   private void sigmas(Trajectory trajectory, Comparison comparison) {
     String name = trajectory.stem() + "_sigmas";
     float[] got = new float[trajectory.steps() + 1];
@@ -208,7 +211,8 @@ final class SchedulerCases implements CaseSource {
     Tensor one = Tensor.of(bench.backend(), Shape.of(1), 1);
     try (SchedulerRun run = start(trajectory)) {
       for (int i = 0; i < trajectory.steps(); i++) {
-        got[i] = run.addNoise(zero, one, i).toFloats()[0] / run.addNoise(one, zero, i).toFloats()[0];
+        got[i] =
+            run.addNoise(zero, one, i).toFloats()[0] / run.addNoise(one, zero, i).toFloats()[0];
       }
     }
     if (trajectory.config().finalSigma() == FinalSigma.SIGMA_MIN) {

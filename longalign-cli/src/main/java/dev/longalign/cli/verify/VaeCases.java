@@ -41,7 +41,8 @@ final class VaeCases implements CaseSource {
     Map<String, Body> known = new LinkedHashMap<>();
     known.put("moments", c -> moments(component, Comparison.F32, c));
     known.put("sampled", c -> c.closeNhwc(vectors, "sampled", sampled(), Comparison.F32));
-    known.put("scaled", c -> c.closeNhwc(vectors, "scaled", vae().scale(sampled()), Comparison.F32));
+    known.put(
+        "scaled", c -> c.closeNhwc(vectors, "scaled", vae().scale(sampled()), Comparison.F32));
     known.put("decoded", c -> decoded(component, Comparison.F32, c));
     known.put("decoded_u8", c -> PictureBytes.check(vectors, "decoded_u8", decode(component), c));
     List<VerifyCase> cases = new ArrayList<>();
@@ -71,7 +72,7 @@ final class VaeCases implements CaseSource {
   private List<Path> otherFiles() {
     return Bench.list(component.getParent()).stream()
         .filter(Files::isDirectory)
-        .filter(path -> path.getFileName().toString().startsWith("vae_"))
+        .filter(path -> path.getFileName().toString().startsWith("vae_deprecated"))
         .filter(path -> !path.equals(component))
         .toList();
   }
@@ -117,7 +118,9 @@ final class VaeCases implements CaseSource {
                       tensor.shape(),
                       tensor.toFloats(),
                       // 1x1 convolutions and linear layers hold the same numbers
-                      found.shape().size() == tensor.shape().size() ? tensor.shape() : found.shape(),
+                      found.shape().size() == tensor.shape().size()
+                          ? tensor.shape()
+                          : found.shape(),
                       found.toFloats(),
                       rounding(found.dtype()),
                       0);

@@ -44,6 +44,16 @@ final class Vectors {
     return file.getParent();
   }
 
+  /**
+   * The file of another kind that goes with this one: {@code forward_x} with {@code lora_x} if
+   * there is such a file, else {@code forward}.
+   */
+  Vectors beside(String kind) {
+    int tail = name().indexOf('_');
+    Path same = file.resolveSibling(kind + (tail < 0 ? "" : name().substring(tail)) + ".json");
+    return open(Files.isRegularFile(same) ? same : file.resolveSibling(kind + ".json"));
+  }
+
   /** The file's name without {@code .json}. */
   String name() {
     String name = file.getFileName().toString();
@@ -56,7 +66,8 @@ final class Vectors {
 
   /** Title and notes, in which a file says what it was made with. */
   String prose() {
-    StringBuilder text = new StringBuilder(json.has("title") ? json.get("title").getAsString() : "");
+    StringBuilder text =
+        new StringBuilder(json.has("title") ? json.get("title").getAsString() : "");
     if (json.has("notes")) {
       json.getAsJsonArray("notes").forEach(note -> text.append('\n').append(note.getAsString()));
     }

@@ -132,7 +132,8 @@ public final class Verifier {
   /** {@code unet} and {@code unet/lora} both mean {@code unet/lora.merged_1}. */
   private static boolean matches(String only, String path) {
     String start = only.endsWith("/") ? only.substring(0, only.length() - 1) : only;
-    return path.equals(start) || path.startsWith(start) && "/.".indexOf(path.charAt(start.length())) >= 0;
+    return path.equals(start)
+        || path.startsWith(start) && "/.".indexOf(path.charAt(start.length())) >= 0;
   }
 
   private static CaseSource source(Bench bench, String area, Path file) {
