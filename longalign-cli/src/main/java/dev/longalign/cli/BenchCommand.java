@@ -121,6 +121,7 @@ final class BenchCommand implements Callable<Integer> {
         m.operations().entrySet().stream()
             .sorted((a, b) -> Double.compare(b.getValue().seconds(), a.getValue().seconds()))
             .toList();
+    double total = m.runs().stream().mapToDouble(Double::doubleValue).average().orElseThrow();
     for (Map.Entry<String, Measurement.Share> share : shares) {
       Measurement.Share s = share.getValue();
       out.printf(
@@ -129,7 +130,7 @@ final class BenchCommand implements Callable<Integer> {
           share.getKey(),
           s.calls(),
           s.seconds(),
-          100 * s.seconds() / m.secondsPerStep(),
+          100 * s.seconds() / total,
           s.gflops() > 0 ? String.format(Locale.ROOT, " %6.0f GFLOP/s", s.gflops()) : "");
     }
     out.flush();

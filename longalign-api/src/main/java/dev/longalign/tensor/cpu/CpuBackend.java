@@ -30,11 +30,12 @@ public final class CpuBackend implements Backend {
   private final CpuContext context = new CpuContext(this, memory, cache, work);
   private final MatrixOps matrix = new MatrixOps(context);
   private final ConvolutionOps convolution = new ConvolutionOps(context);
-  private final AttentionOps attention = new AttentionOps(context);
+  private final AttentionOps attention;
   private final NormOps norm = new NormOps(context);
   private final PointwiseOps pointwise = new PointwiseOps(context);
   private final ShapeOps shapes = new ShapeOps(context);
   private final CpuThreads threads;
+  private final CpuWorkers workers;
   private final ReentrantLock lock = new ReentrantLock(true);
   private boolean closed;
 
@@ -43,6 +44,8 @@ public final class CpuBackend implements Backend {
    */
   public CpuBackend(int threads) {
     this.threads = new CpuThreads(threads);
+    this.workers = new CpuWorkers(memory, this.threads.count());
+    this.attention = new AttentionOps(context, workers);
   }
 
   private <T> T exclusively(String name, Supplier<T> operation) {
@@ -258,6 +261,7 @@ public final class CpuBackend implements Backend {
     try {
       if (!closed) {
         closed = true;
+        workers.close();
         cache.close();
         memory.trim();
       }

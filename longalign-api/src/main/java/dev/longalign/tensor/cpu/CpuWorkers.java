@@ -1,0 +1,108 @@
+package dev.longalign.tensor.cpu;
+
+import dev.longalign.LongAlignException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import java.util.concurrent.atomic.AtomicInteger;
+
+/**
+ * Threads that run single-threaded primitives side by side: for work that falls into many small
+ * independent parts, where a barrier of all threads after each would cost more than the part.
+ */
+final class CpuWorkers implements AutoCloseable {
+
+  /**
+   * One thread's own: primitives are compiled for one thread, and executing one sets its arguments.
+   */
+  static final class Worker {
+    private final CpuThreads alone = new CpuThreads(1);
+    private final PrimitiveCache cache;
+
+    Worker(CpuMemory memory) {
+      cache = new PrimitiveCache(memory);
+    }
+
+    PrimitiveCache cache() {
+      return cache;
+    }
+  }
+
+  /** A part of the work. */
+  interface Part {
+    void run(Worker worker, int index);
+  }
+
+  private final ExecutorService executor;
+  private final List<Worker> workers = new ArrayList<>();
+
+  CpuWorkers(CpuMemory memory, int threads) {
+    for (int i = 0; i < threads; i++) {
+      workers.add(new Worker(memory));
+    }
+    executor =
+        Executors.newFixedThreadPool(
+            threads,
+            work -> {
+              Thread thread = new Thread(work, "longalign-cpu");
+              thread.setDaemon(true);
+              return thread;
+            });
+  }
+
+  /** Runs parts 0 to {@code count - 1}, each on one thread, and waits for all. */
+  void run(int count, Part part) {
+    AtomicInteger next = new AtomicInteger();
+    List<Future<?>> running = new ArrayList<>();
+    for (Worker worker : workers.subList(0, Math.min(count, workers.size()))) {
+      running.add(
+          executor.submit(
+              () -> {
+                worker.alone.apply();
+                int index;
+                while ((index = next.getAndIncrement()) < count) {
+                  part.run(worker, index);
+                }
+              }));
+    }
+    RuntimeException failure = null;
+    for (Future<?> future : running) {
+      failure = outcome(future, failure);
+    }
+    if (failure != null) {
+      throw failure;
+    }
+  }
+
+  /** Waits even if interrupted: the parts write to memory that the caller is about to free. */
+  private static RuntimeException outcome(Future<?> future, RuntimeException earlier) {
+    boolean interrupted = false;
+    try {
+      while (true) {
+        try {
+          future.get();
+          return earlier;
+        } catch (InterruptedException e) {
+          interrupted = true;
+        } catch (ExecutionException e) {
+          return e.getCause() instanceof RuntimeException failure
+              ? failure
+              : new LongAlignException("a CPU worker failed: " + e.getCause(), e.getCause());
+        }
+      }
+    } finally {
+      if (interrupted) {
+        Thread.currentThread().interrupt();
+      }
+    }
+  }
+
+  @Override
+  public void close() {
+    executor.shutdown();
+    workers.forEach(worker -> worker.cache.close());
+  }
+}
