@@ -16,8 +16,8 @@ import java.util.List;
  * the queries: a post-operation on the scores would cost a tenth of the first product.
  */
 final class AttentionOps {
-  /** Scores per block: 2 MiB of f32. */
-  private static final long BLOCK_SCORES = 1 << 19;
+  /** Scores per block: 4 MiB of f32. */
+  private static final long BLOCK_SCORES = 1 << 20;
 
   private static final long MAX_BLOCK = 256;
 
@@ -50,11 +50,14 @@ final class AttentionOps {
     long scaledQ = memory.allocate(batch * queries * channels * bytes);
     long vTransposed = memory.allocate(batch * channels * keys * bytes);
     long yTransposed = memory.allocate(batch * channels * queries * bytes);
+    long block =
+        Math.min(queries, Math.min(MAX_BLOCK, Math.max(32, BLOCK_SCORES / keys / 32 * 32)));
+    // Every worker has its own scores, which so stay in its core's cache.
+    long scoreBytes = block * keys * (DType.F32.bytes() + (dtype == DType.F32 ? 0 : bytes));
+    long scores = memory.allocate(workers.count() * scoreBytes);
     try {
       scaled(q.shape().size(), dtype, scale).execute(memory, address(q), scaledQ);
       transpose(batch, keys, channels, dtype).execute(memory, address(v), vTransposed);
-      long block =
-          Math.min(queries, Math.min(MAX_BLOCK, Math.max(32, BLOCK_SCORES / keys / 32 * 32)));
       int blocks = Math.toIntExact((queries + block - 1) / block);
       int images = Math.toIntExact(batch);
       workers.run(
@@ -65,8 +68,9 @@ final class AttentionOps {
             long image = index / blocks / heads;
             new Block(Math.min(block, queries - from), keys, depth, channels, queries, dtype)
                 .run(
-                    worker,
+                    worker.cache(),
                     memory,
+                    scores + worker.number() * scoreBytes,
                     scaledQ + ((image * queries + from) * channels + head * depth) * bytes,
                     address(k) + (image * keys * channels + head * depth) * bytes,
                     vTransposed + (image * channels + head * depth) * keys * bytes,
@@ -77,6 +81,7 @@ final class AttentionOps {
       memory.free(scaledQ);
       memory.free(vTransposed);
       memory.free(yTransposed);
+      memory.free(scores);
     }
     return y;
   }
@@ -114,23 +119,14 @@ final class AttentionOps {
   private record Block(long rows, long keys, long depth, long channels, long queries, DType dtype) {
 
     /**
-     * Addresses of the first query, the first key, the head's V^T, and the block's place in O^T.
+     * Addresses: room for the scores, the first query, the first key, the head's V^T, and the
+     * block's place in O^T.
      */
-    void run(CpuWorkers.Worker worker, CpuMemory memory, long q, long k, long v, long y) {
-      long scores = memory.allocate(rows * keys * DType.F32.bytes());
-      long probabilities =
-          dtype == DType.F32 ? scores : memory.allocate(rows * keys * dtype.bytes());
-      try {
-        PrimitiveCache cache = worker.cache();
-        cache.get(List.of("scores", this), this::scores).execute(memory, q, k, scores);
-        cache.get(List.of("softmax", this), this::softmax).execute(memory, scores, probabilities);
-        cache.get(List.of("values", this), this::values).execute(memory, v, probabilities, y);
-      } finally {
-        memory.free(scores);
-        if (probabilities != scores) {
-          memory.free(probabilities);
-        }
-      }
+    void run(PrimitiveCache cache, CpuMemory memory, long scores, long q, long k, long v, long y) {
+      long probabilities = dtype == DType.F32 ? scores : scores + rows * keys * DType.F32.bytes();
+      cache.get(List.of("scores", this), this::scores).execute(memory, q, k, scores);
+      cache.get(List.of("softmax", this), this::softmax).execute(memory, scores, probabilities);
+      cache.get(List.of("values", this), this::values).execute(memory, v, probabilities, y);
     }
 
     /** {@code S = Q K^T}: [rows, keys] in f32. */

@@ -1,5 +1,8 @@
 package dev.longalign.tensor.cpu;
 
+import com.sun.jna.Function;
+import com.sun.jna.NativeLibrary;
+import com.sun.jna.Platform;
 import dev.longalign.LongAlignException;
 import dev.longalign.tensor.MemoryUse;
 import java.util.ArrayDeque;
@@ -17,6 +20,9 @@ final class CpuMemory {
   private static final long ALIGNMENT = 64;
   private static final long PAGE = 4096;
   private static final long LARGE = 1 << 20;
+  private static final long HUGE_PAGE = 2 << 20;
+  private static final int MADV_HUGEPAGE = 14;
+  private static final Function MADVISE = madvise();
 
   private final TreeMap<Long, Deque<Long>> free = new TreeMap<>();
 
@@ -107,7 +113,30 @@ final class CpuMemory {
     long address = (block.address() + alignment - 1) / alignment * alignment;
     blocks.put(address, block.address());
     sizes.put(address, size);
+    if (size >= HUGE_PAGE) {
+      askForHugePages(address, size);
+    }
     return address;
+  }
+
+  /**
+   * Two-megabyte pages where the kernel gives them on request: convolutions walk through hundreds
+   * of megabytes, and every miss of the address cache costs. A refusal is no error.
+   */
+  private static void askForHugePages(long address, long size) {
+    long start = (address + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+    long end = (address + size) / HUGE_PAGE * HUGE_PAGE;
+    if (MADVISE != null && end > start) {
+      MADVISE.invokeInt(new Object[] {new com.sun.jna.Pointer(start), end - start, MADV_HUGEPAGE});
+    }
+  }
+
+  private static Function madvise() {
+    try {
+      return Platform.isLinux() ? NativeLibrary.getProcess().getFunction("madvise") : null;
+    } catch (UnsatisfiedLinkError e) {
+      return null;
+    }
   }
 
   private void unreserve(long address) {

@@ -20,10 +20,17 @@ final class CpuWorkers implements AutoCloseable {
    */
   static final class Worker {
     private final CpuThreads alone = new CpuThreads(1);
+    private final int number;
     private final PrimitiveCache cache;
 
-    Worker(CpuMemory memory) {
+    Worker(int number, CpuMemory memory) {
+      this.number = number;
       cache = new PrimitiveCache(memory);
+    }
+
+    /** From 0 to {@link CpuWorkers#count()} - 1. */
+    int number() {
+      return number;
     }
 
     PrimitiveCache cache() {
@@ -41,7 +48,7 @@ final class CpuWorkers implements AutoCloseable {
 
   CpuWorkers(CpuMemory memory, int threads) {
     for (int i = 0; i < threads; i++) {
-      workers.add(new Worker(memory));
+      workers.add(new Worker(i, memory));
     }
     executor =
         Executors.newFixedThreadPool(
@@ -51,6 +58,10 @@ final class CpuWorkers implements AutoCloseable {
               thread.setDaemon(true);
               return thread;
             });
+  }
+
+  int count() {
+    return workers.size();
   }
 
   /** Runs parts 0 to {@code count - 1}, each on one thread, and waits for all. */
