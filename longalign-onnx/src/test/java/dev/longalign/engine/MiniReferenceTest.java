@@ -39,10 +39,10 @@ import org.junit.jupiter.api.Test;
  */
 final class MiniReferenceTest {
   /** For results of one network. */
-  private static final Tolerance HALF = Tolerance.relative(2e-3);
+  private static final Tolerance HALF = Tolerance.relative(1e-3);
 
   /** For 25 steps of the UNet. */
-  private static final Tolerance SAMPLED = Tolerance.relative(2e-3);
+  private static final Tolerance SAMPLED = Tolerance.relative(1e-3);
 
   private static final Golden REFERENCE = MiniModel.reference();
   private static final List<String> PROMPTS = prompts();
