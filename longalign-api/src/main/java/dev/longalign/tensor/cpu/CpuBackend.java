@@ -232,7 +232,7 @@ public final class CpuBackend implements Backend {
       if (!closed) {
         closed = true;
         cache.close();
-        memory.trim();
+        memory.close();
       }
     } finally {
       lock.unlock();
