@@ -143,7 +143,7 @@ final class RequestTest {
     for (Scheduler scheduler : Scheduler.values()) {
       SampleRequest other = request.toBuilder().scheduler(scheduler).strength(0.3f).images(1).build();
       BufferedImage image = longAlign.sample(other).image();
-      assertThat(Images.meanDifference(drawn, image)).as("%s", scheduler).isBetween(0.01, 40.0);
+      assertThat(Images.meanDifference(drawn, image)).as("%s", scheduler).isGreaterThan(0.01);
     }
     BufferedImage wide =
         longAlign.sample(request.toBuilder().size(128, 64).strength(0.2f).build()).image();
