@@ -162,7 +162,14 @@ public final class LongAlign implements AutoCloseable {
             vae.config().latentChannels(),
             vae.config().downscale(),
             this::encoding);
-    return sampling.run(resolved, provenance(), call::checkCancelled, onStep);
+    try {
+      return sampling.run(resolved, provenance(), call::checkCancelled, onStep);
+    } catch (LongAlignException e) {
+      if (closed) {
+        throw new LongAlignException("this LongAlign was closed while the call ran", e);
+      }
+      throw e;
+    }
   }
 
   private PromptEncoder.Encoding encoding(String prompt, Splitter splitter) {

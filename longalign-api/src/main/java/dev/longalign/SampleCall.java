@@ -3,6 +3,7 @@ package dev.longalign;
 import java.util.concurrent.CancellationException;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executor;
+import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Consumer;
 import org.slf4j.Logger;
@@ -67,7 +68,7 @@ public final class SampleCall {
                 cancel();
               }
             });
-    executor.execute(
+    Runnable running =
         () -> {
           try {
             future.complete(run());
@@ -76,7 +77,12 @@ public final class SampleCall {
           } catch (Throwable e) { // the future is the only one who can tell
             future.completeExceptionally(e);
           }
-        });
+        };
+    try {
+      executor.execute(running);
+    } catch (RejectedExecutionException e) {
+      running.run(); // the engine has been closed; it says so at once
+    }
     return future;
   }
 

@@ -152,9 +152,12 @@ final class Sampling {
 
   private static SchedulerRun start(SampleRequest request, SchedulerConfig config) {
     int steps = request.steps().orElseThrow();
-    return request.initImage().isPresent()
-        ? request.scheduler().start(config, steps, request.strength())
-        : request.scheduler().start(config, steps);
+    if (request.initImage().isEmpty()) {
+      return request.scheduler().start(config, steps);
+    }
+    // 0.9f is less than 0.9, and would leave 17 instead of 18 of 20 steps.
+    double strength = Double.parseDouble(Float.toString(request.strength()));
+    return request.scheduler().start(config, steps, strength);
   }
 
   private Tensor startLatents(SampleRequest request, SchedulerRun run, Noise noise) {

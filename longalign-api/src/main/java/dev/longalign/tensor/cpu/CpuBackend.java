@@ -263,7 +263,7 @@ public final class CpuBackend implements Backend {
         closed = true;
         workers.close();
         cache.close();
-        memory.trim();
+        memory.close();
       }
     } finally {
       lock.unlock();

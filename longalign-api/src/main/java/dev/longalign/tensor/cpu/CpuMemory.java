@@ -33,6 +33,7 @@ final class CpuMemory {
   private long live;
   private long cached;
   private long peak;
+  private boolean closed;
 
   /**
    * At least {@code bytes} bytes, uninitialised; what is larger than a megabyte starts on a page.
@@ -58,6 +59,10 @@ final class CpuMemory {
 
   /** Gives back what {@link #allocate} returned. */
   synchronized void free(long address) {
+    if (closed) {
+      discard(address);
+      return;
+    }
     long size = sizeOf(address);
     live -= size;
     cached += size;
@@ -89,6 +94,12 @@ final class CpuMemory {
     }
     free.clear();
     cached = 0;
+  }
+
+  /** Keeps nothing any more: what is still held goes to the operating system when it is freed. */
+  synchronized void close() {
+    closed = true;
+    trim();
   }
 
   private long sizeOf(long address) {
