@@ -1,5 +1,6 @@
 package dev.longalign.data;
 
+import dev.longalign.LongAlignException;
 import java.util.function.UnaryOperator;
 
 /**
@@ -15,6 +16,9 @@ import java.util.function.UnaryOperator;
  * @param resolution side of the square, in pixels; at least 1
  */
 public record PicturePreprocessing(int resolution) implements UnaryOperator<TrainingExample> {
+  /** An eighth of what a byte array can hold. */
+  private static final long MAX_PIXELS = 89_478_485;
+
   public PicturePreprocessing {
     if (resolution < 1) {
       throw new IllegalArgumentException("resolution must be at least 1, found " + resolution);
@@ -23,10 +27,18 @@ public record PicturePreprocessing(int resolution) implements UnaryOperator<Trai
 
   @Override
   public TrainingExample apply(TrainingExample example) {
-    return example.with(apply(example.picture()));
+    try {
+      return example.with(apply(example.picture()));
+    } catch (LongAlignException refusal) {
+      throw new LongAlignException(example.id() + ": " + refusal.getMessage(), refusal);
+    }
   }
 
-  /** A picture of resolution x resolution. */
+  /**
+   * A picture of resolution x resolution.
+   *
+   * @throws LongAlignException if the picture is so elongated that its resized form is too large
+   */
   public RgbPicture apply(RgbPicture picture) {
     return crop(resize(picture));
   }
@@ -39,11 +51,23 @@ public record PicturePreprocessing(int resolution) implements UnaryOperator<Trai
     if (shorter == resolution) {
       return picture;
     }
-    int longer =
-        (int) Math.min(Integer.MAX_VALUE, (long) resolution * Math.max(width, height) / shorter);
+    long longer = (long) resolution * Math.max(width, height) / shorter;
+    if (longer * resolution > MAX_PIXELS) {
+      throw new LongAlignException(
+          "a picture of "
+              + picture
+              + " pixels would have "
+              + longer * resolution
+              + " after the resize to "
+              + resolution
+              + "; at most "
+              + MAX_PIXELS
+              + " are allowed");
+    }
+    int side = (int) longer;
     return width <= height
-        ? BilinearResize.resize(picture, resolution, longer)
-        : BilinearResize.resize(picture, longer, resolution);
+        ? BilinearResize.resize(picture, resolution, side)
+        : BilinearResize.resize(picture, side, resolution);
   }
 
   private RgbPicture crop(RgbPicture picture) {
