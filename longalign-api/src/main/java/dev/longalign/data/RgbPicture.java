@@ -3,6 +3,7 @@ package dev.longalign.data;
 import dev.longalign.tensor.Backend;
 import dev.longalign.tensor.Shape;
 import dev.longalign.tensor.Tensor;
+import java.awt.image.BufferedImage;
 import java.util.Arrays;
 import java.util.List;
 
@@ -28,6 +29,11 @@ public final class RgbPicture {
   /** A picture of a copy of the bytes {@code [(y * width + x) * 3 + channel]}. */
   public static RgbPicture of(int width, int height, byte[] rgb) {
     return new RgbPicture(width, height, rgb.clone());
+  }
+
+  /** The picture's stored values; grey becomes three channels, transparency is laid over white. */
+  public static RgbPicture of(BufferedImage image) {
+    return PictureDecoder.toRgb(image);
   }
 
   /** A picture that owns the bytes: the caller lets go of them. */

@@ -49,31 +49,24 @@ final class RowSpool implements AutoCloseable {
   }
 
   void add(Row row) {
-    put(NULL, row.caption());
-    put(0, row.path());
+    write(true, row.caption(), row.path());
   }
 
   /** A row that cannot be read. */
   void addDamaged(String reason) {
-    put(NULL - 1, reason);
-    put(0, null);
+    write(false, reason, null);
   }
 
-  /** A text: its length in bytes, or a mark for null; the first of a row is entered as a row. */
-  private void put(int first, String text) {
-    byte[] bytes = text == null ? new byte[0] : text.getBytes(StandardCharsets.UTF_8);
+  private void write(boolean good, String first, String second) {
+    if (count == offsets.length) {
+      offsets = Arrays.copyOf(offsets, 2 * count);
+    }
+    offsets[count++] = end;
     try {
-      if (first != 0) {
-        if (count == offsets.length) {
-          offsets = Arrays.copyOf(offsets, 2 * count);
-        }
-        offsets[count++] = end;
-        writing.writeBoolean(first == NULL);
-        end++;
-      }
-      writing.writeInt(text == null ? NULL : bytes.length);
-      writing.write(bytes);
-      end += 4 + bytes.length;
+      writing.writeBoolean(good);
+      end++;
+      put(first);
+      put(second);
     } catch (IOException failure) {
       throw new LongAlignException(
           path
@@ -82,6 +75,14 @@ final class RowSpool implements AutoCloseable {
               + "; captions need a temporary file of their size: set -Djava.io.tmpdir",
           failure);
     }
+  }
+
+  /** The length in bytes, or a mark for null, and the text. */
+  private void put(String text) throws IOException {
+    byte[] bytes = text == null ? new byte[0] : text.getBytes(StandardCharsets.UTF_8);
+    writing.writeInt(text == null ? NULL : bytes.length);
+    writing.write(bytes);
+    end += 4 + bytes.length;
   }
 
   Row row(long index) {
