@@ -28,22 +28,18 @@ public final class SceneWriter {
           "Everything is set against a plain %s background.",
           "Behind the shapes there is an even, uniform %s backdrop.");
 
-  /** How many words a caption spends on an object. */
+  /** Which templates a caption prefers. */
   public enum Style {
-    /** Prefers the long templates. */
-    WORDY(3, 1, 2, 2, 3, 1),
+    /** The long ones. */
+    WORDY,
 
-    /** Prefers the short templates. */
-    TERSE(1, 3, 2, 2, 1, 3);
-
-    private final List<Integer> weights;
-
-    Style(Integer... weights) {
-      this.weights = List.of(weights);
-    }
+    /** The short ones. */
+    TERSE;
 
     private int template(SplitMix64 random) {
-      return random.nextWeighted(weights.stream().mapToInt(Integer::intValue).toArray());
+      return this == WORDY
+          ? random.nextWeighted(3, 1, 2, 2, 3, 1)
+          : random.nextWeighted(1, 3, 2, 2, 1, 3);
     }
   }
 
