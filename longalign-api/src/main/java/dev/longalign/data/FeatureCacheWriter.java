@@ -4,6 +4,7 @@ import dev.longalign.LongAlignException;
 import dev.longalign.io.SafetensorsWriter;
 import dev.longalign.io.StoredTensor;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -121,8 +122,8 @@ public final class FeatureCacheWriter implements AutoCloseable {
     List<StoredTensor> tensors = new ArrayList<>();
     for (int i = 0; i < pending.size(); i++) {
       FeatureExample example = pending.get(i);
-      metadata.put(i + "/id", example.id());
-      metadata.put(i + "/caption", example.caption());
+      metadata.put(i + "/id", valid(example.id()));
+      metadata.put(i + "/caption", valid(example.caption()));
       String prefix = i + "/";
       example.tensors().forEach((key, tensor) -> tensors.add(tensor.named(prefix + key)));
     }
@@ -139,6 +140,11 @@ public final class FeatureCacheWriter implements AutoCloseable {
     }
     pending.clear();
     pendingBytes = 0;
+  }
+
+  /** The text with half surrogate pairs, which no UTF-8 file can hold, replaced. */
+  private static String valid(String text) {
+    return new String(text.getBytes(StandardCharsets.UTF_8), StandardCharsets.UTF_8);
   }
 
   private static long size(Path file) {
