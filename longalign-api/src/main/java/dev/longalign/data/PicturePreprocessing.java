@@ -1,0 +1,92 @@
+package dev.longalign.data;
+
+import dev.longalign.LongAlignException;
+import java.util.function.UnaryOperator;
+
+/**
+ * What the reference does to a training picture: the short side is resized to the resolution (the
+ * long one to {@code floor(resolution * long / short)}), and the centre is cut out. Resizing is
+ * Pillow's bilinear filter on bytes, to the bit: see {@link BilinearResize}. [-1, 1] comes last, in
+ * {@link RgbPicture#toFloats}.
+ *
+ * <pre>{@code
+ * Dataset<TrainingExample> square = dataset.map(new PicturePreprocessing(512));
+ * }</pre>
+ *
+ * @param resolution side of the square, in pixels; at least 1
+ */
+public record PicturePreprocessing(int resolution) implements UnaryOperator<TrainingExample> {
+  /** An eighth of what a byte array can hold. */
+  private static final long MAX_PIXELS = 89_478_485;
+
+  public PicturePreprocessing {
+    if (resolution < 1) {
+      throw new IllegalArgumentException("resolution must be at least 1, found " + resolution);
+    }
+  }
+
+  @Override
+  public TrainingExample apply(TrainingExample example) {
+    try {
+      return example.with(apply(example.picture()));
+    } catch (LongAlignException refusal) {
+      throw new LongAlignException(example.id() + ": " + refusal.getMessage(), refusal);
+    }
+  }
+
+  /**
+   * A picture of resolution x resolution.
+   *
+   * @throws LongAlignException if the picture is so elongated that its resized form is too large
+   */
+  public RgbPicture apply(RgbPicture picture) {
+    return crop(resize(picture));
+  }
+
+  /** The whole picture, its short side as long as the resolution. */
+  RgbPicture resize(RgbPicture picture) {
+    int width = picture.width();
+    int height = picture.height();
+    int shorter = Math.min(width, height);
+    if (shorter == resolution) {
+      return picture;
+    }
+    long longer = (long) resolution * Math.max(width, height) / shorter;
+    if (longer * resolution > MAX_PIXELS) {
+      throw new LongAlignException(
+          "a picture of "
+              + picture
+              + " pixels would have "
+              + longer * resolution
+              + " after the resize to "
+              + resolution
+              + "; at most "
+              + MAX_PIXELS
+              + " are allowed");
+    }
+    int side = (int) longer;
+    return width <= height
+        ? BilinearResize.resize(picture, resolution, side)
+        : BilinearResize.resize(picture, side, resolution);
+  }
+
+  private RgbPicture crop(RgbPicture picture) {
+    int left = offset(picture.width());
+    int top = offset(picture.height());
+    if (picture.width() == resolution && picture.height() == resolution) {
+      return picture;
+    }
+    byte[] from = picture.data();
+    byte[] to = new byte[3 * resolution * resolution];
+    for (int y = 0; y < resolution; y++) {
+      int at = ((top + y) * picture.width() + left) * 3;
+      System.arraycopy(from, at, to, y * resolution * 3, resolution * 3);
+    }
+    return RgbPicture.owning(resolution, resolution, to);
+  }
+
+  /** Half of what is left over, halves to even as Python rounds. */
+  private int offset(int side) {
+    return (int) Math.rint((side - resolution) / 2.0);
+  }
+}

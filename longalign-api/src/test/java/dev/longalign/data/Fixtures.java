@@ -1,0 +1,118 @@
+package dev.longalign.data;
+
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import dev.longalign.LongAlignException;
+import dev.longalign.io.PictureFile;
+import java.awt.image.BufferedImage;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.net.URISyntaxException;
+import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.OptionalLong;
+import java.util.Set;
+
+/** Files and small datasets for the tests of this package. */
+final class Fixtures {
+  private Fixtures() {}
+
+  /** Made by src/test/oracle/data_fixtures.py. */
+  static Path folder() {
+    try {
+      return Path.of(Fixtures.class.getResource("baseline.jpg").toURI()).getParent();
+    } catch (URISyntaxException e) {
+      throw new IllegalStateException(e);
+    }
+  }
+
+  static byte[] bytes(String name) {
+    return read(folder().resolve(name));
+  }
+
+  static byte[] read(Path file) {
+    try {
+      return Files.readAllBytes(file);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  static Path write(Path file, byte[] bytes) {
+    try {
+      Files.createDirectories(file.getParent());
+      return Files.write(file, bytes);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  static Path write(Path file, String text) {
+    return write(file, text.getBytes(java.nio.charset.StandardCharsets.UTF_8));
+  }
+
+  /** A small PNG of one colour. */
+  static Path png(Path file, int rgb) {
+    BufferedImage image = new BufferedImage(4, 3, BufferedImage.TYPE_INT_RGB);
+    for (int i = 0; i < 12; i++) {
+      image.setRGB(i % 4, i / 4, rgb);
+    }
+    try {
+      Files.createDirectories(file.getParent());
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+    PictureFile.writePng(file, image, Map.of());
+    return file;
+  }
+
+  /** A path with letters that not every system's file names can have. */
+  static Path unicode(Path directory, String name) {
+    try {
+      return directory.resolve(name);
+    } catch (InvalidPathException unsupported) {
+      assumeTrue(false, "file names here are not Unicode (set LC_ALL=C.UTF-8)");
+      throw unsupported;
+    }
+  }
+
+  /** Numbers; some cannot be used. */
+  static Dataset<Long> numbers(long size, Set<Long> bad) {
+    return new Dataset<>() {
+      @Override
+      public OptionalLong size() {
+        return size < 0 ? OptionalLong.empty() : OptionalLong.of(size);
+      }
+
+      @Override
+      public Long example(long index) {
+        if (bad.contains(index)) {
+          throw new LongAlignException("number " + index + " is bad");
+        }
+        try {
+          Thread.sleep(0, (int) (index * 7919 % 5) * 20_000); // threads finish out of order
+        } catch (InterruptedException e) {
+          Thread.currentThread().interrupt();
+        }
+        return index;
+      }
+
+      @Override
+      public String source() {
+        return "numbers";
+      }
+    };
+  }
+
+  static <E> List<Batch<E>> take(DataLoader<E> loader, int count) {
+    List<Batch<E>> batches = new ArrayList<>();
+    while (batches.size() < count && loader.hasNext()) {
+      batches.add(loader.next());
+    }
+    return batches;
+  }
+}
