@@ -51,7 +51,7 @@ public final class PictureScorer {
     List<List<String>> segments = captions.stream().map(splitter::split).toList();
     List<String> all = segments.stream().flatMap(List::stream).toList();
     Tokenizer tokenizer = model.tokenizer();
-    int window = tokenizer.modelMaxLength();
+    int window = model.window();
     List<int[]> ids = tokenizer.encodeAll(all);
     List<int[]> cut = new ArrayList<>();
     for (int[] row : ids) {
@@ -61,7 +61,7 @@ public final class PictureScorer {
       }
       cut.add(kept);
     }
-    Features features = model.textFeaturesOf(cut);
+    Features features = model.textFeatures(cut);
     List<CaptionFeatures> encoded = new ArrayList<>();
     int first = 0;
     for (int c = 0; c < captions.size(); c++) {

@@ -48,23 +48,21 @@ public interface PreferenceModel extends AutoCloseable {
   /** Width of a feature. */
   int width();
 
-  /** The tokenizer of the text side; {@code modelMaxLength()} is the window. */
+  /** The tokenizer of the text side. */
   Tokenizer tokenizer();
 
   /** From pictures to what the vision side reads. */
   ImagePreprocessing preprocessing();
 
-  /**
-   * Text features, each divided by its length: [texts, width]. Tokens beyond the window are cut.
-   */
-  Features textFeatures(List<String> texts);
+  /** The most tokens of a text that are read, start and end token included. */
+  int window();
 
   /**
-   * {@link #textFeatures(List)} of ids, which need not be of equal length.
+   * Text features, each divided by its length: [texts, width].
    *
-   * @param ids with start and end token, at most the window's length
+   * @param ids with start and end token, at most {@link #window()}, not padded
    */
-  Features textFeaturesOf(List<int[]> ids);
+  Features textFeatures(List<int[]> ids);
 
   /** Image features, <em>not</em> divided by their lengths: [pictures, width]. */
   Features imageFeatures(PixelValues pictures);
