@@ -36,6 +36,7 @@ public final class OnnxPreferenceModel implements PreferenceModel {
   private final ClipTextConfig text;
   private final ClipVisionConfig vision;
   private final ImagePreprocessing preprocessing;
+  private final TensorFile weights;
   private final LazySession texts;
   private final LazySession pictures;
   private final LazySession gradients;
@@ -52,6 +53,7 @@ public final class OnnxPreferenceModel implements PreferenceModel {
     this.tokenizer = tokenizer;
     this.text = text;
     this.vision = vision;
+    this.weights = weights;
     if (text.projection() != vision.projection()) {
       throw new LongAlignException(
           name
@@ -323,5 +325,6 @@ public final class OnnxPreferenceModel implements PreferenceModel {
     pictures.close();
     gradients.close();
     tokenizer.close();
+    weights.close();
   }
 }
