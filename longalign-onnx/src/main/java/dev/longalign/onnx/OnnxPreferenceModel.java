@@ -19,6 +19,7 @@ import java.nio.FloatBuffer;
 import java.nio.LongBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
 
@@ -87,22 +88,30 @@ public final class OnnxPreferenceModel implements PreferenceModel {
     if (Files.isDirectory(model) && Files.isRegularFile(model.resolve("config.json"))) {
       return huggingFace(ComponentDirectory.open(model), tokenizer, threads);
     }
-    Path file = model;
-    if (Files.isDirectory(model)) {
-      file =
-          ComponentDirectory.open(model)
-              .weightsFile()
-              .orElseThrow(
-                  () ->
-                      new LongAlignException(
-                          model
-                              + ": expected config.json and weights of a CLIPModel, or open_clip's"
-                              + " weights, found neither"));
-    } else if (!Files.exists(model)) {
+    if (!Files.exists(model)) {
       throw new LongAlignException(
           model + ": expected a preference model, found nothing; check the path");
     }
+    Path file = Files.isDirectory(model) ? openClipFile(ComponentDirectory.open(model)) : model;
     return openClip(file, tokenizer, threads);
+  }
+
+  /** As Hugging Face's open_clip repositories name it, or the only torch file. */
+  private static Path openClipFile(ComponentDirectory directory) {
+    List<String> candidates =
+        directory.fileNames().stream()
+            .filter(
+                file -> file.matches("open_clip_.*\\.(safetensors|bin)") || file.endsWith(".pt"))
+            .sorted(Comparator.comparing((String file) -> !file.endsWith(".safetensors")))
+            .toList();
+    if (candidates.isEmpty()) {
+      throw new LongAlignException(
+          directory
+              + ": expected config.json and weights of a CLIPModel, or open_clip's weights, found"
+              + " neither in "
+              + directory.fileNames());
+    }
+    return directory.path().resolve(candidates.get(0));
   }
 
   private static OnnxPreferenceModel huggingFace(

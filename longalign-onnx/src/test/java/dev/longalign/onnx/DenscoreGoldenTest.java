@@ -44,8 +44,7 @@ class DenscoreGoldenTest {
   @BeforeAll
   static void open() {
     golden = Golden.open("denscore/denscore");
-    model =
-        PreferenceModel.open(Golden.folder().resolve("models/tiny-longsd/denscore"), 1);
+    model = PreferenceModel.open(Golden.folder().resolve("models/tiny-longsd/denscore"), 1);
     float[] bytes = Golden.toNhwc(golden.shape("image_u8"), golden.floats("image_u8"));
     for (int i = 0; i < bytes.length; i++) {
       bytes[i] /= 255;
@@ -220,13 +219,10 @@ class DenscoreGoldenTest {
     double l2 = digest.getAsJsonObject().get("l2").getAsDouble();
     assertThat(Math.sqrt(squares)).isCloseTo(l2, within(1e-5 * l2));
     assertThat(max)
-        .isCloseTo(
-            digest.getAsJsonObject().get("max_abs").getAsDouble(), within(2e-5 * max));
-    assertThat(sum)
-        .isCloseTo(digest.getAsJsonObject().get("sum").getAsDouble(), within(1e-3 * l2));
+        .isCloseTo(digest.getAsJsonObject().get("max_abs").getAsDouble(), within(2e-5 * max));
+    assertThat(sum).isCloseTo(digest.getAsJsonObject().get("sum").getAsDouble(), within(1e-3 * l2));
     assertThat(pattern)
-        .isCloseTo(
-            digest.getAsJsonObject().get("pattern_dot").getAsDouble(), within(1e-3 * l2));
+        .isCloseTo(digest.getAsJsonObject().get("pattern_dot").getAsDouble(), within(1e-3 * l2));
   }
 
   private static Features reweighted(List<CaptionFeatures> some, double omega) {
