@@ -96,6 +96,21 @@ public final class StoredTensor {
     return new StoredTensor(newName, dtype, shape, source, region, bytes);
   }
 
+  /** The part [from, to) along the first axis, where it lies. */
+  public StoredTensor rows(long from, long to) {
+    if (shape.rank() < 1 || from < 0 || from > to || to > shape.dim(0)) {
+      throw new LongAlignException(this + ": no rows [" + from + ", " + to + ")");
+    }
+    long row = shape.dim(0) == 0 ? 0 : byteSize() / shape.dim(0);
+    FileRegion part =
+        region == null
+            ? null
+            : new FileRegion(region.file(), region.offset() + from * row, (to - from) * row);
+    Supplier<ByteBuffer> slice =
+        () -> data().slice(Math.toIntExact(from * row), Math.toIntExact((to - from) * row));
+    return new StoredTensor(name, dtype, shape.with(0, to - from), source, part, slice);
+  }
+
   public String name() {
     return name;
   }

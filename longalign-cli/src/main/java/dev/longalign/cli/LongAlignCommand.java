@@ -25,6 +25,8 @@ import picocli.CommandLine.Spec;
     },
     subcommands = {
       SampleCommand.class,
+      ScoreCommand.class,
+      EtaCommand.class,
       EncodeCommand.class,
       InspectCommand.class,
       BenchCommand.class,

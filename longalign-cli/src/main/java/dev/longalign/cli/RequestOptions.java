@@ -107,10 +107,16 @@ final class RequestOptions {
    * One request a prompt.
    *
    * @param command that is told what is wrong with the options
+   * @param bestOf how many pictures a prompt there are to choose from, or null
    * @throws ParameterException if the options contradict each other or a value is out of range
    */
-  List<SampleRequest> requests(CommandLine command) {
+  List<SampleRequest> requests(CommandLine command, Integer bestOf) {
     try {
+      if (bestOf != null && images != null) {
+        throw new IllegalArgumentException("expected --images or --best-of, found both");
+      } else if (bestOf != null) {
+        images = bestOf;
+      }
       return requests(base());
     } catch (IllegalArgumentException e) {
       throw new ParameterException(command, e.getMessage(), e);

@@ -15,6 +15,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.Callable;
 import java.util.concurrent.atomic.AtomicReference;
 import picocli.CommandLine.ArgGroup;
@@ -35,7 +36,8 @@ import picocli.CommandLine.Option;
       "  longalign sample \"A long prompt. With many sentences.\" --out out.png",
       "  longalign sample --model stable-diffusion-v1-5 --adapter s28750_adapter --t5 t5-large \\",
       "      --lora s28750_lora_vis.pt --lora sd15-reward-3750.pt --prompt-file prompts.txt --out pictures",
-      "  longalign sample --from-png out.png --seed 43 --out other.png"
+      "  longalign sample --from-png out.png --seed 43 --out other.png",
+      "  longalign sample --prompt-file prompts.txt --best-of 4 --by worst-sentence"
     })
 final class SampleCommand implements Callable<Integer> {
   @Mixin CommonOptions common;
@@ -45,6 +47,12 @@ final class SampleCommand implements Callable<Integer> {
 
   @ArgGroup(validate = false, heading = "With:%n")
   EngineOptions with = new EngineOptions();
+
+  @ArgGroup(validate = false, heading = "Choosing:%n")
+  BestOfOptions bestOf = new BestOfOptions();
+
+  @ArgGroup(validate = false, heading = "Choosing by:%n")
+  ScorerOptions scorer = new ScorerOptions();
 
   @Option(
       names = "--out",
@@ -68,25 +76,34 @@ final class SampleCommand implements Callable<Integer> {
       SampleTimings timings,
       double secondsPerStep,
       boolean complete,
-      Map<EncodingReport.Cut, Integer> lost) {}
+      Map<EncodingReport.Cut, Integer> lost,
+      Optional<BestOfOptions.Choice> bestOf) {}
 
   @Override
   public Integer call() {
-    List<SampleRequest> requests = what.requests(common.spec.commandLine());
-    int pictures = requests.stream().mapToInt(SampleRequest::images).sum();
+    List<SampleRequest> requests = what.requests(common.spec.commandLine(), bestOf.count);
+    int pictures =
+        bestOf.active() ? requests.size() : requests.stream().mapToInt(SampleRequest::images).sum();
     OutputTarget target = OutputTarget.of(out, what.numbered(), pictures);
     AtomicReference<SampleCall> running = new AtomicReference<>();
     // The hook is there before the model is: loading a large one takes a while too.
     try (CancelOnInterrupt interrupt = new CancelOnInterrupt(() -> cancel(running));
-        LongAlign longAlign = with.open()) {
+        LongAlign longAlign = with.open();
+        Scoring scoring = bestOf.active() ? Scoring.open(scorer, with.threads) : null) {
       int index = 0;
       for (int i = 0; i < requests.size(); i++) {
         interrupt.check();
         String task =
             requests.size() == 1 ? "sampling" : "prompt " + (i + 1) + "/" + requests.size();
         SampleResult result = sample(longAlign, requests.get(i), task, running);
+        if (scoring != null) {
+          BestOfOptions.Choice choice = bestOf.choose(scoring, result);
+          Path file = save(result, choice.index(), target.file(index++));
+          report(result, choice.index(), file, Optional.of(choice));
+          continue;
+        }
         for (int image = 0; image < result.images().size(); image++) {
-          report(result, image, save(result, image, target.file(index++)));
+          report(result, image, save(result, image, target.file(index++)), Optional.empty());
         }
       }
     }
@@ -119,9 +136,10 @@ final class SampleCommand implements Callable<Integer> {
     return file;
   }
 
-  private void report(SampleResult result, int image, Path file) {
+  private void report(
+      SampleResult result, int image, Path file, Optional<BestOfOptions.Choice> choice) {
     EncodingReport encoding = result.encoding();
-    if (image == 0 && !encoding.isComplete()) {
+    if ((image == 0 || choice.isPresent()) && !encoding.isComplete()) {
       common.err().println("longalign: " + encoding.summary());
     }
     SampleTimings timings = result.timings();
@@ -136,7 +154,8 @@ final class SampleCommand implements Callable<Integer> {
               timings,
               timings.secondsPerStep(),
               encoding.isComplete(),
-              encoding.losses()));
+              encoding.losses(),
+              choice));
     } else {
       common
           .out()
@@ -147,7 +166,22 @@ final class SampleCommand implements Callable<Integer> {
               seed,
               timings.total().toNanos() * 1e-9,
               timings.secondsPerStep());
+      choice.ifPresent(this::print);
       common.out().flush();
+    }
+  }
+
+  private void print(BestOfOptions.Choice choice) {
+    for (BestOfOptions.Choice.Candidate candidate : choice.scores()) {
+      common
+          .out()
+          .printf(
+              Locale.ROOT,
+              "  seed %d  %s %.4f  misses most: %s%n",
+              candidate.seed(),
+              choice.by(),
+              candidate.value(),
+              candidate.worst().text().strip());
     }
   }
 

@@ -49,7 +49,8 @@ final class VerifyCommandTest {
       }
     }
     assertThat(passed)
-        .containsOnlyKeys("encode", "io", "models", "sample", "schedulers", "text", "unet");
+        .containsOnlyKeys(
+            "denscore", "encode", "io", "models", "sample", "schedulers", "text", "unet");
     assertThat(passed.values()).allMatch(count -> count >= 10);
     assertThat(report.get("ok").getAsBoolean()).isTrue();
     assertThat(code).isEqualTo(ExitCode.OK);
@@ -109,7 +110,7 @@ final class VerifyCommandTest {
     assertThat(run("verify", copy.toString())).as(out + "" + err).isEqualTo(ExitCode.OK);
     assertThat(out.toString())
         .contains("PASS  unet/forward.odd_out", "SKIP  unet/strange", "unknown case")
-        .contains("SKIP  reward/reward", "training and preference models");
+        .contains("SKIP  reward/reward", "training is not part");
 
     Files.writeString(copy.resolve("unet/lora.json"), "not JSON");
     assertThat(run("verify", copy.toString())).isEqualTo(ExitCode.FAILED);

@@ -12,6 +12,7 @@ import dev.longalign.onnx.graph.OnnxGraph;
 import dev.longalign.onnx.graph.OnnxTypes;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.FloatBuffer;
 import java.nio.LongBuffer;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
@@ -103,6 +104,22 @@ final class OnnxSession implements AutoCloseable {
         environment, direct, weight.shape().toArray(), OnnxTypes.javaType(weight.dtype()));
   }
 
+  /** An input by values, row-major, and shape; creates the tensor that a run reads. */
+  record Input(long[] shape, Creation creation) {
+    /** Makes an ONNX tensor. */
+    interface Creation {
+      OnnxTensor create(OrtEnvironment environment, long[] shape) throws OrtException;
+    }
+
+    static Input of(LongBuffer values, long... shape) {
+      return new Input(shape, (e, dims) -> OnnxTensor.createTensor(e, values, dims));
+    }
+
+    static Input of(FloatBuffer values, long... shape) {
+      return new Input(shape, (e, dims) -> OnnxTensor.createTensor(e, values, dims));
+    }
+  }
+
   /**
    * Runs a graph with one i64 input and one f32 output.
    *
@@ -111,24 +128,46 @@ final class OnnxSession implements AutoCloseable {
    * @return the output's values, row-major
    */
   float[] run(String input, LongBuffer ids, long[] shape, boolean last) {
+    return run(Map.of(input, Input.of(ids, shape)), last).values().iterator().next();
+  }
+
+  /**
+   * Runs a graph with f32 outputs.
+   *
+   * @param inputs by name
+   * @param last whether to give back the memory that runs keep for the next one
+   * @return the outputs' values, row-major, by name in the graph's order
+   */
+  Map<String, float[]> run(Map<String, Input> inputs, boolean last) {
     lock.readLock().lock();
+    Map<String, OnnxTensor> tensors = new LinkedHashMap<>();
     try {
       if (closed) {
         throw new IllegalStateException(description + " is closed");
       }
-      try (OnnxTensor tensor = OnnxTensor.createTensor(OnnxRuntime.environment(), ids, shape);
-          OrtSession.RunOptions options = new OrtSession.RunOptions()) {
+      for (Map.Entry<String, Input> entry : inputs.entrySet()) {
+        Input input = entry.getValue();
+        tensors.put(
+            entry.getKey(), input.creation().create(OnnxRuntime.environment(), input.shape()));
+      }
+      try (OrtSession.RunOptions options = new OrtSession.RunOptions()) {
         if (last) {
           options.addRunConfigEntry("memory.enable_memory_arena_shrinkage", "cpu:0");
         }
-        try (OrtSession.Result result = session.run(Map.of(input, tensor), options)) {
-          return ((OnnxTensor) result.get(0)).getFloatBuffer().array();
+        try (OrtSession.Result result = session.run(tensors, options)) {
+          Map<String, float[]> outputs = new LinkedHashMap<>();
+          result.forEach(
+              output ->
+                  outputs.put(
+                      output.getKey(), ((OnnxTensor) output.getValue()).getFloatBuffer().array()));
+          return outputs;
         }
       }
     } catch (OrtException e) {
       throw new LongAlignException(
           "ONNX Runtime failed to run " + description + ": " + e.getMessage(), e);
     } finally {
+      tensors.values().forEach(OnnxTensor::close);
       lock.readLock().unlock();
     }
   }

@@ -15,6 +15,9 @@ import dev.longalign.model.TextAdapterConfig;
 import dev.longalign.model.UNet2DCondition;
 import dev.longalign.model.UNet2DConditionConfig;
 import dev.longalign.nn.LayerSpec;
+import dev.longalign.preference.Features;
+import dev.longalign.preference.PixelValues;
+import dev.longalign.preference.PreferenceModel;
 import dev.longalign.scheduler.Scheduler;
 import dev.longalign.scheduler.SchedulerConfig;
 import dev.longalign.tensor.DType;
@@ -92,10 +95,7 @@ final class ModelCases implements CaseSource {
                 tokens(bench.encoders().t5Tokenizer(part), c);
                 encode(bench.encoders().t5Encoder(part, bench.threads()), c);
               };
-          case "clip" ->
-              c -> {
-                throw new VerifyCase.Skipped(Verifier.NOT_COVERED);
-              };
+          case "clip" -> c -> preference(part, c);
           default -> null;
         };
     return body == null
@@ -125,6 +125,25 @@ final class ModelCases implements CaseSource {
     try (AutoencoderKL vae = VaeCases.load(bench, part)) {
       comparison.same("type", DType.F32, vae.dtype());
     }
+  }
+
+  /** Both towers and the tokenizer open, and a grey picture has features. */
+  private void preference(Path part, Comparison comparison) {
+    try (PreferenceModel model = PreferenceModel.open(part, bench.threads())) {
+      int size = model.preprocessing().size();
+      Features images = model.imageFeatures(new PixelValues(new float[3 * size * size], 1, size));
+      Features texts = model.textFeatures(List.of(model.tokenizer().encode("a picture")));
+      comparison.same("width of features", images.width(), texts.width());
+      comparison.close("length of a text feature", 1, Math.sqrt(squares(texts)), Comparison.F32);
+    }
+  }
+
+  private static double squares(Features features) {
+    double sum = 0;
+    for (float value : features.values()) {
+      sum += (double) value * value;
+    }
+    return sum;
   }
 
   private void adapter(Path part, Comparison comparison) {

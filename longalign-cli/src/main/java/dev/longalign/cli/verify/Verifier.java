@@ -19,13 +19,13 @@ import java.util.function.Consumer;
  * }</pre>
  */
 public final class Verifier {
-  static final String NOT_COVERED = "training and preference models are not part of this version";
+  static final String NOT_COVERED = "training is not part of this version";
 
   /** The folders that this version knows, in the order in which they are run. */
   private static final List<String> AREAS =
-      List.of("io", "text", "models", "encode", "schedulers", "unet", "sample");
+      List.of("io", "text", "models", "encode", "schedulers", "unet", "sample", "denscore");
 
-  private static final Set<String> LATER = Set.of("align", "lcm", "reward", "denscore", "image");
+  private static final Set<String> LATER = Set.of("align", "lcm", "reward", "image");
 
   private final Path root;
   private final Device device;
@@ -157,6 +157,7 @@ public final class Verifier {
       case "unet/activations" -> new ActivationCases(bench, vectors);
       case "unet/lora" -> new LoraCases(bench, vectors);
       case "unet/vae" -> new VaeCases(bench, vectors);
+      case "denscore/denscore" -> new DenscoreCases(bench, vectors);
       default ->
           area.equals("sample")
               ? new SampleCases(bench, vectors)

@@ -1,6 +1,5 @@
 package dev.longalign.onnx.graph;
 
-import com.google.gson.JsonObject;
 import dev.longalign.io.Config;
 import java.nio.file.Path;
 
@@ -38,7 +37,7 @@ public record ClipTextConfig(
   public static ClipTextConfig read(Path file) {
     Config root = Config.read(file);
     boolean both = root.has("text_config") || root.has("text_config_dict");
-    Config text = both ? textPart(root) : root;
+    Config text = both ? ClipLayers.part(root, "text_config") : root;
     String type = text.getString("model_type", "clip_text_model");
     if (!type.equals("clip_text_model") && !type.equals("clip")) {
       throw text.refusal("model_type", "\"clip_text_model\" (is this another model's directory?)");
@@ -65,19 +64,5 @@ public record ClipTextConfig(
         activation,
         Sizes.atLeast(text, "eos_token_id", 49407, 0),
         Sizes.atLeast(projecting, "projection_dim", 512, 1));
-  }
-
-  /** Old files have the entries twice; transformers lets those of text_config_dict win. */
-  private static Config textPart(Config root) {
-    JsonObject merged = new JsonObject();
-    for (String key : new String[] {"text_config", "text_config_dict"}) {
-      if (root.has(key)) {
-        root.getConfig(key)
-            .json()
-            .entrySet()
-            .forEach(entry -> merged.add(entry.getKey(), entry.getValue()));
-      }
-    }
-    return Config.of(root.source() + ": 'text_config'", merged);
   }
 }

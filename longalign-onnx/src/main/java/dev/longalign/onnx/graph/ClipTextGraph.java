@@ -48,6 +48,14 @@ public final class ClipTextGraph {
     GraphWeights tower =
         weights.has("embeddings.token_embedding.weight") ? weights : weights.in("text_model");
     long width = config.width();
+    ClipLayers layers =
+        new ClipLayers(
+            ops,
+            config.width(),
+            config.feedForward(),
+            config.heads(),
+            config.layerNormEpsilon(),
+            config.activation());
 
     Value ids = graph.input(INPUT, DType.I64, "batch", "length");
     Value length = ops.extent(ids, 1);
@@ -64,13 +72,13 @@ public final class ClipTextGraph {
     // 2. layers
     Value mask = ops.causalBias(length);
     for (int i = 0; i < config.layers(); i++) {
-      x = layer(tower.in("encoder.layers." + i), x, splitShape, mask);
+      x = layers.forward(tower.in("encoder.layers." + i), x, splitShape, mask);
     }
 
     tower.warnOfMore("encoder.layers." + config.layers() + ".layer_norm1.weight", config.source());
 
     // 3. final norm
-    x = norm(tower.in("final_layer_norm"), x);
+    x = layers.norm(tower.in("final_layer_norm"), x);
     Value hidden = ops.reshape(x, ops.shapeThen(ids, width));
     switch (result) {
       case HIDDEN_STATES -> graph.output(OUTPUT, hidden, "batch", "length", Long.toString(width));
@@ -84,31 +92,6 @@ public final class ClipTextGraph {
     weights.check(config.source());
   }
 
-  private Value layer(GraphWeights layer, Value x, Value splitShape, Value mask) {
-    GraphWeights self = layer.in("self_attn");
-    Value h = norm(layer.in("layer_norm1"), x);
-    float scale = (float) (1 / Math.sqrt((double) config.width() / config.heads()));
-    Value q = ops.mul(linear(self.in("q_proj"), h, config.width(), config.width()), scale);
-    Value k = linear(self.in("k_proj"), h, config.width(), config.width());
-    Value v = linear(self.in("v_proj"), h, config.width(), config.width());
-    Value attended = ops.attention(q, k, v, splitShape, config.width(), mask);
-    x = ops.add(x, linear(self.in("out_proj"), attended, config.width(), config.width()));
-
-    h =
-        linear(
-            layer.in("mlp.fc1"),
-            norm(layer.in("layer_norm2"), x),
-            config.width(),
-            config.feedForward());
-    h =
-        linear(
-            layer.in("mlp.fc2"),
-            ops.activation(config.activation(), h),
-            config.feedForward(),
-            config.width());
-    return ops.add(x, h);
-  }
-
   /**
    * The state at the end of text: the first eos, or the largest id where the config still has
    * CLIP's old eos 2.
@@ -116,15 +99,5 @@ public final class ClipTextGraph {
   private Value pooled(Value ids, Value hidden) {
     Value key = config.eosTokenId() == 2 ? ids : ops.equal(ids, ops.ints(config.eosTokenId()));
     return ops.gatherPerBatch(hidden, ops.argMax(ops.cast(key, DType.I32)));
-  }
-
-  private Value linear(GraphWeights module, Value x, long in, long out) {
-    return ops.linear(x, module.at("weight", out, in), module.at("bias", out));
-  }
-
-  private Value norm(GraphWeights module, Value x) {
-    long width = config.width();
-    return ops.layerNorm(
-        x, module.at("weight", width), module.at("bias", width), config.layerNormEpsilon());
   }
 }

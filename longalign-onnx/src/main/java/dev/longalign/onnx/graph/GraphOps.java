@@ -137,6 +137,49 @@ public final class GraphOps {
         List.of(later, graph.constant(SCALAR, MASKED), graph.constant(SCALAR, 0f)));
   }
 
+  /**
+   * Squares of a picture that do not overlap, each times the same matrix.
+   *
+   * @param x [batch, channels, height, width], height and width multiples of {@code side}
+   * @param weight [out, channels, side, side]
+   * @param bias [out], or null
+   * @return [batch, out, height / side, width / side]
+   */
+  public Value patches(Value x, Value weight, Value bias, long side) {
+    List<Value> inputs = bias == null ? List.of(x, weight) : List.of(x, weight, bias);
+    return graph.node(
+        "Conv",
+        x.dtype(),
+        inputs,
+        Attribute.of("kernel_shape", new long[] {side, side}),
+        Attribute.of("strides", new long[] {side, side}));
+  }
+
+  /** The part [from, to) along one axis. */
+  public Value slice(Value x, long axis, long from, long to) {
+    return slice(x, ints(from), ints(to), ints(axis));
+  }
+
+  /** The part [from, to) along the axes; i64 vectors of equal length. */
+  public Value slice(Value x, Value from, Value to, Value axes) {
+    return graph.node("Slice", x.dtype(), List.of(x, from, to, axes));
+  }
+
+  /** Joins along an axis. */
+  public Value concat(long axis, Value... parts) {
+    return graph.node("Concat", parts[0].dtype(), List.of(parts), Attribute.of("axis", axis));
+  }
+
+  /** x repeated to the given shape (i64 vector). */
+  public Value expand(Value x, Value shape) {
+    return graph.node("Expand", x.dtype(), List.of(x, shape));
+  }
+
+  /** i64 vector of all extents. */
+  public Value shape(Value x) {
+    return graph.node("Shape", DType.I64, List.of(x));
+  }
+
   /** Rows of {@code table} along its first axis: [...indices, ...rest]. */
   public Value gather(Value table, Value indices) {
     return graph.node("Gather", table.dtype(), List.of(table, indices), Attribute.of("axis", 0));
@@ -182,14 +225,12 @@ public final class GraphOps {
 
   /** i64 scalar: the extent of one axis. */
   public Value extent(Value x, int axis) {
-    Value shape = graph.node("Shape", DType.I64, List.of(x));
-    return graph.node("Gather", DType.I64, List.of(shape, graph.constant(SCALAR, (long) axis)));
+    return graph.node("Gather", DType.I64, List.of(shape(x), graph.constant(SCALAR, (long) axis)));
   }
 
   /** The shape of {@code x} followed by fixed extents. */
   public Value shapeThen(Value x, long... extents) {
-    Value shape = graph.node("Shape", DType.I64, List.of(x));
-    return graph.node("Concat", DType.I64, List.of(shape, ints(extents)), Attribute.of("axis", 0));
+    return concat(0, shape(x), ints(extents));
   }
 
   /** 0, 1, ..., length - 1 as i64. */

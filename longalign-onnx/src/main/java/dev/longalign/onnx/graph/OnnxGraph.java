@@ -24,6 +24,7 @@ import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 
 /**
  * Builds one ONNX model node by node. {@link GraphOps} speaks its operators, {@link GraphWeights}
@@ -51,6 +52,22 @@ public final class OnnxGraph {
   private final Map<String, StoredTensor> weights = new LinkedHashMap<>();
   private final Map<Path, Path> realFiles = new LinkedHashMap<>();
   private final Map<List<Object>, Value> constants = new LinkedHashMap<>();
+  private final Map<String, Integer> inputRanks = new LinkedHashMap<>();
+  private final List<Node> nodes = new ArrayList<>();
+
+  /**
+   * A node as it was added, for those who derive other nodes from it.
+   *
+   * @param inputs in the operator's order; an absent optional input is null
+   */
+  record Node(
+      String operator, List<Value> inputs, List<Value> outputs, Map<String, Attribute> attributes) {
+
+    /** The attribute of that name, which must be there. */
+    Attribute attribute(String name) {
+      return Objects.requireNonNull(attributes.get(name), operator + " without " + name);
+    }
+  }
 
   public OnnxGraph(String name) {
     this.graph = GraphProto.newBuilder().setName(name);
@@ -65,6 +82,7 @@ public final class OnnxGraph {
   public Value input(String name, DType dtype, String... dims) {
     Value value = new Value(unique(name), dtype);
     graph.addInput(info(name, dtype, dims));
+    inputRanks.put(value.name(), dims.length);
     return value;
   }
 
@@ -100,11 +118,25 @@ public final class OnnxGraph {
       node.addOutput(output.name());
       outputs.add(output);
     }
+    Map<String, Attribute> named = new LinkedHashMap<>();
     for (Attribute attribute : attributes) {
       node.addAttribute(attribute.proto());
+      named.put(attribute.proto().getName(), attribute);
     }
     graph.addNode(node);
-    return Collections.unmodifiableList(outputs);
+    List<Value> results = Collections.unmodifiableList(outputs);
+    nodes.add(new Node(operator, new ArrayList<>(inputs), results, named));
+    return results;
+  }
+
+  /** The nodes so far, in the order of their computation; outputs' Identity nodes left out. */
+  List<Node> nodes() {
+    return List.copyOf(nodes);
+  }
+
+  /** The number of axes of each input. */
+  Map<String, Integer> inputRanks() {
+    return Collections.unmodifiableMap(inputRanks);
   }
 
   /** A small f32 constant that is written into the model. */

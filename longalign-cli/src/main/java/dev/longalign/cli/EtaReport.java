@@ -1,0 +1,29 @@
+package dev.longalign.cli;
+
+import dev.longalign.preference.EtaStatistics;
+import java.nio.file.Path;
+
+/**
+ * What {@code longalign eta} found.
+ *
+ * @param commonDirection what V is of
+ * @param etas of every caption, in the order of the file
+ * @param parts null without pictures
+ */
+record EtaReport(
+    Path captionFile,
+    String scorer,
+    String commonDirection,
+    EtaStatistics statistics,
+    EtaStatistics.Histogram histogram,
+    double[] etas,
+    Parts parts) {
+
+  /** The scores of pictures with their captions, in the order of the captions. */
+  record Parts(
+      double[] scores,
+      double[] relevant,
+      double[] irrelevant,
+      EtaStatistics.Correlation relevantWithScore,
+      EtaStatistics.Correlation irrelevantWithScore) {}
+}

@@ -1,0 +1,41 @@
+package dev.longalign.onnx;
+
+import dev.longalign.onnx.graph.OnnxGraph;
+import java.util.function.Supplier;
+
+/** A session that is opened when it is first asked for. Thread-safe. */
+final class LazySession implements AutoCloseable {
+  private final String description;
+  private final int threads;
+  private final Supplier<OnnxGraph> graph;
+  private OnnxSession session;
+  private boolean closed;
+
+  LazySession(String description, int threads, Supplier<OnnxGraph> graph) {
+    this.description = description;
+    this.threads = threads;
+    this.graph = graph;
+  }
+
+  /**
+   * @throws IllegalStateException after {@link #close()}
+   */
+  synchronized OnnxSession get() {
+    if (closed) {
+      throw new IllegalStateException(description + " is closed");
+    }
+    if (session == null) {
+      session = OnnxSession.open(graph.get(), description, threads);
+    }
+    return session;
+  }
+
+  @Override
+  public synchronized void close() {
+    closed = true;
+    if (session != null) {
+      session.close();
+      session = null;
+    }
+  }
+}

@@ -1,0 +1,339 @@
+package dev.longalign.onnx;
+
+import dev.longalign.LongAlignException;
+import dev.longalign.io.ComponentDirectory;
+import dev.longalign.io.Config;
+import dev.longalign.io.TensorFile;
+import dev.longalign.io.TensorFiles;
+import dev.longalign.onnx.graph.ClipTextConfig;
+import dev.longalign.onnx.graph.ClipTextGraph;
+import dev.longalign.onnx.graph.ClipVisionConfig;
+import dev.longalign.onnx.graph.ClipVisionGraph;
+import dev.longalign.onnx.tokenizer.ClipTokenizers;
+import dev.longalign.preference.Features;
+import dev.longalign.preference.ImagePreprocessing;
+import dev.longalign.preference.PixelValues;
+import dev.longalign.preference.PreferenceModel;
+import dev.longalign.text.Tokenizer;
+import java.nio.FloatBuffer;
+import java.nio.LongBuffer;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * A CLIP on ONNX Runtime, computing in f32 over weights that are read in place. The text side, the
+ * vision side and the vision side's gradient are three graphs, opened when they are first needed.
+ * Thread-safe.
+ */
+public final class OnnxPreferenceModel implements PreferenceModel {
+  /** Bounds the memory that activations take in a run. */
+  private static final int TOKENS_PER_RUN = 2048;
+
+  private final String name;
+  private final Tokenizer tokenizer;
+  private final ClipTextConfig text;
+  private final ClipVisionConfig vision;
+  private final ImagePreprocessing preprocessing;
+  private final TensorFile weights;
+  private final LazySession texts;
+  private final LazySession pictures;
+  private final LazySession gradients;
+
+  private OnnxPreferenceModel(
+      String name,
+      Tokenizer tokenizer,
+      ClipTextConfig text,
+      ClipVisionConfig vision,
+      Config preprocessing,
+      TensorFile weights,
+      int threads) {
+    this.name = name;
+    this.tokenizer = tokenizer;
+    this.text = text;
+    this.vision = vision;
+    this.weights = weights;
+    if (text.projection() != vision.projection()) {
+      throw new LongAlignException(
+          name
+              + ": expected texts and pictures in one space, found widths "
+              + text.projection()
+              + " and "
+              + vision.projection());
+    }
+    this.preprocessing = preprocessing(preprocessing, vision.imageSize());
+    this.texts =
+        new LazySession(
+            name + " (texts)",
+            threads,
+            () -> ClipTextGraph.build(text, weights, ClipTextGraph.Result.PROJECTED));
+    this.pictures =
+        new LazySession(
+            name + " (pictures)", threads, () -> ClipVisionGraph.build(vision, weights));
+    this.gradients =
+        new LazySession(
+            name + " (gradient)", threads, () -> ClipVisionGraph.buildGradient(vision, weights));
+  }
+
+  /**
+   * Opens a model.
+   *
+   * @param model a CLIPModel's directory; a file of open_clip's layout, or a directory with one
+   * @param tokenizer a directory with CLIP's tokenizer
+   * @param threads used by one call; 0 for one per core
+   */
+  public static OnnxPreferenceModel open(Path model, Path tokenizer, int threads) {
+    if (Files.isDirectory(model) && Files.isRegularFile(model.resolve("config.json"))) {
+      return huggingFace(ComponentDirectory.open(model), tokenizer, threads);
+    }
+    if (!Files.exists(model)) {
+      throw new LongAlignException(
+          model + ": expected a preference model, found nothing; check the path");
+    }
+    Path file = Files.isDirectory(model) ? openClipFile(ComponentDirectory.open(model)) : model;
+    return openClip(file, tokenizer, threads);
+  }
+
+  /** As Hugging Face's open_clip repositories name it, or the only torch file. */
+  private static Path openClipFile(ComponentDirectory directory) {
+    List<String> candidates =
+        directory.fileNames().stream()
+            .filter(
+                file -> file.matches("open_clip_.*\\.(safetensors|bin)") || file.endsWith(".pt"))
+            .sorted(Comparator.comparing((String file) -> !file.endsWith(".safetensors")))
+            .toList();
+    if (candidates.isEmpty()) {
+      throw new LongAlignException(
+          directory
+              + ": expected config.json and weights of a CLIPModel, or open_clip's weights, found"
+              + " neither in "
+              + directory.fileNames());
+    }
+    return directory.path().resolve(candidates.get(0));
+  }
+
+  private static OnnxPreferenceModel huggingFace(
+      ComponentDirectory model, Path tokenizer, int threads) {
+    ClipTextConfig text = ClipTextConfig.read(model.file("config.json"));
+    ClipVisionConfig vision = ClipVisionConfig.read(model.file("config.json"));
+    Path file = model.path().resolve("preprocessor_config.json");
+    Config preprocessing =
+        Files.isRegularFile(file) ? Config.read(file) : Config.parse(file.toString(), "{}");
+    TensorFile weights = model.weights();
+    return closingOnFailure(
+        ClipTokenizers.openFast(tokenizer),
+        opened ->
+            new OnnxPreferenceModel(
+                model.toString(), opened, text, vision, preprocessing, weights, threads));
+  }
+
+  private static OnnxPreferenceModel openClip(Path file, Path tokenizer, int threads) {
+    OpenClipCheckpoint checkpoint = OpenClipCheckpoint.read(file, TensorFiles.open(file));
+    Path directory = Files.isDirectory(tokenizer) ? tokenizer : tokenizer.resolveSibling("");
+    // open_clip's own tokenizer repairs and lowers text as the slow one does.
+    return closingOnFailure(
+        ClipTokenizers.openSlow(directory.toString().isEmpty() ? Path.of(".") : directory),
+        opened ->
+            new OnnxPreferenceModel(
+                file.toString(),
+                opened,
+                checkpoint.text(),
+                checkpoint.vision(),
+                checkpoint.preprocessing(),
+                checkpoint.tensors(),
+                threads));
+  }
+
+  private interface Opening {
+    OnnxPreferenceModel with(Tokenizer tokenizer);
+  }
+
+  private static OnnxPreferenceModel closingOnFailure(Tokenizer tokenizer, Opening opening) {
+    try {
+      return opening.with(tokenizer);
+    } catch (RuntimeException e) {
+      tokenizer.close();
+      throw e;
+    }
+  }
+
+  /** The statistics stand as image_mean and image_std, or, in open_clip's file, mean and std. */
+  private static ImagePreprocessing preprocessing(Config config, int size) {
+    ImagePreprocessing clip = ImagePreprocessing.clip(size);
+    return new ImagePreprocessing(
+        size,
+        statistics(config, List.of("image_mean", "mean"), clip.mean()),
+        statistics(config, List.of("image_std", "std"), clip.std()));
+  }
+
+  private static List<Float> statistics(Config config, List<String> keys, List<Float> absent) {
+    for (String key : keys) {
+      if (config.has(key)) {
+        List<Float> values = config.getDoubleList(key).stream().map(Double::floatValue).toList();
+        if (values.size() != absent.size() || key.endsWith("std") && values.contains(0f)) {
+          throw config.refusal(key, "three numbers for red, green and blue");
+        }
+        return values;
+      }
+    }
+    return absent;
+  }
+
+  @Override
+  public int width() {
+    return text.projection();
+  }
+
+  @Override
+  public Tokenizer tokenizer() {
+    return tokenizer;
+  }
+
+  @Override
+  public ImagePreprocessing preprocessing() {
+    return preprocessing;
+  }
+
+  @Override
+  public int window() {
+    return text.maxPositions();
+  }
+
+  @Override
+  public Features textFeatures(List<int[]> ids) {
+    float[] values = new float[ids.size() * width()];
+    int perRun = Math.max(1, TOKENS_PER_RUN / text.maxPositions());
+    for (int first = 0; first < ids.size(); first += perRun) {
+      List<int[]> some = ids.subList(first, Math.min(ids.size(), first + perRun));
+      // What follows the end of a text is not attended to: padding may be as short as possible.
+      int length = some.stream().mapToInt(row -> row.length).max().orElse(0);
+      LongBuffer chunk = LongBuffer.allocate(some.size() * length);
+      for (int i = 0; i < some.size(); i++) {
+        check(some.get(i), first + i);
+        for (int j = 0; j < length; j++) {
+          chunk.put(j < some.get(i).length ? some.get(i)[j] : tokenizer.padId());
+        }
+      }
+      boolean last = first + some.size() == ids.size();
+      long[] shape = {some.size(), length};
+      float[] features = texts.get().run(ClipTextGraph.INPUT, chunk.flip(), shape, last);
+      System.arraycopy(features, 0, values, first * width(), features.length);
+    }
+    return new Features(values, ids.size(), width()).normalised();
+  }
+
+  private void check(int[] row, int index) {
+    if (row.length == 0 || row.length > text.maxPositions()) {
+      throw new LongAlignException(
+          "text "
+              + index
+              + ": expected 1 to "
+              + text.maxPositions()
+              + " tokens for "
+              + name
+              + ", found "
+              + row.length);
+    }
+    for (int id : row) {
+      if (id < 0 || id >= text.vocabSize()) {
+        throw new LongAlignException(
+            "text "
+                + index
+                + ": expected ids from 0 to "
+                + (text.vocabSize() - 1)
+                + " for "
+                + name
+                + ", found "
+                + id
+                + "; use the tokenizer that belongs to this model");
+      }
+    }
+  }
+
+  @Override
+  public Features imageFeatures(PixelValues images) {
+    float[] values = new float[images.count() * width()];
+    int perRun = picturesPerRun(images);
+    for (int first = 0; first < images.count(); first += perRun) {
+      int count = Math.min(perRun, images.count() - first);
+      Map<String, float[]> outputs =
+          pictures
+              .get()
+              .run(
+                  Map.of(ClipVisionGraph.PIXELS, pixels(images, first, count)),
+                  first + count == images.count());
+      copy(outputs.get(ClipVisionGraph.FEATURES), values, first * width());
+    }
+    return new Features(values, images.count(), width());
+  }
+
+  @Override
+  public PixelValues imageGradient(PixelValues images, Features cotangent) {
+    if (cotangent.count() != images.count() || cotangent.width() != width()) {
+      throw new LongAlignException(
+          "cotangent: expected ["
+              + images.count()
+              + ", "
+              + width()
+              + "], found ["
+              + cotangent.count()
+              + ", "
+              + cotangent.width()
+              + "]");
+    }
+    float[] values = new float[images.values().length];
+    int perRun = picturesPerRun(images);
+    for (int first = 0; first < images.count(); first += perRun) {
+      int count = Math.min(perRun, images.count() - first);
+      FloatBuffer some =
+          FloatBuffer.wrap(cotangent.values(), first * width(), count * width()).slice();
+      Map<String, float[]> outputs =
+          gradients
+              .get()
+              .run(
+                  Map.of(
+                      ClipVisionGraph.PIXELS, pixels(images, first, count),
+                      ClipVisionGraph.COTANGENT, OnnxSession.Input.of(some, count, width())),
+                  first + count == images.count());
+      copy(
+          outputs.get(ClipVisionGraph.GRADIENT),
+          values,
+          first * (images.values().length / images.count()));
+    }
+    return new PixelValues(values, images.count(), images.size());
+  }
+
+  private int picturesPerRun(PixelValues images) {
+    if (images.size() != vision.imageSize()) {
+      throw new LongAlignException(
+          name
+              + ": expected pictures of "
+              + vision.imageSize()
+              + " pixels, found "
+              + images.size());
+    }
+    return Math.max(1, TOKENS_PER_RUN / (vision.grid() * vision.grid() + 1));
+  }
+
+  private static OnnxSession.Input pixels(PixelValues images, int first, int count) {
+    int side = images.size();
+    int one = ClipVisionConfig.CHANNELS * side * side;
+    FloatBuffer some = FloatBuffer.wrap(images.values(), first * one, count * one).slice();
+    return OnnxSession.Input.of(some, count, ClipVisionConfig.CHANNELS, side, side);
+  }
+
+  private static void copy(float[] from, float[] to, int at) {
+    System.arraycopy(from, 0, to, at, from.length);
+  }
+
+  @Override
+  public void close() {
+    texts.close();
+    pictures.close();
+    gradients.close();
+    tokenizer.close();
+    weights.close();
+  }
+}
