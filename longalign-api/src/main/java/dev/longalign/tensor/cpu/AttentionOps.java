@@ -144,7 +144,7 @@ final class AttentionOps {
     }
   }
 
-  private static long largestDivisor(long n, long limit) {
+  static long largestDivisor(long n, long limit) {
     long divisor = Math.max(1, Math.min(n, limit));
     while (n % divisor != 0) {
       divisor--;

@@ -9,10 +9,12 @@ import dev.longalign.tensor.Conv2dGeometry;
 import dev.longalign.tensor.Conv2dWeight;
 import dev.longalign.tensor.DType;
 import dev.longalign.tensor.Epilogue;
+import dev.longalign.tensor.GradientOps;
 import dev.longalign.tensor.LinearWeight;
 import dev.longalign.tensor.MemoryUse;
 import dev.longalign.tensor.Shape;
 import dev.longalign.tensor.Tensor;
+import dev.longalign.tensor.TrainingOps;
 import java.nio.ByteBuffer;
 import java.util.Map;
 import java.util.TreeMap;
@@ -33,6 +35,9 @@ public final class CpuBackend implements Backend {
   private final NormOps norm = new NormOps(context);
   private final PointwiseOps pointwise = new PointwiseOps(context);
   private final ShapeOps shapes = new ShapeOps(context);
+  private final CpuTraining training = new CpuTraining(this, context, matrix, convolution);
+  private final CpuGradients gradients =
+      new CpuGradients(this, context, matrix, convolution, pointwise);
   private final CpuThreads threads;
   private final ReentrantLock lock = new ReentrantLock(true);
   private final Map<String, Long> nanosByOperation = new TreeMap<>();
@@ -45,7 +50,7 @@ public final class CpuBackend implements Backend {
     this.threads = new CpuThreads(threads);
   }
 
-  private <T> T exclusively(String name, Supplier<T> operation) {
+  <T> T exclusively(String name, Supplier<T> operation) {
     lock.lock();
     try {
       if (closed) {
@@ -247,6 +252,16 @@ public final class CpuBackend implements Backend {
         () ->
             shapes.segmentConcat(
                 hidden, ids, segmentsPerCaption, eosId, padId, padEmbedding, tokenLength));
+  }
+
+  @Override
+  public TrainingOps training() {
+    return training;
+  }
+
+  @Override
+  public GradientOps gradients() {
+    return gradients;
   }
 
   @Override
