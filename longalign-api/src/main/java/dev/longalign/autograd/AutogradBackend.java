@@ -24,8 +24,8 @@ import java.util.function.Function;
 /**
  * A backend that computes with another one and records what leads from {@linkplain #variable
  * variables} to results, so that {@link #backward} can go the same way back. Models run on it
- * unchanged; load them on it. What leads from no variable is not recorded, and a gradient that leads
- * to none is not computed: a frozen weight costs nothing but the product with it.
+ * unchanged; load them on it. What leads from no variable is not recorded, and a gradient that
+ * leads to none is not computed: a frozen weight costs nothing but the product with it.
  *
  * <pre>{@code
  * AutogradBackend autograd = new AutogradBackend(cpu, true);
@@ -292,8 +292,7 @@ public final class AutogradBackend implements Backend {
   @Override
   public Tensor attention(Tensor q, Tensor k, Tensor v, int heads, float scale) {
     Tensor y = inner.attention(recorder.in(q), recorder.in(k), recorder.in(v), heads, scale);
-    return recorder.record(
-        y, derivatives.attention(heads, scale), Recorder.list(q, k, v), q, k, v);
+    return recorder.record(y, derivatives.attention(heads, scale), Recorder.list(q, k, v), q, k, v);
   }
 
   @Override
@@ -314,8 +313,7 @@ public final class AutogradBackend implements Backend {
   @Override
   public Tensor layerNorm(Tensor x, Tensor gamma, Tensor beta, float eps) {
     Tensor y = inner.layerNorm(recorder.in(x), recorder.in(gamma), recorder.in(beta), eps);
-    return recorder.record(
-        y, derivatives.layerNorm(eps), Recorder.list(x, gamma, beta), x, gamma);
+    return recorder.record(y, derivatives.layerNorm(eps), Recorder.list(x, gamma, beta), x, gamma);
   }
 
   @Override
@@ -366,8 +364,7 @@ public final class AutogradBackend implements Backend {
   @Override
   public Tensor upsampleNearest(Tensor x, int height, int width) {
     Tensor y = inner.upsampleNearest(recorder.in(x), height, width);
-    return recorder.record(
-        y, derivatives.upsampleNearest(x.dim(1), x.dim(2)), Recorder.list(x));
+    return recorder.record(y, derivatives.upsampleNearest(x.dim(1), x.dim(2)), Recorder.list(x));
   }
 
   /** Of frozen encoders' outputs: these are constants. */

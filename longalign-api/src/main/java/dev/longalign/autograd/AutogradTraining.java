@@ -71,8 +71,7 @@ final class AutogradTraining implements TrainingOps {
   @Override
   public Tensor slice(Tensor x, int axis, long from, long to) {
     Tensor y = inner.slice(recorder.in(x), axis, from, to);
-    return recorder.record(
-        y, derivatives.slice(axis, from, to, x.shape()), Recorder.list(x));
+    return recorder.record(y, derivatives.slice(axis, from, to, x.shape()), Recorder.list(x));
   }
 
   @Override

@@ -15,9 +15,9 @@ public final class Checkpoint {
   private Checkpoint() {}
 
   /**
-   * {@code block.apply(inputs)}; on an {@link AutogradBackend} with checkpoints, only the inputs are
-   * kept for the backward pass. Everything else that the block uses (parameters, frozen weights)
-   * must still be there then.
+   * {@code block.apply(inputs)}; on an {@link AutogradBackend} with checkpoints, only the inputs
+   * are kept for the backward pass. Everything else that the block uses (parameters, frozen
+   * weights) must still be there then.
    *
    * @param inputs the first is not null
    */

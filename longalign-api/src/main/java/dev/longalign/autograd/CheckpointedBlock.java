@@ -49,8 +49,7 @@ final class CheckpointedBlock {
         TapeStorage again = storage.with(node == null ? null : node.retain());
         TensorScope.register(again);
         inputs[i] =
-            new Tensor(
-                backend, again, arguments[i].offset, storage.dtype(), arguments[i].shape);
+            new Tensor(backend, again, arguments[i].offset, storage.dtype(), arguments[i].shape);
       }
     }
     List<Replayable> replayables = backend.replayables();

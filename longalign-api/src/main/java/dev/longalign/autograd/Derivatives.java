@@ -46,11 +46,7 @@ final class Derivatives {
 
   Derivative linear(LinearWeight weight) { // x, channelBias, residual; keeps nothing
     return (dy, wanted, s) ->
-        each(
-            wanted,
-            () -> g.linearInput(dy, weight),
-            () -> g.columnSums(dy, dy.dim(0)),
-            () -> dy);
+        each(wanted, () -> g.linearInput(dy, weight), () -> g.columnSums(dy, dy.dim(0)), () -> dy);
   }
 
   Derivative geglu(LinearWeight packed) { // x; keeps x
@@ -101,8 +97,7 @@ final class Derivatives {
   // ---- normalisation and pointwise
 
   Derivative groupNorm(int groups, float eps, Activation activation) { // x, gamma, beta; keeps all
-    return (dy, wanted, s) ->
-        g.groupNorm(s[0], groups, s[1], s[2], eps, activation, dy, wanted);
+    return (dy, wanted, s) -> g.groupNorm(s[0], groups, s[1], s[2], eps, activation, dy, wanted);
   }
 
   Derivative layerNorm(float eps) { // x, gamma, beta; keeps x, gamma

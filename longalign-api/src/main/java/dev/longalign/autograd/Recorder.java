@@ -36,7 +36,8 @@ final class Recorder {
     if (x.backend() == inner) {
       return x;
     }
-    throw new LongAlignException(x + " belongs to " + x.backend().name() + ", not to " + outer.name());
+    throw new LongAlignException(
+        x + " belongs to " + x.backend().name() + ", not to " + outer.name());
   }
 
   Tensor inOrNull(Tensor x) {
@@ -117,8 +118,7 @@ final class Recorder {
     Node.Input[] from = new Node.Input[inputs.length];
     for (int i = 0; i < inputs.length; i++) {
       Node node = node(inputs[i]);
-      from[i] =
-          node == null ? null : new Node.Input(node, inputs[i].offset(), inputs[i].shape());
+      from[i] = node == null ? null : new Node.Input(node, inputs[i].offset(), inputs[i].shape());
     }
     Node.Saved[] kept = new Node.Saved[saved.length];
     for (int i = 0; i < saved.length; i++) {

@@ -173,9 +173,7 @@ public final class TrainableLora implements AutoCloseable {
       Shape out = Shape.of(layer.weight().dim(0), rank);
       return List.of(
           new TrainableParameter(
-              layer.path() + ".lora_up.weight",
-              up,
-              conv ? Shape.of(out.dim(0), rank, 1, 1) : out),
+              layer.path() + ".lora_up.weight", up, conv ? Shape.of(out.dim(0), rank, 1, 1) : out),
           new TrainableParameter(layer.path() + ".lora_down.weight", down, in));
     }
   }

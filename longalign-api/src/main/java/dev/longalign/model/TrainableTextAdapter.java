@@ -56,7 +56,8 @@ public final class TrainableTextAdapter implements WeightSource, AutoCloseable {
         Tensor value = autograd.variable(source.load(autograd, parameter));
         adapter.parameters.put(
             parameter.name(),
-            new TrainableParameter(parameter.name(), adapter.owner.adopt(value), parameter.shape()));
+            new TrainableParameter(
+                parameter.name(), adapter.owner.adopt(value), parameter.shape()));
       }
     }
     return adapter;

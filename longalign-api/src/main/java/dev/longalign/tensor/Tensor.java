@@ -353,7 +353,9 @@ public final class Tensor {
 
   // ---- training: see TrainingOps
 
-  /** {@code x weight^T + bias} with f32 parameters that are not packed: [out, in], [out] or null. */
+  /**
+   * {@code x weight^T + bias} with f32 parameters that are not packed: [out, in], [out] or null.
+   */
   public Tensor linear(Tensor weight, Tensor bias) {
     check(
         shape.rank() >= 1

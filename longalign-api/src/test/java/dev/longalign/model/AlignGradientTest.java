@@ -17,6 +17,7 @@ import dev.longalign.tensor.Shape;
 import dev.longalign.tensor.Tensor;
 import dev.longalign.tensor.TensorScope;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.AfterEach;
@@ -64,6 +65,79 @@ class AlignGradientTest {
     }
   }
 
+  @Test
+  void accumulatedSteps() {
+    Golden golden = Golden.open("align/accumulation");
+    try (Trained trained = new Trained(cpu, false, LayerDropout.NONE);
+        TensorScope scope = TensorScope.open()) {
+      Map<String, Tensor> sums = new LinkedHashMap<>();
+      for (int i = 0; i < 2; i++) {
+        Tensor loss = trained.loss(golden, i);
+        assertThat(loss.toFloats()[0])
+            .isCloseTo(losses(golden.values(), "value").get(i).getAsFloat(), within(1e-5f));
+        Gradients gradients = trained.autograd.backward(loss.scale(0.5f));
+        trained.parameters.forEach(
+            (name, p) -> {
+              Tensor gradient = gradients.of(p.value());
+              sums.merge(
+                  name,
+                  gradient,
+                  (sum, more) -> {
+                    trained.autograd.training().accumulate(sum, 1, more);
+                    return sum;
+                  });
+            });
+      }
+      JsonObject digests = digests(golden, "grad_digests");
+      for (String name : digests.keySet()) {
+        JsonObject digest = digests.getAsJsonObject(name);
+        check(digest, name, sums.get(name).toFloats(), 1e-3 * digest.get("l2").getAsDouble());
+      }
+      double norm = AdamW.norm(sums.values());
+      double expected = golden.values().get("grad_norm").getAsDouble();
+      assertThat(norm).isCloseTo(expected, within(1e-4 * expected));
+    }
+  }
+
+  private static JsonArray losses(JsonObject values, String key) {
+    return values.getAsJsonObject("losses").getAsJsonArray(key);
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"lr_3e-5", "lr_1e-3", "zero_up_lr_1e-3"})
+  void fiveSteps(String run) {
+    Golden golden = Golden.open("align/trajectory");
+    JsonObject expected = golden.values().getAsJsonObject(run).getAsJsonObject("value");
+    try (Trained trained = new Trained(cpu, true, LayerDropout.NONE)) {
+      if (run.startsWith("zero_up")) {
+        for (TrainableParameter p : trained.lora.parameters()) {
+          if (p.name().endsWith("lora_up.weight")) {
+            trained.autograd.training().accumulate(p.value(), -1, p.value());
+          }
+        }
+      }
+      for (int i = 0; i < 5; i++) {
+        try (TensorScope scope = TensorScope.open()) {
+          Tensor loss = trained.loss(golden, i);
+          assertThat(loss.toFloats()[0])
+              .as("loss of step " + i)
+              .isCloseTo(expected.getAsJsonArray("losses").get(i).getAsFloat(), within(1e-5f));
+          Gradients gradients = trained.autograd.backward(loss);
+          double norm = trained.step(gradients, expected.get("lr").getAsDouble(), i + 1);
+          double wanted = expected.getAsJsonArray("grad_norms").get(i).getAsDouble();
+          assertThat(norm).as("norm of step " + i).isCloseTo(wanted, within(1e-3 * wanted));
+        }
+      }
+      for (String name : golden.names()) {
+        if (run.equals("lr_1e-3") && name.startsWith("final:")) {
+          float[] values =
+              trained.parameters.get(name.substring("final:".length())).value().toFloats();
+          assertThat(values).as(name).containsExactly(golden.floats(name), within(1e-4f));
+        }
+      }
+    }
+  }
+
   private static List<String> stored(Golden golden) {
     return golden.names().stream().filter(name -> name.startsWith("grad:")).toList();
   }
@@ -99,8 +173,7 @@ class AlignGradientTest {
 
   private static void checkStep(Golden golden, Trained trained, Gradients gradients) {
     double norm = trained.step(gradients, 3e-5, 1);
-    double expected =
-        golden.values().getAsJsonObject("grad_norm").get("value").getAsDouble();
+    double expected = golden.values().getAsJsonObject("grad_norm").get("value").getAsDouble();
     assertThat(norm).isCloseTo(expected, within(1e-4 * expected));
     JsonObject digests = digests(golden, "after_digests");
     for (String name : digests.keySet()) {
@@ -172,16 +245,17 @@ class AlignGradientTest {
     final TrainableLora lora;
     final TrainableTextAdapter adapter;
     final UNet2DCondition unet;
-    final Map<String, TrainableParameter> parameters = new java.util.LinkedHashMap<>();
+    final Map<String, TrainableParameter> parameters = new LinkedHashMap<>();
     private final TensorScope moments = TensorScope.detached();
     private final List<Tensor[]> state = new ArrayList<>();
 
     Trained(Backend cpu, boolean checkpoints, LayerDropout dropout) {
       autograd = new AutogradBackend(cpu, checkpoints);
-      UNet2DConditionConfig config =
-          UNet2DConditionConfig.of(TestModels.config("unet_train"));
+      UNet2DConditionConfig config = UNet2DConditionConfig.of(TestModels.config("unet_train"));
       List<LayerSpec> layers = UNet2DCondition.loraLayers(config);
-      Lora initial = Lora.read(TestModels.folder().resolve("lora_train_init.pt"), UNet2DCondition.layers(config));
+      Lora initial =
+          Lora.read(
+              TestModels.folder().resolve("lora_train_init.pt"), UNet2DCondition.layers(config));
       lora = TrainableLora.of(autograd, layers, initial, dropout);
       adapter =
           TrainableTextAdapter.load(
@@ -233,8 +307,7 @@ class AlignGradientTest {
       for (int b = 0; b < rows.length; b++) {
         double alpha = 1;
         for (int i = 0; i <= timesteps[b]; i++) {
-          double root =
-              Math.sqrt(0.00085) + (Math.sqrt(0.012) - Math.sqrt(0.00085)) * i / 999;
+          double root = Math.sqrt(0.00085) + (Math.sqrt(0.012) - Math.sqrt(0.00085)) * i / 999;
           alpha *= 1 - root * root;
         }
         float[] c = {(float) Math.sqrt(alpha), (float) Math.sqrt(1 - alpha)};
@@ -257,8 +330,7 @@ class AlignGradientTest {
       }
       double norm = AdamW.norm(all.stream().map(p -> gradients.of(p.value())).toList());
       AdamW adamW =
-          new AdamW(
-              learningRate, 0.9, 0.999, 1e-8, 1e-2, number, AdamW.clipScale(norm, 0.3));
+          new AdamW(learningRate, 0.9, 0.999, 1e-8, 1e-2, number, AdamW.clipScale(norm, 0.3));
       for (int i = 0; i < all.size(); i++) {
         Tensor value = all.get(i).value();
         adamW.step(value, gradients.of(value), state.get(i)[0], state.get(i)[1]);

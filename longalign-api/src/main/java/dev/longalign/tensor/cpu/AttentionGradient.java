@@ -29,8 +29,7 @@ final class AttentionGradient {
   }
 
   /** Some heads of one picture and {@code rows} of its queries. */
-  private record Block(
-      long heads, long rows, long keys, long depth, long channels, DType dtype) {
+  private record Block(long heads, long rows, long keys, long depth, long channels, DType dtype) {
     /** [heads, length, depth] inside [length, channels]. */
     Layout sequence(DType type, long length) {
       return Layout.strided(
@@ -48,7 +47,8 @@ final class AttentionGradient {
     }
 
     Layout scoresTransposed(DType type) {
-      return Layout.strided(type, new long[] {heads, keys, rows}, new long[] {rows * keys, 1, keys});
+      return Layout.strided(
+          type, new long[] {heads, keys, rows}, new long[] {rows * keys, 1, keys});
     }
   }
 
@@ -126,15 +126,7 @@ final class AttentionGradient {
 
   /** The addresses of the gradients are 0 where they are not wanted; dk and dv are added to. */
   private void block(
-      Block block,
-      Scores scores,
-      long q,
-      long k,
-      long v,
-      long dy,
-      long dq,
-      long dk,
-      long dv) {
+      Block block, Scores scores, long q, long k, long v, long dy, long dq, long dk, long dv) {
     CpuMemory memory = context.memory();
     timesTransposed(block).execute(memory, q, k, scores.p);
     softmax(block).execute(memory, scores.p, scores.p);

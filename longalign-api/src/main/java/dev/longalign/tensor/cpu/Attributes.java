@@ -47,8 +47,7 @@ final class Attributes implements AutoCloseable {
 
   /** Adds what the destination holds already. */
   Attributes accumulate() {
-    OneDnn.check(
-        dnnl_post_ops_append_sum(postOps, 1, 0, dnnl_data_type_undef), "post-operation");
+    OneDnn.check(dnnl_post_ops_append_sum(postOps, 1, 0, dnnl_data_type_undef), "post-operation");
     count++;
     return this;
   }

@@ -36,9 +36,7 @@ final class ConvolutionGradient {
     PackedWeight twin =
         ((ConvolutionOps.CpuConv2dWeight) weight)
             .weight.twin(
-                context.cache(),
-                () -> Layout.dense(dtype, dims),
-                () -> Layout.dense(dtype, dims));
+                context.cache(), () -> Layout.dense(dtype, dims), () -> Layout.dense(dtype, dims));
     Primitive primitive =
         context
             .cache()

@@ -11,7 +11,9 @@ import dev.longalign.tensor.Tensor;
 import dev.longalign.tensor.TensorScope;
 import java.util.function.Supplier;
 
-/** The derivatives of the CPU backend: one at a time, each with a scope for what it needs itself. */
+/**
+ * The derivatives of the CPU backend: one at a time, each with a scope for what it needs itself.
+ */
 final class CpuGradients implements GradientOps {
   private final CpuBackend backend;
   private final MatrixGradient matrix;
@@ -113,8 +115,7 @@ final class CpuGradients implements GradientOps {
   }
 
   @Override
-  public Tensor[] layerNorm(
-      Tensor x, Tensor gamma, float eps, Tensor dy, boolean[] wanted) {
+  public Tensor[] layerNorm(Tensor x, Tensor gamma, float eps, Tensor dy, boolean[] wanted) {
     return several("layerNorm gradient", () -> norm.layerNorm(x, gamma, eps, dy, wanted));
   }
 

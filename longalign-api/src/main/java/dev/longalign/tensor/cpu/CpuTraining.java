@@ -46,17 +46,14 @@ final class CpuTraining implements TrainingOps {
   @Override
   public Tensor linear(Tensor x, Tensor weight, Tensor bias) {
     return run(
-        "linear",
-        () -> matrix.linear(x, matrix.pack(weight, bias, x.dtype()), Epilogue.NONE));
+        "linear", () -> matrix.linear(x, matrix.pack(weight, bias, x.dtype()), Epilogue.NONE));
   }
 
   @Override
   public Tensor conv2d(Tensor x, Tensor weight, Conv2dGeometry g) {
     return run(
         "conv2d",
-        () ->
-            convolution.conv2d(
-                x, convolution.pack(weight, null, g, x.dtype()), Epilogue.NONE));
+        () -> convolution.conv2d(x, convolution.pack(weight, null, g, x.dtype()), Epilogue.NONE));
   }
 
   @Override
@@ -192,7 +189,8 @@ final class CpuTraining implements TrainingOps {
           for (int i = 0; i < axis; i++) {
             rows *= x.shape().dim(i);
           }
-          copyRows(x, x.shape().size() / rows, from * (y.shape().size() / rows / (to - from)), y, rows);
+          copyRows(
+              x, x.shape().size() / rows, from * (y.shape().size() / rows / (to - from)), y, rows);
           return y;
         });
   }

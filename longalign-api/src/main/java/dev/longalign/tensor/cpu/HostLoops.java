@@ -4,7 +4,9 @@ import java.util.stream.LongStream;
 
 /** Java loops over native f32 memory, in chunks that stay in the first-level cache. */
 final class HostLoops {
-  /** Elements of a chunk; sums are formed chunk by chunk, so the result does not depend on threads. */
+  /**
+   * Elements of a chunk; sums are formed chunk by chunk, so the result does not depend on threads.
+   */
   static final int CHUNK = 2048;
 
   private HostLoops() {}

@@ -135,9 +135,7 @@ final class NormGradient {
                                 dnnl_normalization_flags_none,
                                 attr.build()),
                         attributes,
-                        new int[] {
-                          DNNL_ARG_SRC_0, DNNL_ARG_DST, DNNL_ARG_MEAN, DNNL_ARG_VARIANCE
-                        },
+                        new int[] {DNNL_ARG_SRC_0, DNNL_ARG_DST, DNNL_ARG_MEAN, DNNL_ARG_VARIANCE},
                         data,
                         data,
                         statistics,
@@ -162,12 +160,10 @@ final class NormGradient {
                   try (Layout data = Layout.nhwc(DType.F32, 1, channels, pixels, 1);
                       Layout perChannel = Layout.nhwc(DType.F32, 1, channels, 1, 1);
                       Attributes attributes = new Attributes().add(perChannel)) {
-                    return CpuTraining.binary(
-                        dnnl_binary_mul, data, perChannel, data, attributes);
+                    return CpuTraining.binary(dnnl_binary_mul, data, perChannel, data, attributes);
                   }
                 });
-    primitive.execute(
-        context.memory(), address(x), address(factor), address(y), address(shift));
+    primitive.execute(context.memory(), address(x), address(factor), address(y), address(shift));
   }
 
   /** {@code y = factor x + other} with one factor per channel; x and other in f32. */
@@ -189,8 +185,7 @@ final class NormGradient {
                         dnnl_binary_mul, data, perChannel, result, attributes);
                   }
                 });
-    primitive.execute(
-        context.memory(), address(x), address(factor), address(y), address(other));
+    primitive.execute(context.memory(), address(x), address(factor), address(y), address(other));
   }
 
   Tensor[] layerNorm(Tensor x, Tensor gamma, float eps, Tensor dy, boolean[] wanted) {
@@ -207,13 +202,7 @@ final class NormGradient {
   }
 
   private void layerNorm(
-      Tensor x,
-      Tensor gamma,
-      float eps,
-      Tensor dy,
-      Tensor dx,
-      Tensor dGamma,
-      Tensor dBeta) {
+      Tensor x, Tensor gamma, float eps, Tensor dy, Tensor dx, Tensor dGamma, Tensor dBeta) {
     long width = x.shape().dim(-1);
     long rows = x.shape().size() / width;
     DType dtype = x.dtype();

@@ -73,10 +73,8 @@ final class PointwiseGradient {
     long n = shape.dim(-1);
     Tensor hidden = pointwise.half(x, shape, 0);
     Tensor gate = pointwise.half(x, shape, n);
-    Tensor dGate =
-        activation(gate, Activation.GELU, CpuTraining.product(context, dy, hidden));
-    Tensor dHidden =
-        CpuTraining.product(context, dy, pointwise.activation(gate, Activation.GELU));
+    Tensor dGate = activation(gate, Activation.GELU, CpuTraining.product(context, dy, hidden));
+    Tensor dHidden = CpuTraining.product(context, dy, pointwise.activation(gate, Activation.GELU));
     return Tensor.concat(-1, dHidden, dGate);
   }
 
@@ -153,7 +151,8 @@ final class PointwiseGradient {
             .get(
                 List.of("upsample gradient", to, dtype),
                 () -> {
-                  try (Layout source = Layout.nhwc(dtype, to.dim(0), to.dim(3), to.dim(1), to.dim(2));
+                  try (Layout source =
+                          Layout.nhwc(dtype, to.dim(0), to.dim(3), to.dim(1), to.dim(2));
                       Layout target =
                           Layout.nhwc(dtype, from.dim(0), from.dim(3), from.dim(1), from.dim(2));
                       Attributes attributes = new Attributes()) {
