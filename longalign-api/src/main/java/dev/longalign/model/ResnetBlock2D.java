@@ -1,5 +1,6 @@
 package dev.longalign.model;
 
+import dev.longalign.autograd.Checkpoint;
 import dev.longalign.nn.Conv2d;
 import dev.longalign.nn.GroupNorm;
 import dev.longalign.nn.Linear;
@@ -40,6 +41,10 @@ final class ResnetBlock2D {
    * @param activatedTime SiLU of the time embedding [B, timeChannels]; null for the autoencoder
    */
   Tensor forward(Tensor x, Tensor activatedTime) { // [B, H, W, in] -> [B, H, W, out]
+    return Checkpoint.run(in -> block(in[0], in[1]), x, activatedTime);
+  }
+
+  private Tensor block(Tensor x, Tensor activatedTime) {
     try (TensorScope scope = TensorScope.open()) {
       Tensor time = timeEmbProj == null ? null : timeEmbProj.forward(activatedTime); // [B, out]
       Tensor h = normConv(norm1, conv1, x, Epilogue.channelBias(time)); // [B, H, W, out]

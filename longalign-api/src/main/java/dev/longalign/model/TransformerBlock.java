@@ -1,5 +1,6 @@
 package dev.longalign.model;
 
+import dev.longalign.autograd.Checkpoint;
 import dev.longalign.nn.CrossAttention;
 import dev.longalign.nn.FeedForward;
 import dev.longalign.nn.LayerNorm;
@@ -29,9 +30,15 @@ final class TransformerBlock {
   }
 
   Tensor forward(Tensor x, PreparedContext context) { // [B, L, C] -> [B, L, C]
+    CrossAttention.KeyValue text = context.of(attn2);
+    return Checkpoint.run(
+        in -> block(in[0], new CrossAttention.KeyValue(in[1], in[2])), x, text.key(), text.value());
+  }
+
+  private Tensor block(Tensor x, CrossAttention.KeyValue text) {
     try (TensorScope scope = TensorScope.open()) {
       Tensor h = attn1.forward(norm1.forward(x), x); // [B, L, C]
-      h = attn2.forward(norm2.forward(h), context.of(attn2), h); // [B, L, C]
+      h = attn2.forward(norm2.forward(h), text, h); // [B, L, C]
       return scope.keep(ff.forward(norm3.forward(h), h)); // [B, L, C]
     }
   }

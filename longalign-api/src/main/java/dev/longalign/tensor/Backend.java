@@ -1,5 +1,6 @@
 package dev.longalign.tensor;
 
+import dev.longalign.LongAlignException;
 import java.nio.ByteBuffer;
 import java.util.Map;
 
@@ -156,6 +157,27 @@ public interface Backend extends AutoCloseable {
       int padId,
       Tensor padEmbedding,
       int tokenLength);
+
+  // ---- training
+  // -----------------------------------------------------------------------------------------------
+
+  /**
+   * What is computed for training only.
+   *
+   * @throws LongAlignException if this backend does not train
+   */
+  default TrainingOps training() {
+    throw new LongAlignException(name() + " does not train; train on the CPU: Device.cpu()");
+  }
+
+  /**
+   * The derivatives of the operations.
+   *
+   * @throws LongAlignException if this backend has none
+   */
+  default GradientOps gradients() {
+    throw new LongAlignException(name() + " has no gradients; train on the CPU: Device.cpu()");
+  }
 
   /** Frees everything, including cached memory. Scopes must have been closed. */
   @Override

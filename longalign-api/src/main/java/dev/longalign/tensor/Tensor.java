@@ -351,6 +351,121 @@ public final class Tensor {
         this, ids, segmentsPerCaption, eosId, padId, padEmbedding, tokenLength);
   }
 
+  // ---- training: see TrainingOps
+
+  /**
+   * {@code x weight^T + bias} with f32 parameters that are not packed: [out, in], [out] or null.
+   */
+  public Tensor linear(Tensor weight, Tensor bias) {
+    check(
+        shape.rank() >= 1
+            && weight.shape.rank() == 2
+            && shape.dim(-1) == weight.shape.dim(1)
+            && weight.dtype == DType.F32,
+        "linear",
+        "inner dimensions or types differ: %s x %s",
+        this,
+        weight);
+    check(
+        bias == null || (bias.dtype == DType.F32 && bias.shape.size() == weight.shape.dim(0)),
+        "linear",
+        "bias %s for a weight %s",
+        bias,
+        weight);
+    return weight.backend.training().linear(this, weight, bias);
+  }
+
+  /** A convolution with an f32 weight [out, in, kh, kw] that is not packed; no bias. */
+  public Tensor conv2d(Tensor weight, Conv2dGeometry geometry) {
+    check(
+        weight.shape.equals(geometry.weightShape()) && weight.dtype == DType.F32,
+        "conv2d",
+        "weight %s, expected F32 %s",
+        weight,
+        geometry.weightShape());
+    check(
+        shape.rank() == 4
+            && dim(3) == geometry.inChannels()
+            && dim(1) + geometry.padTop() + geometry.padBottom() >= geometry.kernelHeight()
+            && dim(2) + geometry.padLeft() + geometry.padRight() >= geometry.kernelWidth(),
+        "conv2d",
+        "input %s does not go with %s",
+        shape,
+        geometry);
+    return weight.backend.training().conv2d(this, weight, geometry);
+  }
+
+  /** {@code this * other}, element by element. */
+  public Tensor multiply(Tensor other) {
+    check(shape.equals(other.shape) && dtype == other.dtype, "multiply", "%s * %s", this, other);
+    return backend.training().multiply(this, other);
+  }
+
+  /** See {@link TrainingOps#dropout}; 0 <= p < 1. */
+  public Tensor dropout(float p, long key) {
+    check(p >= 0 && p < 1, "dropout", "p = %s, expected [0, 1)", p);
+    return p == 0 ? this : backend.training().dropout(this, p, key);
+  }
+
+  /** {@code sqrt(x^2 + c^2) - c}; c > 0. */
+  public Tensor pseudoHuber(float c) {
+    check(c > 0, "pseudoHuber", "c = %s, expected a positive number", c);
+    return backend.training().pseudoHuber(this, c);
+  }
+
+  /** {@code x / |x|} along the last axis. */
+  public Tensor normalizeRows() {
+    check(shape.rank() >= 1 && shape.dim(-1) > 0, "normalizeRows", "%s has no rows", shape);
+    return backend.training().normalizeRows(this);
+  }
+
+  /** A copy of {@code [from, to)} along an axis; a negative axis counts from the end. */
+  public Tensor slice(int axis, long from, long to) {
+    int at = axis < 0 ? shape.rank() + axis : axis;
+    check(
+        at >= 0 && at < shape.rank() && 0 <= from && from <= to && to <= shape.dim(at),
+        "slice",
+        "[%d, %d) of axis %d of %s",
+        from,
+        to,
+        axis,
+        shape);
+    return backend.training().slice(this, at, from, to);
+  }
+
+  /** The sum of all elements: an f32 scalar. */
+  public Tensor sum() {
+    return backend.training().sum(this);
+  }
+
+  /** The mean of all elements: an f32 scalar. */
+  public Tensor mean() {
+    check(shape.size() > 0, "mean", "%s has no elements", shape);
+    return sum().scale(1f / shape.size());
+  }
+
+  /** {@code mean((this - target)^2)}: an f32 scalar. */
+  public Tensor meanSquaredError(Tensor target) {
+    Tensor difference = linearCombination(new float[] {1, -1}, this, target);
+    return difference.multiply(difference).mean();
+  }
+
+  /** Dot products of rows: {@code [..., C] . [..., C] -> [...]} in f32. */
+  public Tensor rowDots(Tensor other) {
+    check(
+        shape.rank() >= 1 && shape.equals(other.shape) && dtype == other.dtype,
+        "rowDots",
+        "%s . %s",
+        this,
+        other);
+    return backend.training().rowDots(this, other);
+  }
+
+  /** The cosine between rows: {@code [..., C], [..., C] -> [...]} in f32. */
+  public Tensor cosine(Tensor other) {
+    return normalizeRows().rowDots(other.normalizeRows());
+  }
+
   // ---- checks
 
   private void checkFeatures(String op, LinearWeight weight) {

@@ -24,6 +24,7 @@ public abstract class BackendContractTest
         AttentionContract,
         PointwiseContract,
         ShapeContract,
+        GradientContract,
         SegmentConcatContract,
         NanContract,
         ScopeContract {

@@ -47,6 +47,16 @@ public final class ReferenceBackend implements Backend {
   }
 
   @Override
+  public TrainingOps training() {
+    return new ReferenceTraining(this);
+  }
+
+  @Override
+  public GradientOps gradients() {
+    return new ReferenceGradients(this);
+  }
+
+  @Override
   public void close() {}
 
   // ---- memory
@@ -460,6 +470,18 @@ public final class ReferenceBackend implements Backend {
     double at(int index);
   }
 
+  /** The values in double precision. */
+  double[] doubles(Tensor x) {
+    double[] values = new double[size(x)];
+    Arrays.setAll(values, i -> at(x, i));
+    return values;
+  }
+
+  /** A new tensor of values that are rounded once. */
+  Tensor of(DType dtype, Shape shape, double[] values) {
+    return fill(result(dtype, shape), i -> values[i]);
+  }
+
   private Tensor fill(Tensor y, ElementFunction function) {
     forEach(size(y), i -> set(y, i, function.at(i)));
     return y;
@@ -482,7 +504,7 @@ public final class ReferenceBackend implements Backend {
     }
   }
 
-  private float[] data(Tensor x) {
+  float[] data(Tensor x) {
     if (x.backend() != this) {
       throw new LongAlignException(
           x + " belongs to " + x.backend().name() + ", not to this " + name());
@@ -498,7 +520,7 @@ public final class ReferenceBackend implements Backend {
     data(y)[index] = ReferenceMath.round(y.dtype(), value);
   }
 
-  private static int start(Tensor x) {
+  static int start(Tensor x) {
     return Math.toIntExact(x.offset());
   }
 

@@ -58,6 +58,13 @@ final class ReferenceConv2d extends Conv2dWeight {
     return sums;
   }
 
+  /** The weight from input channel {@code in} to {@code out} at a place of the kernel. */
+  double at(int out, int in, int row, int column) {
+    Conv2dGeometry g = geometry();
+    int tap = row * g.kernelWidth() + column;
+    return weight[(tap * g.inChannels() + in) * g.outChannels() + out];
+  }
+
   private long bytes() {
     return 8L * (weight.length + bias.length);
   }

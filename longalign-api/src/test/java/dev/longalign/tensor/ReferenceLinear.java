@@ -45,6 +45,11 @@ final class ReferenceLinear extends LinearWeight {
     }
   }
 
+  /** {@code W[out, in]}; for GEGLU, out counts both halves. */
+  double at(int out, int in) {
+    return weight[in * bias.length + out];
+  }
+
   private long bytes() {
     return 8L * (weight.length + bias.length);
   }

@@ -12,6 +12,18 @@ final class ReferenceMath {
     };
   }
 
+  static double derivative(Activation activation, double x) {
+    return switch (activation) {
+      case NONE -> 1;
+      case SILU -> {
+        double sigmoid = 1 / (1 + Math.exp(-x));
+        yield sigmoid * (1 + x * (1 - sigmoid));
+      }
+      case GELU ->
+          0.5 * (1 + erf(x / Math.sqrt(2))) + x * Math.exp(-x * x / 2) / Math.sqrt(2 * Math.PI);
+    };
+  }
+
   /** {@code x * Phi(x)}. */
   static double gelu(double x) {
     return 0.5 * x * (1 + erf(x / Math.sqrt(2)));

@@ -45,6 +45,13 @@ final class Attributes implements AutoCloseable {
     return binary(dnnl_binary_mul, other);
   }
 
+  /** Adds what the destination holds already. */
+  Attributes accumulate() {
+    OneDnn.check(dnnl_post_ops_append_sum(postOps, 1, 0, dnnl_data_type_undef), "post-operation");
+    count++;
+    return this;
+  }
+
   /** Scales an argument by one f32 number that is given anew at every execution. */
   Attributes runtimeScale(int argument, Layout scalar) {
     OneDnn.check(dnnl_primitive_attr_set_scales_mask(attr, argument, 0), "scales");

@@ -22,8 +22,8 @@ final class ConvolutionOps {
     this.context = context;
   }
 
-  private static final class CpuConv2dWeight extends Conv2dWeight {
-    private final PackedWeight weight;
+  static final class CpuConv2dWeight extends Conv2dWeight {
+    final PackedWeight weight;
 
     CpuConv2dWeight(Conv2dGeometry geometry, DType dtype, PackedWeight weight) {
       super(geometry, dtype);

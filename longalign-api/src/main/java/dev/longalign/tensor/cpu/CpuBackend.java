@@ -9,11 +9,13 @@ import dev.longalign.tensor.Conv2dGeometry;
 import dev.longalign.tensor.Conv2dWeight;
 import dev.longalign.tensor.DType;
 import dev.longalign.tensor.Epilogue;
+import dev.longalign.tensor.GradientOps;
 import dev.longalign.tensor.LinearWeight;
 import dev.longalign.tensor.MemoryUse;
 import dev.longalign.tensor.OperationCost;
 import dev.longalign.tensor.Shape;
 import dev.longalign.tensor.Tensor;
+import dev.longalign.tensor.TrainingOps;
 import java.nio.ByteBuffer;
 import java.util.Map;
 import java.util.concurrent.locks.ReentrantLock;
@@ -34,6 +36,9 @@ public final class CpuBackend implements Backend {
   private final NormOps norm = new NormOps(context);
   private final PointwiseOps pointwise = new PointwiseOps(context);
   private final ShapeOps shapes = new ShapeOps(context);
+  private final CpuTraining training = new CpuTraining(this, context, matrix, convolution);
+  private final CpuGradients gradients =
+      new CpuGradients(this, context, matrix, convolution, pointwise);
   private final CpuThreads threads;
   private final CpuWorkers workers;
   private final ReentrantLock lock = new ReentrantLock(true);
@@ -48,7 +53,7 @@ public final class CpuBackend implements Backend {
     this.attention = new AttentionOps(context, workers);
   }
 
-  private <T> T exclusively(String name, Supplier<T> operation) {
+  <T> T exclusively(String name, Supplier<T> operation) {
     lock.lock();
     try {
       if (closed) {
@@ -253,6 +258,16 @@ public final class CpuBackend implements Backend {
         () ->
             shapes.segmentConcat(
                 hidden, ids, segmentsPerCaption, eosId, padId, padEmbedding, tokenLength));
+  }
+
+  @Override
+  public TrainingOps training() {
+    return training;
+  }
+
+  @Override
+  public GradientOps gradients() {
+    return gradients;
   }
 
   @Override

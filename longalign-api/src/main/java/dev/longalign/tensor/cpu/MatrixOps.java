@@ -23,9 +23,9 @@ final class MatrixOps {
   }
 
   /** A weight matrix; for GEGLU the second half of the rows is packed apart as the gate. */
-  private static final class CpuLinearWeight extends LinearWeight {
-    private final PackedWeight weight;
-    private final PackedWeight gate;
+  static final class CpuLinearWeight extends LinearWeight {
+    final PackedWeight weight;
+    final PackedWeight gate;
 
     CpuLinearWeight(int in, int out, DType dtype, PackedWeight weight, PackedWeight gate) {
       super(in, out, dtype);
@@ -111,7 +111,7 @@ final class MatrixOps {
     return y;
   }
 
-  private void product(
+  void product(
       Tensor x,
       PackedWeight weight,
       Tensor y,

@@ -1,5 +1,7 @@
 package dev.longalign.tensor.cpu;
 
+import java.util.function.Supplier;
+
 /**
  * The values of a weight. They arrive in torch's order and are moved once, at first use, into the
  * layout that the primitive of that use likes best; uses with other shapes then take them as they
@@ -14,6 +16,7 @@ final class PackedWeight {
   private Layout layout;
   private long address;
   private int layoutId = UNDECIDED;
+  private PackedWeight twin;
 
   /**
    * @param layout of the values at {@code address}; both are owned from now on
@@ -61,7 +64,28 @@ final class PackedWeight {
     return address;
   }
 
+  /**
+   * The same values for derivatives, which like other layouts: a second copy, made at first use and
+   * owned by this weight.
+   *
+   * @param plain the values of this weight in a plain order
+   * @param seenAs the same memory, as the derivative's primitive is to see it
+   */
+  PackedWeight twin(PrimitiveCache cache, Supplier<Layout> plain, Supplier<Layout> seenAs) {
+    if (twin == null) {
+      try (Layout order = plain.get()) {
+        long copy = memory.allocate(order.bytes());
+        cache.reorderOnce(layout, address, order, copy);
+        twin = new PackedWeight(memory, seenAs.get(), copy, 0);
+      }
+    }
+    return twin;
+  }
+
   void release() {
+    if (twin != null) {
+      twin.release();
+    }
     memory.discard(address);
     if (bias != 0) {
       memory.discard(bias);

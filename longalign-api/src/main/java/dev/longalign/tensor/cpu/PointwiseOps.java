@@ -43,7 +43,7 @@ final class PointwiseOps {
     return y;
   }
 
-  private Tensor eltwise(Tensor x, int kind, float alpha, float beta) {
+  Tensor eltwise(Tensor x, int kind, float alpha, float beta) {
     Tensor y = context.allocateLike(x);
     long size = x.shape().size();
     if (size == 0) {
@@ -93,7 +93,7 @@ final class PointwiseOps {
     return y;
   }
 
-  private Tensor half(Tensor x, Shape shape, long from) {
+  Tensor half(Tensor x, Shape shape, long from) {
     Tensor half = context.allocate(x.dtype(), shape);
     long n = shape.dim(-1);
     long rows = n == 0 ? 0 : shape.size() / n;

@@ -39,6 +39,9 @@ final class Primitive implements AutoCloseable {
         implementation = name.get(BytePointer.class, 0).getString();
       }
       dnnl_memory_desc chosen = dnnl_primitive_desc_query_md(description, dnnl_query_weights_md, 0);
+      if (isAbsent(chosen)) { // a derivative with respect to weights
+        chosen = dnnl_primitive_desc_query_md(description, dnnl_query_diff_weights_md, 0);
+      }
       weights = chosen == null ? null : Layout.copyOf(chosen, layouts[0].dtype());
       dnnl_memory_desc scratch =
           dnnl_primitive_desc_query_md(description, dnnl_query_scratchpad_md, 0);
@@ -84,7 +87,11 @@ final class Primitive implements AutoCloseable {
     return new Primitive(description, attributes, names, layouts);
   }
 
-  /** The layout that the primitive wants its weights in. */
+  private static boolean isAbsent(dnnl_memory_desc descriptor) {
+    return descriptor == null || dnnl_memory_desc_get_size(descriptor) == 0;
+  }
+
+  /** The layout that the primitive wants its weights (or returns their gradient) in. */
   Layout weights() {
     return weights;
   }

@@ -101,7 +101,7 @@ final class ShapeOps {
   }
 
   /** torch computes the source index in f32. */
-  private static int source(int index, int in, int out) {
+  static int source(int index, int in, int out) {
     return Math.min((int) Math.floor(index * ((float) in / out)), in - 1);
   }
 

@@ -1,0 +1,72 @@
+package dev.longalign.tensor;
+
+/**
+ * What a {@link Backend} computes for training only: operations with parameters that change (they
+ * are plain tensors, not packed), what losses are made of, and the optimizer. {@link Tensor} checks
+ * shapes before it calls.
+ *
+ * <p>Activations are of any floating type that the backend supports; parameters, their gradients
+ * and moments are f32.
+ */
+public interface TrainingOps {
+
+  // ---- with parameters
+
+  /**
+   * {@code x W^T + bias}, computed in the type of x: {@code [..., in] -> [..., out]}.
+   *
+   * @param weight f32 [out, in]
+   * @param bias f32 [out], or null
+   */
+  Tensor linear(Tensor x, Tensor weight, Tensor bias);
+
+  /**
+   * Without bias, computed in the type of x: {@code [B, H, W, in] -> [B, H', W', out]}.
+   *
+   * @param weight f32 [out, in, kh, kw]
+   */
+  Tensor conv2d(Tensor x, Tensor weight, Conv2dGeometry geometry);
+
+  // ---- pointwise
+
+  /** {@code a * b}, element by element; one shape and type. */
+  Tensor multiply(Tensor a, Tensor b);
+
+  /**
+   * {@code x / (1 - p)} where {@link Dropout#keeps} says so, 0 elsewhere; the same key gives the
+   * same mask.
+   */
+  Tensor dropout(Tensor x, float p, long key);
+
+  /** {@code sqrt(x^2 + c^2) - c}, the pseudo-Huber loss of a difference. */
+  Tensor pseudoHuber(Tensor x, float c);
+
+  /** {@code x / |x|} along the last axis. */
+  Tensor normalizeRows(Tensor x);
+
+  // ---- shape and sums
+
+  /** A copy of {@code [from, to)} along an axis. */
+  Tensor slice(Tensor x, int axis, long from, long to);
+
+  /** The sum of all elements: an f32 scalar, shape []. */
+  Tensor sum(Tensor x);
+
+  /** Dot products of rows: {@code [..., C] . [..., C] -> [...]} in f32. */
+  Tensor rowDots(Tensor a, Tensor b);
+
+  // ---- in place, on f32 tensors
+
+  /** {@code into += factor * x}; x may be of another type. */
+  void accumulate(Tensor into, float factor, Tensor x);
+
+  /** The sum of the squares of all elements, in double precision and in a fixed order. */
+  double sumOfSquares(Tensor x);
+
+  /**
+   * One step of AdamW (Loshchilov and Hutter 2019) as torch does it; {@code parameter}, {@code
+   * firstMoment} and {@code secondMoment} change.
+   */
+  void adamW(
+      AdamW settings, Tensor parameter, Tensor gradient, Tensor firstMoment, Tensor secondMoment);
+}

@@ -1,0 +1,246 @@
+package dev.longalign.tensor;
+
+import dev.longalign.autograd.AutogradBackend;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.Stream;
+
+/**
+ * A differentiable computation on seeded inputs.
+ *
+ * @param steep whether bf16 rounding of inner values shows more than usual
+ */
+record GradientCase(String name, Forward forward, boolean steep) {
+
+  interface Forward {
+    Tensor of(Inputs in, Variables variables);
+  }
+
+  /** What gradients are asked for, in the order of the calls. */
+  static final class Variables {
+    private final AutogradBackend autograd;
+    private final List<Tensor> all = new ArrayList<>();
+    private final int moved;
+    private final float[] by;
+
+    Variables(AutogradBackend autograd) {
+      this(autograd, -1, null);
+    }
+
+    /** Adds {@code by} to one of the variables. */
+    Variables(AutogradBackend autograd, int moved, float[] by) {
+      this.autograd = autograd;
+      this.moved = moved;
+      this.by = by;
+    }
+
+    Tensor of(Tensor x) {
+      Tensor value = x;
+      if (all.size() == moved) {
+        float[] values = x.toFloats();
+        for (int i = 0; i < values.length; i++) {
+          values[i] += by[i];
+        }
+        value = Tensor.of(autograd, x.shape(), values);
+      }
+      Tensor variable = autograd.variable(value);
+      all.add(variable);
+      return variable;
+    }
+
+    List<Tensor> all() {
+      return all;
+    }
+  }
+
+  private static GradientCase of(String name, Forward forward) {
+    return new GradientCase(name, forward, false);
+  }
+
+  static Stream<GradientCase> all() {
+    return Stream.of(products(), convolutions(), attention(), norms(), pointwise(), shapes())
+        .flatMap(List::stream);
+  }
+
+  private static List<GradientCase> products() {
+    List<GradientCase> cases = new ArrayList<>();
+    for (Activation activation : Activation.values()) {
+      cases.add(
+          of(
+              "linear, epilogue " + activation,
+              (in, v) ->
+                  v.of(in.normal(2, 5, 12))
+                      .linear(
+                          in.linear(12, 7, true),
+                          new Epilogue(
+                              activation, v.of(in.normal(2, 7)), v.of(in.normal(2, 5, 7))))));
+    }
+    cases.add(of("linear", (in, v) -> v.of(in.normal(33, 64)).linear(in.linear(64, 48, false))));
+    cases.add(
+        of(
+            "linear with trained weight",
+            (in, v) ->
+                v.of(in.normal(2, 9, 20))
+                    .linear(v.of(in.f32(0, 0.2, 6, 20)), v.of(in.f32(0, 1, 6)))));
+    cases.add(
+        of(
+            "linear with trained weight of a constant",
+            (in, v) -> in.normal(17, 8).linear(v.of(in.f32(0, 0.3, 5, 8)), null)));
+    cases.add(
+        of(
+            "linear twice with one weight",
+            (in, v) -> {
+              Tensor w = v.of(in.f32(0, 0.3, 8, 8));
+              return v.of(in.normal(3, 8)).linear(w, null).linear(w, null);
+            }));
+    cases.add(of("geglu", (in, v) -> v.of(in.normal(2, 3, 10)).geglu(in.geglu(10, 6, true))));
+    cases.add(
+        of("matmul", (in, v) -> v.of(in.normal(2, 5, 4)).matmul(v.of(in.normal(2, 4, 6)), false)));
+    cases.add(
+        of(
+            "matmul, transposed",
+            (in, v) -> v.of(in.normal(2, 5, 4)).matmul(v.of(in.normal(2, 6, 4)), true)));
+    return cases;
+  }
+
+  private static List<GradientCase> convolutions() {
+    List<GradientCase> cases = new ArrayList<>();
+    List<Conv2dGeometry> geometries =
+        List.of(
+            Conv2dGeometry.of(5, 7, 3, 1, 1),
+            Conv2dGeometry.of(8, 16, 3, 2, 1),
+            Conv2dGeometry.of(4, 32, 1, 1, 0),
+            new Conv2dGeometry(6, 6, 3, 3, 2, 0, 0, 1, 1));
+    for (Conv2dGeometry g : geometries) {
+      int in = g.inChannels();
+      cases.add(of("conv2d " + g, (x, v) -> v.of(x.normal(2, 6, 8, in)).conv2d(x.conv2d(g, true))));
+      cases.add(
+          of(
+              "conv2d with trained weight " + g,
+              (x, v) ->
+                  v.of(x.normal(2, 6, 8, in))
+                      .conv2d(v.of(x.f32(0, 0.2, g.weightShape().toArray())), g)));
+    }
+    Conv2dGeometry same = geometries.get(0);
+    for (Activation activation : Activation.values()) {
+      cases.add(
+          of(
+              "conv2d, epilogue " + activation,
+              (in, v) ->
+                  v.of(in.normal(2, 4, 3, 5))
+                      .conv2d(
+                          in.conv2d(same, true),
+                          new Epilogue(
+                              activation, v.of(in.normal(2, 7)), v.of(in.normal(2, 4, 3, 7))))));
+    }
+    return cases;
+  }
+
+  private static List<GradientCase> attention() {
+    return List.of(
+        attention(2, 5, 7, 8, 2), attention(1, 70, 33, 64, 8), attention(1, 600, 40, 16, 2));
+  }
+
+  private static GradientCase attention(long batch, long queries, long keys, long width, int h) {
+    return new GradientCase(
+        String.format("attention [%d, %d, %d], %d keys, %d heads", batch, queries, width, keys, h),
+        (in, v) ->
+            v.of(in.normal(batch, queries, width))
+                .attention(
+                    v.of(in.normal(batch, keys, width)),
+                    v.of(in.normal(batch, keys, width)),
+                    h,
+                    (float) Math.sqrt((double) h / width)),
+        true);
+  }
+
+  private static List<GradientCase> norms() {
+    List<GradientCase> cases = new ArrayList<>();
+    for (Activation activation : Activation.values()) {
+      cases.add(groupNorm(4, activation, 2, 5, 3, 16));
+    }
+    cases.add(groupNorm(16, Activation.SILU, 1, 4, 4, 16)); // one channel in a group
+    cases.add(groupNorm(1, Activation.NONE, 3, 6, 10));
+    cases.add(groupNorm(32, Activation.SILU, 1, 12, 12, 64));
+    cases.add(layerNorm(2, 5, 24));
+    cases.add(layerNorm(37, 320));
+    cases.add(of("normalizeRows", (in, v) -> v.of(in.normal(3, 5, 8)).normalizeRows()));
+    return cases;
+  }
+
+  private static GradientCase groupNorm(int groups, Activation activation, long... dims) {
+    long channels = dims[dims.length - 1];
+    return new GradientCase(
+        "groupNorm " + Shape.of(dims) + ", " + groups + " groups, " + activation,
+        (in, v) ->
+            v.of(in.around(0.5, 2, dims))
+                .groupNorm(
+                    groups,
+                    v.of(in.f32(1, 0.3, channels)),
+                    v.of(in.f32(0, 1, channels)),
+                    1e-5f,
+                    activation),
+        true);
+  }
+
+  private static GradientCase layerNorm(long... dims) {
+    long channels = dims[dims.length - 1];
+    return new GradientCase(
+        "layerNorm " + Shape.of(dims),
+        (in, v) ->
+            v.of(in.around(-0.3, 3, dims))
+                .layerNorm(v.of(in.f32(1, 0.3, channels)), v.of(in.f32(0, 1, channels)), 1e-5f),
+        true);
+  }
+
+  private static List<GradientCase> pointwise() {
+    return List.of(
+        of("SiLU", (in, v) -> v.of(in.around(0, 2, 3, 37)).activation(Activation.SILU)),
+        of("GELU", (in, v) -> v.of(in.around(0, 2, 3, 37)).activation(Activation.GELU)),
+        of("gatedGelu", (in, v) -> v.of(in.normal(3, 5, 14)).gatedGelu()),
+        of("multiply", (in, v) -> v.of(in.normal(3, 33)).multiply(v.of(in.normal(3, 33)))),
+        of(
+            "x * x",
+            (in, v) -> {
+              Tensor x = v.of(in.normal(3, 33));
+              return x.multiply(x);
+            }),
+        of(
+            "2 x - 3 y + x",
+            (in, v) -> {
+              Tensor x = v.of(in.normal(3, 33));
+              return Tensor.linearCombination(new float[] {2, -3, 1}, x, v.of(in.normal(3, 33)), x);
+            }),
+        of("dropout", (in, v) -> v.of(in.normal(5, 40)).dropout(0.3f, 17)),
+        of("clamp", (in, v) -> v.of(in.normal(5, 40)).clamp(-0.7f, 0.9f)),
+        of("pseudoHuber", (in, v) -> v.of(in.normal(5, 40)).pseudoHuber(0.5f)),
+        of("cast", (in, v) -> v.of(in.normal(5, 40)).cast(DType.F32).scale(3)));
+  }
+
+  private static List<GradientCase> shapes() {
+    return List.of(
+        of(
+            "concat",
+            (in, v) ->
+                Tensor.concat(
+                    -1, v.of(in.normal(2, 3, 5)), in.normal(2, 3, 2), v.of(in.normal(2, 3, 4)))),
+        of("slice", (in, v) -> v.of(in.normal(3, 6, 4)).slice(1, 2, 5)),
+        of(
+            "rows and reshape",
+            (in, v) -> {
+              Tensor x = v.of(in.normal(4, 6));
+              Tensor y = x.rows(1, 3).reshape(3, 4).activation(Activation.SILU);
+              return y.add(x.reshape(6, 4).rows(3, 6));
+            }),
+        of("upsampleNearest", (in, v) -> v.of(in.normal(2, 3, 4, 5)).upsampleNearest(6, 8)),
+        of(
+            "upsampleNearest to odd sizes",
+            (in, v) -> v.of(in.normal(1, 3, 4, 5)).upsampleNearest(5, 7)),
+        of("sum", (in, v) -> v.of(in.normal(5, 40)).sum()),
+        of(
+            "meanSquaredError",
+            (in, v) -> v.of(in.normal(5, 40)).meanSquaredError(v.of(in.normal(5, 40)))),
+        of("rowDots", (in, v) -> v.of(in.normal(2, 3, 9)).rowDots(v.of(in.normal(2, 3, 9)))),
+        of("cosine", (in, v) -> v.of(in.normal(4, 9)).cosine(v.of(in.normal(4, 9)))));
+  }
+}
