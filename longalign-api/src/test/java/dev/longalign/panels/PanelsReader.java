@@ -12,7 +12,8 @@ public final class PanelsReader {
   private PanelsReader() {}
 
   public static Scene read(BufferedImage picture) {
-    int[] pixels = picture.getRGB(0, 0, PanelsWorld.SIDE, PanelsWorld.SIDE, null, 0, PanelsWorld.SIDE);
+    int[] pixels =
+        picture.getRGB(0, 0, PanelsWorld.SIDE, PanelsWorld.SIDE, null, 0, PanelsWorld.SIDE);
     int[] rgb = new int[pixels.length * 3];
     for (int i = 0; i < pixels.length; i++) {
       rgb[3 * i] = pixels[i] >> 16 & 255;

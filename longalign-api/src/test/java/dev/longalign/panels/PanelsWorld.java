@@ -130,7 +130,8 @@ public final class PanelsWorld {
   private static int[][][] tiles() {
     int[][][] tiles = new int[BACKGROUNDS.size()][EMPTY + 1][];
     for (int background = 0; background < tiles.length; background++) {
-      tiles[background][EMPTY] = painted(BACKGROUND_RGB[background], RGB[0], new double[CELL * CELL]);
+      tiles[background][EMPTY] =
+          painted(BACKGROUND_RGB[background], RGB[0], new double[CELL * CELL]);
     }
     for (int shape = 0; shape < SHAPES.size(); shape++) {
       for (int size = 0; size < SIZES.size(); size++) {
@@ -179,8 +180,7 @@ public final class PanelsWorld {
       case "square" -> Math.abs(x) <= 0.86 * r && Math.abs(y) <= 0.86 * r;
       case "triangle" -> y <= 0.8 * r && Math.abs(x) <= 0.95 * r * (y + r) / (1.8 * r);
       case "diamond" -> Math.abs(x) + Math.abs(y) <= r;
-      case "cross" ->
-          Math.abs(x) <= w && Math.abs(y) <= r || Math.abs(y) <= w && Math.abs(x) <= r;
+      case "cross" -> Math.abs(x) <= w && Math.abs(y) <= r || Math.abs(y) <= w && Math.abs(x) <= r;
       case "ring" -> x * x + y * y <= r * r && x * x + y * y >= 0.55 * r * (0.55 * r);
       default -> throw new IllegalArgumentException(shape);
     };

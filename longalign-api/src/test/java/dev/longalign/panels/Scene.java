@@ -54,7 +54,8 @@ public record Scene(int background, List<Integer> cells) {
       for (JsonElement element : array) {
         JsonObject object = element.getAsJsonObject();
         scenes.add(
-            new Captioned(object.get("caption").getAsString(), of(object.getAsJsonObject("scene"))));
+            new Captioned(
+                object.get("caption").getAsString(), of(object.getAsJsonObject("scene"))));
       }
       return scenes;
     } catch (IOException e) {

@@ -28,8 +28,7 @@ import org.junit.jupiter.api.Test;
  */
 final class AlignmentTest {
   private static final List<Scene.Captioned> SCENES = Scene.heldOutLong();
-  private static final List<Scene> ASKED =
-      SCENES.stream().map(Scene.Captioned::scene).toList();
+  private static final List<Scene> ASKED = SCENES.stream().map(Scene.Captioned::scene).toList();
   private static final int BATCH = 16;
 
   @Test

@@ -143,10 +143,7 @@ final class BadModelTest {
   @Test
   void wrongType() throws IOException {
     edit(UNET, "conv_out.weight", t -> zeros(t, DType.I64, t.shape()));
-    refuses(
-        builder(),
-        "conv_out.weight in " + UNET,
-        "expected a floating point type, found I64");
+    refuses(builder(), "conv_out.weight in " + UNET, "expected a floating point type, found I64");
   }
 
   @Test
@@ -163,7 +160,9 @@ final class BadModelTest {
     edit(
         UNET,
         "conv_out.bias",
-        t -> StoredTensor.ofFloats(t.name(), DType.F16, t.shape(), new float[] {0, Float.NaN, 0, 0}));
+        t ->
+            StoredTensor.ofFloats(
+                t.name(), DType.F16, t.shape(), new float[] {0, Float.NaN, 0, 0}));
     refuses(
         builder(),
         "conv_out.bias in " + UNET,

@@ -252,7 +252,9 @@ final class LifetimeTest {
 
   private static void sampleOnce(LongAlign longAlign, int i) {
     SampleRequest request =
-        Engines.quick(i % 3, 1).prompt(Engines.PROMPTS.get(i % 3) + " There are " + i + ".").build();
+        Engines.quick(i % 3, 1)
+            .prompt(Engines.PROMPTS.get(i % 3) + " There are " + i + ".")
+            .build();
     longAlign.sample(request);
   }
 

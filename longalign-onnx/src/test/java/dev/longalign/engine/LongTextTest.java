@@ -55,7 +55,9 @@ final class LongTextTest {
     {0x00, 0x10FFFF}
   };
 
-  private static final String[] ENDS = {" ", " ", " ", " ", ", ", ". ", "! ", "? ", "; ", "\n", "\""};
+  private static final String[] ENDS = {
+    " ", " ", " ", " ", ", ", ". ", "! ", "? ", "; ", "\n", "\""
+  };
 
   private static LongAlign longAlign;
   private static Tokenizer clip;
@@ -137,7 +139,8 @@ final class LongTextTest {
 
   @Test
   void onlyPunctuation() {
-    for (String text : List.of("...", "!!!???;;;", ". . . ! ?", "\u3002\uFF01\uFF1F", "\"!;\"\"!")) {
+    for (String text :
+        List.of("...", "!!!???;;;", ". . . ! ?", "\u3002\uFF01\uFF1F", "\"!;\"\"!")) {
       check(text, Splitter.REFERENCE, longAlign.sample(quick(text)).encoding());
       check(text, Splitter.SENTENCES, longAlign.encode(text, Splitter.SENTENCES));
     }
@@ -187,7 +190,8 @@ final class LongTextTest {
     List<String> segments = report.segments().stream().map(EncodingReport.Segment::text).toList();
     if (splitter == Splitter.REFERENCE) {
       // Nothing but the marks at which a caption is split may be missing from its segments.
-      String pieces = segments.stream().map(LongTextTest::withoutAddedStop).collect(Collectors.joining());
+      String pieces =
+          segments.stream().map(LongTextTest::withoutAddedStop).collect(Collectors.joining());
       String kept = text.replaceAll("\"!|\\.|\\?|;\"", "");
       assertThat(kept.isEmpty() ? "" : pieces).isEqualTo(kept);
     } else {
@@ -220,7 +224,9 @@ final class LongTextTest {
       lost.add(List.of(-1, position));
     }
     assertThat(report.t5().kept()).isEqualTo(Math.min(LENGTH, ids.length));
-    assertThat(named.equals(lost)).as("%d tokens are lost, %d named", lost.size(), named.size()).isTrue();
+    assertThat(named.equals(lost))
+        .as("%d tokens are lost, %d named", lost.size(), named.size())
+        .isTrue();
   }
 
   private static String withoutAddedStop(String segment) {

@@ -70,8 +70,7 @@ final class MiniModel implements AutoCloseable {
       Tensor noise, List<String> texts, TextEncoding encoding, Denoiser.Observer observer) {
     Tensor conditional = contexts(texts, encoding);
     Tensor unconditional = contexts(texts.stream().map(text -> "").toList(), encoding);
-    try (SchedulerRun run =
-        Scheduler.UNIPC.start(files.schedulerConfig(Scheduler.UNIPC), STEPS)) {
+    try (SchedulerRun run = Scheduler.UNIPC.start(files.schedulerConfig(Scheduler.UNIPC), STEPS)) {
       return new Denoiser(unet, new ReentrantLock())
           .run(
               run,

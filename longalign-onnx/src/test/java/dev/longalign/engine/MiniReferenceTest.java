@@ -140,8 +140,7 @@ final class MiniReferenceTest {
       Tensor empty = embeds.rows(4, 5);
       PreparedContext unconditional =
           model.unet.prepareContext(Tensor.concat(0, empty, empty, empty, empty));
-      REFERENCE.checkNhwc(
-          HALF, "eps_cond_step0", model.unet.forward(latents, 999f, conditional));
+      REFERENCE.checkNhwc(HALF, "eps_cond_step0", model.unet.forward(latents, 999f, conditional));
       REFERENCE.checkNhwc(
           HALF, "eps_uncond_step0", model.unet.forward(latents, 999f, unconditional));
     }
