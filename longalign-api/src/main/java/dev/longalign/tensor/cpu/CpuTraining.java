@@ -259,42 +259,33 @@ final class CpuTraining implements TrainingOps {
     if (size == 0) {
       return;
     }
-    backend.exclusively(
+    run(
         "accumulate",
         () -> {
-          Primitive primitive =
-              context
-                  .cache()
-                  .get(
-                      List.of("accumulate", size, into.dtype(), x.dtype(), factor),
-                      () -> accumulation(size, into.dtype(), x.dtype(), factor));
-          primitive.execute(context.memory(), address(x), address(into), address(into));
-          return null;
+          Tensor more = x.cast(into.dtype());
+          if (factor != 1) {
+            more = more.scale(factor);
+          }
+          add(into, more);
+          return into;
         });
   }
 
-  private static Primitive accumulation(long size, DType into, DType x, float factor) {
-    try (Layout source = Layout.dense(x, size);
-        Layout target = Layout.dense(into, size);
-        Attributes attributes = new Attributes().add(target)) {
-      return Primitive.create(
-          "accumulation",
-          (pd, attr) ->
-              dnnl_eltwise_forward_primitive_desc_create(
-                  pd,
-                  OneDnn.ENGINE,
-                  dnnl_forward_inference,
-                  dnnl_eltwise_linear,
-                  source.descriptor(),
-                  target.descriptor(),
-                  factor,
-                  0,
-                  attr.build()),
-          attributes,
-          new int[] {DNNL_ARG_SRC_0, DNNL_ARG_DST},
-          source,
-          target);
-    }
+  private void add(Tensor into, Tensor x) {
+    long size = into.shape().size();
+    DType dtype = into.dtype();
+    Primitive primitive =
+        context
+            .cache()
+            .get(
+                List.of("accumulate", size, dtype),
+                () -> {
+                  try (Layout data = Layout.dense(dtype, size);
+                      Attributes attributes = new Attributes()) {
+                    return binary(dnnl_binary_add, data, data, data, attributes);
+                  }
+                });
+    primitive.execute(context.memory(), address(into), address(x), address(into));
   }
 
   @Override

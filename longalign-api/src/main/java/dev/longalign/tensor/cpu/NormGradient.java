@@ -65,7 +65,8 @@ final class NormGradient {
           Coefficients k =
               coefficients(gamma.toFloats(), sums, along, deviations.toFloats(), pixels, eps);
           affine(n, vector(k.ofN), vector(k.constant), n);
-          scaledSum(dz, vector(k.ofDz), n, dx.rows(b, b + 1));
+          scaledSum(dz, vector(k.ofDz), n);
+          context.convert(n, x.dtype(), address(dx.rows(b, b + 1)));
         }
       }
     }
@@ -166,26 +167,23 @@ final class NormGradient {
     primitive.execute(context.memory(), address(x), address(factor), address(y), address(shift));
   }
 
-  /** {@code y = factor x + other} with one factor per channel; x and other in f32. */
-  private void scaledSum(Tensor x, Tensor factor, Tensor other, Tensor y) {
+  /** {@code sum += factor x} with one factor per channel; all f32. oneDNN mixes types slowly. */
+  private void scaledSum(Tensor x, Tensor factor, Tensor sum) {
     long pixels = x.shape().dim(0);
     long channels = x.shape().dim(1);
-    DType dtype = y.dtype();
     Primitive primitive =
         context
             .cache()
             .get(
-                List.of("scaledSum", pixels, channels, dtype),
+                List.of("scaledSum", pixels, channels),
                 () -> {
                   try (Layout data = Layout.nhwc(DType.F32, 1, channels, pixels, 1);
-                      Layout result = Layout.nhwc(dtype, 1, channels, pixels, 1);
                       Layout perChannel = Layout.nhwc(DType.F32, 1, channels, 1, 1);
                       Attributes attributes = new Attributes().add(data)) {
-                    return CpuTraining.binary(
-                        dnnl_binary_mul, data, perChannel, result, attributes);
+                    return CpuTraining.binary(dnnl_binary_mul, data, perChannel, data, attributes);
                   }
                 });
-    primitive.execute(context.memory(), address(x), address(factor), address(y), address(other));
+    primitive.execute(context.memory(), address(x), address(factor), address(sum), address(sum));
   }
 
   Tensor[] layerNorm(Tensor x, Tensor gamma, float eps, Tensor dy, boolean[] wanted) {
