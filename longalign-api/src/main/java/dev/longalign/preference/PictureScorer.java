@@ -134,16 +134,15 @@ public final class PictureScorer {
           "expected a text for each of " + pictures.count() + " pictures, found " + texts.count());
     }
     PixelValues pixels = model.preprocessing().prepare(pictures, crop);
-    Features images = model.imageFeatures(pixels);
+    PreferenceModel.ScoreGradient found = model.scoreGradient(pixels, texts);
     double[] scores = new double[pictures.count()];
-    List<float[]> cotangents = new ArrayList<>();
     for (int i = 0; i < scores.length; i++) {
-      scores[i] = CosineScore.of(texts.row(i), images.row(i));
-      cotangents.add(CosineScore.imageGradient(texts.row(i), images.row(i)));
+      scores[i] = CosineScore.of(texts.row(i), found.images().row(i));
     }
-    PixelValues gradient = model.imageGradient(pixels, Features.of(cotangents));
     return new Gradient(
         scores,
-        model.preprocessing().gradient(gradient, pictures.height(), pictures.width(), crop));
+        model
+            .preprocessing()
+            .gradient(found.gradient(), pictures.height(), pictures.width(), crop));
   }
 }

@@ -3,6 +3,7 @@ package dev.longalign.preference;
 import dev.longalign.LongAlignException;
 import dev.longalign.text.Tokenizer;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.ServiceLoader;
 
@@ -74,6 +75,29 @@ public interface PreferenceModel extends AutoCloseable {
    * @param cotangent [pictures, width]
    */
   PixelValues imageGradient(PixelValues pictures, Features cotangent);
+
+  /**
+   * Image features, and the gradient of the scores.
+   *
+   * @param images not divided by their lengths: [pictures, width]
+   * @param gradient of {@code sum_i <texts_i, images_i / |images_i|>} with respect to the pixel
+   *     values
+   */
+  record ScoreGradient(Features images, PixelValues gradient) {}
+
+  /**
+   * The gradient of {@link CosineScore} in one pass.
+   *
+   * @param texts T, one a picture, of any length: [pictures, width]
+   */
+  default ScoreGradient scoreGradient(PixelValues pictures, Features texts) {
+    Features images = imageFeatures(pictures);
+    List<float[]> cotangents = new ArrayList<>();
+    for (int i = 0; i < images.count(); i++) {
+      cotangents.add(CosineScore.imageGradient(texts.row(i), images.row(i)));
+    }
+    return new ScoreGradient(images, imageGradient(pictures, Features.of(cotangents)));
+  }
 
   @Override
   void close();

@@ -135,9 +135,7 @@ class AlignGradientTest {
           // The reference itself is this far from a run in f64: where a gradient is nearly zero,
           // Adam turns rounding into steps.
           float rounding = expected.get("float64_max_abs_diff_of_final").getAsFloat();
-          assertThat(values)
-              .as(name)
-              .containsExactly(golden.floats(name), within(rounding));
+          assertThat(values).as(name).containsExactly(golden.floats(name), within(rounding));
         }
       }
     }

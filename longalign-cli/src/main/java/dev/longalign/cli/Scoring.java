@@ -111,9 +111,21 @@ final class Scoring implements AutoCloseable {
         own.size() + " captions in the jar");
   }
 
+  /** Where the caption was scored as a whole, its sentences are scored for themselves. */
   PictureScore score(BufferedImage picture, CaptionFeatures caption, CommonDirection common) {
     float[] image = scorer.images(PictureBatch.of(picture)).row(0);
-    return PictureScorer.score(image, caption, common, options.omega);
+    PictureScore score = PictureScorer.score(image, caption, common, options.omega);
+    if (!options.whole) {
+      return score;
+    }
+    CaptionFeatures sentences = PictureScorer.denscore(model).caption(caption.caption());
+    return new PictureScore(
+        score.score(),
+        score.reweighted(),
+        score.relevant(),
+        score.irrelevant(),
+        score.eta(),
+        PictureScorer.score(image, sentences, common, options.omega).sentences());
   }
 
   private static List<String> list(String name) {

@@ -105,6 +105,12 @@ final class ScoreCommandsTest {
     String[] lines = out.toString().split("\n");
     assertThat(lines[0]).contains("score ", "score-O ", "text-relevant ", "eta ");
     assertThat(lines[1]).contains("large red cross");
+
+    // As one text, the caption is cut at 77 tokens; its sentences are not.
+    assertThat(run("score", picture, "--caption", right + " " + wrong, "--whole"))
+        .isEqualTo(ExitCode.OK);
+    assertThat(out.toString().split("\n")[1]).contains("tokens of the caption are not read");
+    assertThat(out.toString().split("\n")[2]).contains("large red cross");
   }
 
   @Test

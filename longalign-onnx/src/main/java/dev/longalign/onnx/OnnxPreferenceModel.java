@@ -41,6 +41,7 @@ public final class OnnxPreferenceModel implements PreferenceModel {
   private final LazySession texts;
   private final LazySession pictures;
   private final LazySession gradients;
+  private final LazySession scoreGradients;
 
   private OnnxPreferenceModel(
       String name,
@@ -75,6 +76,11 @@ public final class OnnxPreferenceModel implements PreferenceModel {
     this.gradients =
         new LazySession(
             name + " (gradient)", threads, () -> ClipVisionGraph.buildGradient(vision, weights));
+    this.scoreGradients =
+        new LazySession(
+            name + " (score's gradient)",
+            threads,
+            () -> ClipVisionGraph.buildScoreGradient(vision, weights));
   }
 
   /**
@@ -102,7 +108,7 @@ public final class OnnxPreferenceModel implements PreferenceModel {
         directory.fileNames().stream()
             .filter(
                 file -> file.matches("open_clip_.*\\.(safetensors|bin)") || file.endsWith(".pt"))
-            .sorted(Comparator.comparing((String file) -> !file.endsWith(".safetensors")))
+            .sorted(Comparator.comparing(OnnxPreferenceModel::preference))
             .toList();
     if (candidates.isEmpty()) {
       throw new LongAlignException(
@@ -111,7 +117,15 @@ public final class OnnxPreferenceModel implements PreferenceModel {
               + " neither in "
               + directory.fileNames());
     }
+    if (candidates.size() > 1 && !candidates.get(0).startsWith("open_clip_")) {
+      throw new LongAlignException(
+          directory + ": expected one model, found " + candidates + "; name the file");
+    }
     return directory.path().resolve(candidates.get(0));
+  }
+
+  private static int preference(String file) {
+    return file.endsWith(".safetensors") ? 0 : file.startsWith("open_clip_") ? 1 : 2;
   }
 
   private static OnnxPreferenceModel huggingFace(
@@ -271,38 +285,49 @@ public final class OnnxPreferenceModel implements PreferenceModel {
 
   @Override
   public PixelValues imageGradient(PixelValues images, Features cotangent) {
-    if (cotangent.count() != images.count() || cotangent.width() != width()) {
+    return backward(gradients, images, ClipVisionGraph.COTANGENT, cotangent).gradient();
+  }
+
+  @Override
+  public ScoreGradient scoreGradient(PixelValues images, Features directions) {
+    return backward(scoreGradients, images, ClipVisionGraph.TEXTS, directions);
+  }
+
+  private ScoreGradient backward(
+      LazySession session, PixelValues images, String input, Features given) {
+    if (given.count() != images.count() || given.width() != width()) {
       throw new LongAlignException(
-          "cotangent: expected ["
+          input
+              + ": expected ["
               + images.count()
               + ", "
               + width()
               + "], found ["
-              + cotangent.count()
+              + given.count()
               + ", "
-              + cotangent.width()
+              + given.width()
               + "]");
     }
-    float[] values = new float[images.values().length];
+    float[] features = new float[images.count() * width()];
+    float[] gradient = new float[images.values().length];
     int perRun = picturesPerRun(images);
+    int one = images.values().length / Math.max(1, images.count());
     for (int first = 0; first < images.count(); first += perRun) {
       int count = Math.min(perRun, images.count() - first);
-      FloatBuffer some =
-          FloatBuffer.wrap(cotangent.values(), first * width(), count * width()).slice();
-      Map<String, float[]> outputs =
-          gradients
-              .get()
-              .run(
-                  Map.of(
-                      ClipVisionGraph.PIXELS, pixels(images, first, count),
-                      ClipVisionGraph.COTANGENT, OnnxSession.Input.of(some, count, width())),
-                  first + count == images.count());
-      copy(
-          outputs.get(ClipVisionGraph.GRADIENT),
-          values,
-          first * (images.values().length / images.count()));
+      FloatBuffer some = FloatBuffer.wrap(given.values(), first * width(), count * width()).slice();
+      Map<String, OnnxSession.Input> inputs =
+          Map.of(
+              ClipVisionGraph.PIXELS,
+              pixels(images, first, count),
+              input,
+              OnnxSession.Input.of(some, count, width()));
+      Map<String, float[]> outputs = session.get().run(inputs, first + count == images.count());
+      copy(outputs.get(ClipVisionGraph.FEATURES), features, first * width());
+      copy(outputs.get(ClipVisionGraph.GRADIENT), gradient, first * one);
     }
-    return new PixelValues(values, images.count(), images.size());
+    return new ScoreGradient(
+        new Features(features, images.count(), width()),
+        new PixelValues(gradient, images.count(), images.size()));
   }
 
   private int picturesPerRun(PixelValues images) {
@@ -333,6 +358,7 @@ public final class OnnxPreferenceModel implements PreferenceModel {
     texts.close();
     pictures.close();
     gradients.close();
+    scoreGradients.close();
     tokenizer.close();
     weights.close();
   }

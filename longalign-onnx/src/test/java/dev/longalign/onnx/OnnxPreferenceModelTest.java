@@ -63,6 +63,18 @@ class OnnxPreferenceModelTest {
       float[] cotangent = Expected.tensor(expected, "cotangent").toFloats();
       Features direction = new Features(cotangent, images.count(), images.width());
       check(expected, "gradient", model.imageGradient(pixels, direction).values());
+
+      // One pass gives what the features and then their product with the cosine's gradient give.
+      PreferenceModel.ScoreGradient score = model.scoreGradient(pixels, direction);
+      check(expected, "image_features", score.images().values());
+      List<float[]> cotangents = new ArrayList<>();
+      for (int i = 0; i < images.count(); i++) {
+        cotangents.add(CosineScore.imageGradient(direction.row(i), images.row(i)));
+      }
+      float[] twoPasses = model.imageGradient(pixels, Features.of(cotangents)).values();
+      Tolerance.relative(2e-5)
+          .check(
+              "score gradient", Shape.of(twoPasses.length), twoPasses, score.gradient().values());
     }
   }
 

@@ -2,6 +2,7 @@ package dev.longalign.onnx.graph;
 
 import dev.longalign.io.TensorFile;
 import dev.longalign.tensor.DType;
+import java.util.function.BinaryOperator;
 
 /**
  * CLIP's vision tower (Radford et al. 2021, section 2.4; Dosovitskiy et al. 2021): patches, a class
@@ -18,7 +19,10 @@ public final class ClipVisionGraph {
   /** Name of {@link #buildGradient}'s second input: f32 [batch, projection]. */
   public static final String COTANGENT = "image_embeds_gradient";
 
-  /** Name of {@link #buildGradient}'s second output, of the shape of {@link #PIXELS}. */
+  /** Name of {@link #buildScoreGradient}'s second input: f32 [batch, projection]. */
+  public static final String TEXTS = "text_embeds";
+
+  /** Name of the gradients' output, of the shape of {@link #PIXELS}. */
   public static final String GRADIENT = "pixel_values_gradient";
 
   private final ClipVisionConfig config;
@@ -44,13 +48,35 @@ public final class ClipVisionGraph {
    */
   public static OnnxGraph buildGradient(ClipVisionConfig config, TensorFile source) {
     ClipVisionGraph builder = new ClipVisionGraph(config, "clip_vision_gradient");
-    Value pixels = builder.pixels();
-    String projection = Integer.toString(config.projection());
-    Value cotangent = builder.graph.input(COTANGENT, DType.F32, "batch", projection);
-    Value features = builder.forward(pixels, source);
-    Value gradient = GraphGradient.of(builder.graph, features, cotangent, pixels);
-    builder.graph.output(GRADIENT, gradient, builder.pictureDims());
+    builder.backward(COTANGENT, source, (features, cotangent) -> cotangent);
     return builder.graph;
+  }
+
+  /**
+   * From {@link #PIXELS} and {@link #TEXTS} to {@link #FEATURES} and {@link #GRADIENT}, which is
+   * the gradient of {@code sum(text * features / |features|)}, a picture apiece: one pass does what
+   * otherwise takes the features first.
+   */
+  public static OnnxGraph buildScoreGradient(ClipVisionConfig config, TensorFile source) {
+    ClipVisionGraph builder = new ClipVisionGraph(config, "clip_vision_score_gradient");
+    builder.backward(TEXTS, source, builder::cosineCotangent);
+    return builder.graph;
+  }
+
+  private void backward(String input, TensorFile source, BinaryOperator<Value> cotangent) {
+    Value pixels = pixels();
+    Value given = graph.input(input, DType.F32, "batch", Integer.toString(config.projection()));
+    Value features = forward(pixels, source);
+    Value gradient = GraphGradient.of(graph, features, cotangent.apply(features, given), pixels);
+    graph.output(GRADIENT, gradient, pictureDims());
+  }
+
+  /** With n = I / |I|: (T - {@code <T, n>} n) / |I|. */
+  private Value cosineCotangent(Value image, Value text) {
+    Value length = ops.sqrt(ops.sum(ops.mul(image, image)));
+    Value direction = ops.div(image, length);
+    Value along = ops.mul(direction, ops.sum(ops.mul(text, direction)));
+    return ops.div(ops.sub(text, along), length);
   }
 
   private Value pixels() {

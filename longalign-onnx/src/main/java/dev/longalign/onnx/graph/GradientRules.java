@@ -129,14 +129,14 @@ final class GradientRules {
             node.attribute("epsilon"));
     Value n = normalised.get(0);
     Value g = ops.mul(dy, weight);
-    Value along = ops.mul(n, mean(ops.mul(g, n)));
-    return ops.mul(ops.sub(ops.sub(g, mean(g)), along), normalised.get(2));
+    Value along = ops.mul(n, ops.mean(ops.mul(g, n)));
+    return ops.mul(ops.sub(ops.sub(g, ops.mean(g)), along), normalised.get(2));
   }
 
   /** dx = y (dy - sum(dy y)). */
   private Value softmax(Node node, int input, Value dy) {
     Value y = output(node);
-    Value sum = reduce("ReduceSum", ops.mul(dy, y));
+    Value sum = ops.sum(ops.mul(dy, y));
     return ops.mul(y, ops.sub(dy, sum));
   }
 
@@ -210,15 +210,6 @@ final class GradientRules {
 
   private Value unary(String operator, Value x) {
     return graph.node(operator, x.dtype(), List.of(x));
-  }
-
-  private Value mean(Value x) {
-    return reduce("ReduceMean", x);
-  }
-
-  /** Over the last axis, which stays with extent 1. */
-  private Value reduce(String operator, Value x) {
-    return graph.node(operator, x.dtype(), List.of(x, ops.ints(-1)), Attribute.of("keepdims", 1));
   }
 
   private Value scalar(float value) {

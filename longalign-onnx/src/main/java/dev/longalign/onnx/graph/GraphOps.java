@@ -40,6 +40,24 @@ public final class GraphOps {
     return graph.node("Sub", a.dtype(), List.of(a, b));
   }
 
+  public Value div(Value a, Value b) {
+    return graph.node("Div", a.dtype(), List.of(a, b));
+  }
+
+  /** Over the last axis, which stays with extent 1. */
+  public Value sum(Value x) {
+    return graph.node("ReduceSum", x.dtype(), List.of(x, ints(-1)), Attribute.of("keepdims", 1));
+  }
+
+  /** Over the last axis, which stays with extent 1. */
+  public Value mean(Value x) {
+    return graph.node("ReduceMean", x.dtype(), List.of(x, ints(-1)), Attribute.of("keepdims", 1));
+  }
+
+  public Value sqrt(Value x) {
+    return graph.node("Sqrt", x.dtype(), List.of(x));
+  }
+
   public Value matMul(Value a, Value b) {
     return graph.node("MatMul", a.dtype(), List.of(a, b));
   }
@@ -72,10 +90,8 @@ public final class GraphOps {
    */
   public Value rmsNorm(Value x, Value weight, float epsilon) {
     Value square = graph.node("Pow", x.dtype(), List.of(x, graph.constant(SCALAR, 2f)));
-    Value mean =
-        graph.node("ReduceMean", x.dtype(), List.of(square, ints(-1)), Attribute.of("keepdims", 1));
-    Value root = graph.node("Sqrt", x.dtype(), List.of(add(mean, graph.constant(SCALAR, epsilon))));
-    return mul(graph.node("Div", x.dtype(), List.of(x, root)), weight);
+    Value root = sqrt(add(mean(square), graph.constant(SCALAR, epsilon)));
+    return mul(div(x, root), weight);
   }
 
   /**
