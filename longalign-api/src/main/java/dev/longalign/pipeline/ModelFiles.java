@@ -122,10 +122,33 @@ public record ModelFiles(
       return null;
     }
     ComponentDirectory directory = ComponentDirectory.open(adapter.get());
-    Config config = directory.config();
+    TextAdapterConfig config = TextAdapterConfig.of(directory.config());
+    checkWidth("in_dim", config.inDim(), t5.orElseThrow(), "d_model");
+    checkWidth(
+        "out_dim", config.outDim(), model.component("unet").path(), "cross_attention_dim");
     try (TensorFile weights = directory.weights()) {
-      return TextAdapter.load(
-          TextAdapterConfig.of(config), new FileWeights(weights), backend, DType.F32);
+      return TextAdapter.load(config, new FileWeights(weights), backend, DType.F32);
+    }
+  }
+
+  /** An adapter that was trained for other networks is told by its widths. */
+  private void checkWidth(String key, int width, Path neighbour, String neighboursKey) {
+    Config config = ComponentDirectory.open(neighbour).config();
+    boolean one = config.has(neighboursKey) && !config.isList(neighboursKey);
+    if (one && config.getInt(neighboursKey) != width) {
+      throw new LongAlignException(
+          adapter.orElseThrow()
+              + ": a text adapter for another model: expected "
+              + key
+              + " "
+              + config.getInt(neighboursKey)
+              + " as "
+              + neighboursKey
+              + " of "
+              + neighbour
+              + ", found "
+              + width
+              + "; use the adapter that belongs to this model");
     }
   }
 

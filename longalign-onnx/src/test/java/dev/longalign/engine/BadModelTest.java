@@ -224,7 +224,9 @@ final class BadModelTest {
         "found 446 (a LoRA for another model?");
     Path nowhere = temp.resolve("nowhere.pt");
     refuses(builder().lora(nowhere), nowhere, "expected a LoRA file");
-    refuses(builder().lora(lora, Float.NaN), lora, "expected a finite LoRA scale, found NaN");
+    assertThatThrownBy(() -> builder().lora(lora, Float.NaN))
+        .isInstanceOf(LongAlignException.class)
+        .hasMessage(lora + ": expected a finite LoRA scale, found NaN");
   }
 
   @Test
