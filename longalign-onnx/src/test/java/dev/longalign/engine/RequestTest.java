@@ -127,7 +127,8 @@ final class RequestTest {
   @Test
   void strengthSaysHowMuchOfAPictureIsReplaced() {
     BufferedImage drawn =
-        longAlign.sample(SampleRequest.of(Engines.PROMPTS.get(1)).toBuilder().steps(15).build())
+        longAlign
+            .sample(SampleRequest.of(Engines.PROMPTS.get(1)).toBuilder().steps(15).build())
             .image();
     SampleRequest request =
         Engines.quick(0, 20).initImage(drawn).images(2).scheduler(Scheduler.DDIM).build();
@@ -154,8 +155,7 @@ final class RequestTest {
     BufferedImage wide =
         longAlign.sample(request.toBuilder().size(128, 64).strength(0.1f).build()).image();
     assertThat(wide.getWidth()).isEqualTo(128);
-    assertThatThrownBy(
-            () -> longAlign.sample(request.toBuilder().steps(3).strength(0.1f).build()))
+    assertThatThrownBy(() -> longAlign.sample(request.toBuilder().steps(3).strength(0.1f).build()))
         .isInstanceOf(LongAlignException.class)
         .hasMessageContaining("strength")
         .hasMessageContaining("raise");
@@ -186,7 +186,9 @@ final class RequestTest {
             .splitter(Splitter.SENTENCES)
             .build();
     List<Path> files = longAlign.sample(request).saveAll(temp.resolve("made/of two"));
-    assertThat(files).extracting(f -> f.getFileName().toString()).containsExactly("00.png", "01.png");
+    assertThat(files)
+        .extracting(f -> f.getFileName().toString())
+        .containsExactly("00.png", "01.png");
     for (Path file : files) {
       Path again = temp.resolve("again.png");
       longAlign.sample(SampleRequest.fromPng(file)).save(again);
