@@ -124,8 +124,7 @@ public record ModelFiles(
     ComponentDirectory directory = ComponentDirectory.open(adapter.get());
     TextAdapterConfig config = TextAdapterConfig.of(directory.config());
     checkWidth("in_dim", config.inDim(), t5.orElseThrow(), "d_model");
-    checkWidth(
-        "out_dim", config.outDim(), model.component("unet").path(), "cross_attention_dim");
+    checkWidth("out_dim", config.outDim(), model.component("unet").path(), "cross_attention_dim");
     try (TensorFile weights = directory.weights()) {
       return TextAdapter.load(config, new FileWeights(weights), backend, DType.F32);
     }
