@@ -11,6 +11,7 @@ import dev.longalign.SampleStep;
 import dev.longalign.SampleTimings;
 import dev.longalign.io.PictureFile;
 import dev.longalign.text.EncodingReport;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
@@ -89,7 +90,7 @@ final class SampleCommand implements Callable<Integer> {
     // The hook is there before the model is: loading a large one takes a while too.
     try (CancelOnInterrupt interrupt = new CancelOnInterrupt(() -> cancel(running));
         LongAlign longAlign = with.open();
-        Scoring scoring = bestOf.active() ? Scoring.open(scorer, with.threads) : null) {
+        Scoring scoring = bestOf.active() ? openScorer() : null) {
       int index = 0;
       for (int i = 0; i < requests.size(); i++) {
         interrupt.check();
@@ -108,6 +109,21 @@ final class SampleCommand implements Callable<Integer> {
       }
     }
     return ExitCode.OK;
+  }
+
+  /** The scorer in the jar knows only the world of the model in the jar. */
+  private Scoring openScorer() {
+    if (scorer.scorer == null && with.model != null) {
+      Path own = with.model.resolve("denscore");
+      if (!Files.isDirectory(own)) {
+        throw new LongAlignException(
+            "--best-of: expected a preference model that knows what "
+                + with.model
+                + " draws, found none in it; name one with --scorer");
+      }
+      scorer.scorer = own;
+    }
+    return Scoring.open(scorer, with.threads);
   }
 
   private void cancel(AtomicReference<SampleCall> running) {

@@ -7,6 +7,7 @@ import com.google.gson.JsonArray;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import com.google.gson.JsonParser;
+import dev.longalign.EmbeddedModel;
 import dev.longalign.io.PictureFile;
 import dev.longalign.preference.CommonDirection;
 import dev.longalign.tensor.Golden;
@@ -22,6 +23,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.Stream;
 import javax.imageio.ImageIO;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -218,6 +220,22 @@ final class ScoreCommandsTest {
 
     assertThat(run("sample", "p", "--images", "2", "--best-of", "2")).isEqualTo(ExitCode.USAGE);
     assertThat(err.toString()).contains("found both");
+  }
+
+  @Test
+  void aModelOfItsOwnNeedsAScorerOfItsOwn() throws Exception {
+    Path model = Files.createDirectories(temp.resolve("model"));
+    Path embedded = EmbeddedModel.directory();
+    try (Stream<Path> parts = Files.list(embedded)) {
+      for (Path part : parts.filter(p -> !p.endsWith("denscore")).toList()) {
+        Files.createSymbolicLink(model.resolve(part.getFileName()), part);
+      }
+    }
+    String[] arguments = {
+      "sample", "p", "--best-of", "2", "--steps", "1", "--model", model.toString()
+    };
+    assertThat(run(arguments)).isEqualTo(ExitCode.FAILED);
+    assertThat(err.toString()).contains("name one with --scorer");
   }
 
   private int run(String... arguments) {

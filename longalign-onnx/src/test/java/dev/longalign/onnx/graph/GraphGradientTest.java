@@ -66,7 +66,7 @@ class GraphGradientTest {
         function(
             "linear",
             (g, x) -> {
-              Value weight = g.constant(Shape.of(2, 4), 1, 2, 3, 4, -5, 6, -7, 8);
+              Value weight = g.constant(Shape.of(2, 4), 1f, 2, 3, 4, -5, 6, -7, 8);
               return ops(g).linear(ops(g).reshape(x, ops(g).ints(-1, 4)), weight, vector(g, 1, 2));
             }),
         function(
