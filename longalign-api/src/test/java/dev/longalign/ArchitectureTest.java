@@ -47,7 +47,7 @@ final class ArchitectureTest {
   static final ArchRule preferenceUsesLayers =
       mayUse("preference", "text", "nn", "autograd", "tensor", "io", "random");
 
-  @ArchTest static final ArchRule dataUsesFiles = mayUse("data", "text", "tensor", "io", "random");
+  @ArchTest static final ArchRule dataUsesFiles = mayUse("data", "text", "tensor", "io");
 
   /** The error type and nothing else of the root package is known below it. */
   @ArchTest
@@ -86,6 +86,16 @@ final class ArchitectureTest {
               "ai.djl..",
               "dev.longalign.onnx..",
               "dev.longalign.cuda..");
+
+  /** Parquet's libraries are optional: one class knows them, so that all else works without. */
+  @ArchTest
+  static final ArchRule parquetStaysInOneClass =
+      noClasses()
+          .that()
+          .doNotHaveSimpleName("ParquetRows")
+          .should()
+          .dependOnClassesThat()
+          .resideInAnyPackage("org.apache.parquet..", "org.apache.hadoop..", "com.jerolba..");
 
   @ArchTest
   static final ArchRule nativeMathStaysInTheCpuBackend =

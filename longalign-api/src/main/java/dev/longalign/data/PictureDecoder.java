@@ -26,8 +26,8 @@ import javax.imageio.stream.MemoryCacheImageInputStream;
  * channels. Transparency is laid over white. A picture that ends early is refused, not half used.
  */
 final class PictureDecoder {
-  /** As many pixels as Pillow decodes: what is larger is an attack or an accident. */
-  private static final long MAX_PIXELS = 178_956_970;
+  /** Where Pillow begins to warn: what is larger is an attack or an accident. */
+  private static final long MAX_PIXELS = 89_478_485;
 
   private static final long MAX_FILE_BYTES = 1L << 30;
 
@@ -78,6 +78,9 @@ final class PictureDecoder {
       // ImageIO's readers answer damaged files with all kinds of exceptions.
       throw new LongAlignException(
           name + ": a damaged or unsupported picture: " + reason(damaged), damaged);
+    } catch (OutOfMemoryError tooLarge) { // one large array that was refused; nothing is broken
+      throw new LongAlignException(
+          name + ": too large for the memory of this process; raise -Xmx", tooLarge);
     }
   }
 

@@ -10,6 +10,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
@@ -18,6 +19,7 @@ import org.apache.commons.compress.archivers.tar.TarArchiveInputStream;
 
 /** One tar file: where each sample's files lie, and their bytes. Thread-safe. */
 final class TarShard implements AutoCloseable {
+  private static final int BLOCK = 512;
   private static final long MAX_MEMBER = 1L << 30;
 
   /** Where a file's bytes lie. */
@@ -37,6 +39,10 @@ final class TarShard implements AutoCloseable {
         case "json" -> new Sample(key, picture, text, member, null);
         default -> this;
       };
+    }
+
+    private boolean isWhole() {
+      return picture != null && (text != null || json != null);
     }
 
     private boolean isEmpty() {
@@ -119,13 +125,33 @@ final class TarShard implements AutoCloseable {
     } catch (IOException | RuntimeException broken) {
       damage = broken.getMessage();
     }
-    add(samples, current);
+    if (damage == null && !hasEndMark(path)) {
+      damage = "it has no end mark (an incomplete download?)";
+    }
+    if (damage == null || current != null && current.isWhole()) {
+      add(samples, current); // what the damage has cut in two is part of the damage
+    }
     if (damage != null) {
       String reason =
           path + ": damaged after " + samples.size() + " samples, the rest is lost: " + damage;
       samples.add(new Sample("", null, null, null, reason));
     }
     return List.copyOf(samples);
+  }
+
+  /** An archive ends with zero blocks. */
+  private static boolean hasEndMark(Path path) {
+    try (RandomAccessFile file = new RandomAccessFile(path.toFile(), "r")) {
+      if (file.length() < BLOCK || file.length() % BLOCK != 0) {
+        return false;
+      }
+      byte[] last = new byte[BLOCK];
+      file.seek(file.length() - BLOCK);
+      file.readFully(last);
+      return Arrays.equals(last, new byte[BLOCK]);
+    } catch (IOException unreadable) {
+      throw new LongAlignException(path + " cannot be read: " + unreadable, unreadable);
+    }
   }
 
   private static void add(List<Sample> samples, Sample sample) {

@@ -169,7 +169,10 @@ final class DataLoaderTest {
       assertThatThrownBy(loader::next).hasMessageContaining("use a smaller batch");
     }
     try (DataLoader<Long> loader =
-        DataLoader.builder(Fixtures.numbers(100, LongStream.range(0, 90).boxed().collect(java.util.stream.Collectors.toSet())))
+        DataLoader.builder(
+                Fixtures.numbers(
+                    100,
+                    LongStream.range(0, 90).boxed().collect(java.util.stream.Collectors.toSet())))
             .shuffle(false)
             .maxSkipsInARow(50)
             .build()) {

@@ -31,9 +31,9 @@ final class PermutationTest {
   /** Positions are saved and resumed by later versions: this sequence may never change. */
   @Test
   void theOrderIsFrozen() {
-    assertThat(order(10, 42, 0)).containsExactly(FROZEN_42_0);
-    assertThat(order(10, 42, 1)).containsExactly(FROZEN_42_1);
-    assertThat(new SplitMix64(1, 2).nextLong()).isEqualTo(FROZEN_STREAM);
+    assertThat(order(10, 42, 0)).containsExactly(5, 6, 9, 3, 2, 7, 1, 4, 8, 0);
+    assertThat(order(10, 42, 1)).containsExactly(3, 4, 7, 9, 8, 2, 0, 1, 5, 6);
+    assertThat(new SplitMix64(1, 2).nextLong()).isEqualTo(-3985911075339776733L);
   }
 
   /** Where an index goes is uniform: chi-squared over 10 places, 20,000 seeds, 9 degrees. */
