@@ -5,14 +5,16 @@ import static org.assertj.core.api.Assertions.within;
 
 import dev.longalign.LongAlign;
 import dev.longalign.Precision;
-import dev.longalign.panels.Alignment;
-import dev.longalign.panels.PanelsReader;
-import dev.longalign.panels.Scene;
+import dev.longalign.data.panels.Alignment;
+import dev.longalign.data.panels.CaptionedScene;
+import dev.longalign.data.panels.PanelsReader;
+import dev.longalign.data.panels.Scene;
 import dev.longalign.pipeline.Denoiser;
 import dev.longalign.pipeline.PictureDecoder;
 import dev.longalign.pipeline.TextEncoding;
 import dev.longalign.random.RandomTensors;
 import dev.longalign.random.TorchGenerator;
+import dev.longalign.tensor.Golden;
 import dev.longalign.tensor.Shape;
 import dev.longalign.tensor.Tensor;
 import dev.longalign.tensor.TensorScope;
@@ -27,8 +29,9 @@ import org.junit.jupiter.api.Test;
  * with 77 tokens.
  */
 final class AlignmentTest {
-  private static final List<Scene.Captioned> SCENES = Scene.heldOutLong();
-  private static final List<Scene> ASKED = SCENES.stream().map(Scene.Captioned::scene).toList();
+  private static final List<CaptionedScene> SCENES =
+      CaptionedScene.read(Golden.miniFolder().resolve("heldout_long.json"));
+  private static final List<Scene> ASKED = SCENES.stream().map(CaptionedScene::scene).toList();
   private static final int BATCH = 16;
 
   @Test
@@ -51,7 +54,7 @@ final class AlignmentTest {
   /** The same through the front door, on a few captions, in both precisions. */
   @Test
   void theEngineDrawsWhatLongCaptionsSay() {
-    List<Scene.Captioned> few = SCENES.subList(0, 6);
+    List<CaptionedScene> few = SCENES.subList(0, 6);
     List<Scene> asked = ASKED.subList(0, 6);
     for (Precision precision : Precision.values()) {
       try (LongAlign longAlign = Engines.build(precision)) {
@@ -59,7 +62,7 @@ final class AlignmentTest {
             few.stream()
                 .map(scene -> PanelsReader.read(longAlign.sample(scene.caption()).image()))
                 .toList();
-        assertThat(Alignment.of(asked, found).accuracy()).as(precision.toString()).isEqualTo(1);
+        assertThat(Alignment.of(asked, found).align()).as(precision.toString()).isEqualTo(1);
       }
     }
   }
@@ -70,7 +73,7 @@ final class AlignmentTest {
     TorchGenerator noise = new TorchGenerator(42);
     for (int from = 0; from < SCENES.size(); from += BATCH) {
       List<String> captions =
-          SCENES.subList(from, from + BATCH).stream().map(Scene.Captioned::caption).toList();
+          SCENES.subList(from, from + BATCH).stream().map(CaptionedScene::caption).toList();
       try (TensorScope scope = TensorScope.open()) {
         Tensor start = RandomTensors.randn(model.backend, noise, Shape.of(BATCH, 12, 12, 4));
         Tensor latents = model.sample(start, captions, encoding, Denoiser.Observer.NONE);
@@ -80,6 +83,6 @@ final class AlignmentTest {
     }
     Alignment alignment = Alignment.of(ASKED, found);
     assertThat(alignment.objects()).isEqualTo(454);
-    return alignment.accuracy();
+    return alignment.align();
   }
 }
