@@ -41,6 +41,9 @@ final class MiniReferenceTest {
   /** For results of one network. */
   private static final Tolerance HALF = Tolerance.relative(1e-3);
 
+  /** For pictures, on whose edges the autoencoder's f16 weights tell most. */
+  private static final Tolerance PICTURE = Tolerance.relative(3e-3);
+
   /** For 25 steps of the UNet. */
   private static final Tolerance SAMPLED = Tolerance.relative(1e-3);
 
@@ -170,7 +173,7 @@ final class MiniReferenceTest {
               });
       assertThat(seen).isEqualTo(IntStream.range(0, MiniModel.STEPS).boxed().toList());
       REFERENCE.checkNhwc(SAMPLED, "final_latents", last);
-      REFERENCE.checkNhwc(SAMPLED, "decoded_image", model.vae.decodeScaled(last));
+      REFERENCE.checkNhwc(PICTURE, "decoded_image", model.vae.decodeScaled(last));
     }
   }
 
@@ -204,7 +207,7 @@ final class MiniReferenceTest {
           Golden.nhwc(nchw),
           Golden.toNhwc(nchw, REFERENCE.floats("vae_encode_logvar")),
           logVariance);
-      REFERENCE.checkNhwc(HALF, "vae_decode_of_mean", model.vae.decode(mean));
+      REFERENCE.checkNhwc(PICTURE, "vae_decode_of_mean", model.vae.decode(mean));
     }
   }
 
