@@ -236,6 +236,11 @@ final class ScoreCommandsTest {
     };
     assertThat(run(arguments)).isEqualTo(ExitCode.FAILED);
     assertThat(err.toString()).contains("name one with --scorer");
+    try (Stream<Path> links = Files.list(model)) {
+      for (Path link : links.toList()) {
+        Files.delete(link);
+      }
+    }
   }
 
   private int run(String... arguments) {
