@@ -15,6 +15,7 @@ import dev.longalign.text.SegmentSplitter;
 import dev.longalign.text.TextEncoder;
 import dev.longalign.text.Tokenizer;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -182,7 +183,8 @@ public final class PromptEncoder implements AutoCloseable {
   }
 
   /** [1, 240, D] of one caption's segments. */
-  private Tensor concatenated(List<int[]> ids) {
+  private Tensor concatenated(List<int[]> all) {
+    List<int[]> ids = reaching(all);
     int longest = ids.stream().mapToInt(row -> row.length).max().orElse(0);
     int length = Math.min(longest, clip.window);
     Tokenizer tokenizer = clip.tokenizer;
@@ -195,6 +197,27 @@ public final class PromptEncoder implements AutoCloseable {
         tokenizer.padId(),
         padEmbedding(),
         TOKEN_LENGTH);
+  }
+
+  /**
+   * The first segments, up to the one that fills the concatenation: the rest would be cut unread.
+   */
+  private List<int[]> reaching(List<int[]> ids) {
+    int kept = 0;
+    for (int i = 0; i < ids.size(); i++) {
+      int eos = clip.tokenizer.eosId();
+      int pad = clip.tokenizer.padId();
+      kept +=
+          (int)
+              Arrays.stream(ids.get(i))
+                  .limit(clip.window - 1L)
+                  .filter(id -> id != eos && id != pad)
+                  .count();
+      if (kept >= TOKEN_LENGTH) {
+        return ids.subList(0, i + 1);
+      }
+    }
+    return ids;
   }
 
   /** The mean of the last 60 positions of the encoded empty prompt: [D]. */

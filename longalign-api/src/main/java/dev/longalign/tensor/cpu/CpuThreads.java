@@ -12,8 +12,10 @@ import org.bytedeco.javacpp.Loader;
  * thread, so every thread that computes sets it once.
  */
 final class CpuThreads {
+  /** What each thread's OpenMP setting is now; backends of different widths may share a thread. */
+  private static final ThreadLocal<Integer> APPLIED = new ThreadLocal<>();
+
   private final int count;
-  private final ThreadLocal<Boolean> applied = new ThreadLocal<>();
   private final NativeLibrary openMp;
 
   CpuThreads(int count) {
@@ -27,9 +29,10 @@ final class CpuThreads {
 
   /** Makes this thread's next operations use the wanted number of threads. */
   void apply() {
-    if (applied.get() == null) {
+    Integer applied = APPLIED.get();
+    if (applied == null || applied != count) {
       openMp.getFunction("omp_set_num_threads").invokeVoid(new Object[] {count});
-      applied.set(true);
+      APPLIED.set(count);
     }
   }
 
