@@ -22,7 +22,8 @@ import org.slf4j.LoggerFactory;
 
 /**
  * The small Long Stable Diffusion that travels in the jar: a diffusers directory with {@code t5/},
- * {@code adapter/}, {@code denscore/}, {@code lora_vis.pt} and {@code sd15-reward.pt}, fp16, 26 MB.
+ * {@code adapter/}, {@code denscore/}, {@code lora_vis.pt} and {@code sd15-reward.pt}, the UNet in
+ * fp16, 32 MB.
  *
  * <p>{@link #directory()} puts it in a per-user cache ({@code -Dlongalign.cache}, else {@code
  * $XDG_CACHE_HOME/longalign}, else {@code ~/.cache/longalign}) under the hash of its content, and
@@ -89,7 +90,7 @@ public final class EmbeddedModel {
     } catch (IOException e) {
       e.addSuppressed(why);
       throw new LongAlignException(
-          "embedded model: expected about 26 MB of writable space in "
+          "embedded model: expected about 32 MB of writable space in "
               + wanted
               + " or in the temporary directory, found "
               + why
