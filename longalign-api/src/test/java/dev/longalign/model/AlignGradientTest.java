@@ -253,6 +253,10 @@ class AlignGradientTest {
     private final List<Tensor[]> state = new ArrayList<>();
 
     Trained(Backend cpu, boolean checkpoints, LayerDropout dropout) {
+      this(cpu, checkpoints, dropout, DType.F32);
+    }
+
+    Trained(Backend cpu, boolean checkpoints, LayerDropout dropout, DType dtype) {
       autograd = new AutogradBackend(cpu, checkpoints);
       UNet2DConditionConfig config = UNet2DConditionConfig.of(TestModels.config("unet_train"));
       List<LayerSpec> layers = UNet2DCondition.loraLayers(config);
@@ -265,11 +269,11 @@ class AlignGradientTest {
               TextAdapterConfig.of(TestModels.config("s28750_adapter")),
               TestModels.weights("s28750_adapter"),
               autograd,
-              DType.F32,
+              dtype,
               dropout);
       unet =
           UNet2DCondition.load(
-              config, TestModels.weights("unet_train"), autograd, DType.F32, lora.branches());
+              config, TestModels.weights("unet_train"), autograd, dtype, lora.branches());
       lora.parameters().forEach(p -> parameters.put("lora." + p.name(), p));
       adapter.parameters().forEach(p -> parameters.put("adapter." + p.name(), p));
     }
