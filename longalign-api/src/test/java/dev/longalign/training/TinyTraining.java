@@ -138,6 +138,10 @@ final class TinyTraining implements AutoCloseable {
     unet.close();
     adapter.close();
     lora.close();
+    long live = cpu.memory().live();
     autograd.close();
+    if (live != 0) {
+      throw new AssertionError(live + " bytes that no scope freed");
+    }
   }
 }
