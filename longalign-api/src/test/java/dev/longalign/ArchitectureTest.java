@@ -47,6 +47,22 @@ final class ArchitectureTest {
   static final ArchRule preferenceUsesLayers =
       mayUse("preference", "text", "nn", "autograd", "tensor", "io", "random");
 
+  @ArchTest
+  static final ArchRule trainingIsBelowTheHouse =
+      mayUse(
+          "training",
+          "pipeline",
+          "model",
+          "preference",
+          "data",
+          "text",
+          "scheduler",
+          "nn",
+          "autograd",
+          "tensor",
+          "io",
+          "random");
+
   @ArchTest static final ArchRule dataUsesFiles = mayUse("data", "text", "tensor", "io");
 
   /** The error type and nothing else of the root package is known below it. */

@@ -1,5 +1,7 @@
 package dev.longalign.scheduler;
 
+import dev.longalign.tensor.Tensor;
+
 /**
  * The boundary condition of a consistency model, {@code f(x, t) = cSkip x + cOut x0(x, t)}, which
  * makes f the identity at t = 0 (arXiv 2303.01469, appendix C; timesteps scaled as in latent
@@ -20,5 +22,18 @@ public record ConsistencyBoundary(double sigmaData, double timestepScaling) {
   public double cOut(int timestep) {
     double t = timestep * timestepScaling;
     return t / Math.sqrt(t * t + sigmaData * sigmaData);
+  }
+
+  /**
+   * {@code f(x, t)} from the predicted clean latents.
+   *
+   * @param timesteps one, or one per row
+   */
+  public Tensor apply(Tensor x, Tensor x0, int... timesteps) {
+    double[][] coefficients = new double[timesteps.length][];
+    for (int row = 0; row < timesteps.length; row++) {
+      coefficients[row] = new double[] {cSkip(timesteps[row]), cOut(timesteps[row])};
+    }
+    return Combination.perRow(coefficients, x, x0);
   }
 }

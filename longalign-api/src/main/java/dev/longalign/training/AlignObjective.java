@@ -1,0 +1,115 @@
+package dev.longalign.training;
+
+import dev.longalign.LongAlignException;
+import dev.longalign.model.PreparedContext;
+import dev.longalign.model.UNet2DCondition;
+import dev.longalign.random.RandomTensors;
+import dev.longalign.random.TorchGenerator;
+import dev.longalign.scheduler.NoiseSchedule;
+import dev.longalign.tensor.Tensor;
+import java.util.List;
+import java.util.Map;
+import java.util.function.UnaryOperator;
+
+/**
+ * Stage 1: the UNet learns to read the context of long captions (LongAlign, section 3.1; {@code
+ * train_unet.py} of the published code). The target is the noise, whatever the scheduler's
+ * prediction type.
+ *
+ * <p>Inputs: {@code latents} and {@code noise} [B, h, w, C], {@code clip} [B, L, D], {@code t5} [B,
+ * L, d], integers {@code timesteps} [B].
+ *
+ * @param <E> an example of the dataset
+ */
+public final class AlignObjective<E> implements Objective<E> {
+  private final UNet2DCondition unet;
+  private final UnaryOperator<Tensor> adapter;
+  private final NoiseSchedule schedule;
+  private final ExampleEncoder<E> encoder;
+  private final Settings settings;
+
+  /**
+   * @param captionDropout the share of captions that are replaced by the empty one
+   * @param huber c of the pseudo-Huber loss; 0 for the mean squared error
+   */
+  public record Settings(double captionDropout, float huber) {
+    /** What LongAlign trains with. */
+    public static final Settings DEFAULT = new Settings(0.1, 0);
+
+    public Settings {
+      if (!(captionDropout >= 0 && captionDropout <= 1) || !(huber >= 0)) {
+        throw new LongAlignException(
+            "align: expected a caption dropout in [0, 1] and a Huber constant of at least 0, found "
+                + captionDropout
+                + " and "
+                + huber);
+      }
+    }
+  }
+
+  /**
+   * @param unet loaded on the autograd backend, with the LoRA in training beside its layers
+   * @param adapter from T5's hidden states to the context's width, in training or frozen
+   * @param encoder may be null if only {@link #loss} is called
+   */
+  public AlignObjective(
+      UNet2DCondition unet,
+      UnaryOperator<Tensor> adapter,
+      NoiseSchedule schedule,
+      ExampleEncoder<E> encoder,
+      Settings settings) {
+    this.unet = unet;
+    this.adapter = adapter;
+    this.schedule = schedule;
+    this.encoder = encoder;
+    this.settings = settings;
+  }
+
+  @Override
+  public String stage() {
+    return "align";
+  }
+
+  @Override
+  public StepInputs prepare(List<E> examples, TorchGenerator random) {
+    int batch = examples.size();
+    Tensor latents = encoder.latents(examples, random);
+    Tensor noise = RandomTensors.randn(unet.backend(), random, latents.shape());
+    int[] timesteps = Draws.timesteps(random, 0, schedule.size(), batch);
+    boolean[] dropped = new boolean[batch];
+    float[] uniform = random.rand(batch);
+    for (int b = 0; b < batch; b++) {
+      dropped[b] = uniform[b] < settings.captionDropout;
+    }
+    ExampleEncoder.Texts texts = encoder.texts(examples);
+    ExampleEncoder.Texts empty = encoder.emptyText();
+    return new StepInputs(
+        encoder.ids(examples),
+        Map.of(
+            "latents", latents,
+            "noise", noise,
+            "clip", Draws.replaceRows(texts.clip(), dropped, empty.clip()),
+            "t5", Draws.replaceRows(texts.t5(), dropped, empty.t5())),
+        Map.of("timesteps", timesteps));
+  }
+
+  @Override
+  public Loss loss(StepInputs inputs) {
+    Tensor predicted = predict(inputs); // [B, h, w, C]
+    Tensor noise = inputs.tensor("noise");
+    return Loss.of(
+        settings.huber == 0
+            ? predicted.meanSquaredError(noise)
+            : Draws.difference(predicted, noise).pseudoHuber(settings.huber).mean());
+  }
+
+  private Tensor predict(StepInputs inputs) {
+    int[] timesteps = inputs.integers("timesteps");
+    Tensor noisy =
+        schedule.addNoise(inputs.tensor("latents"), inputs.tensor("noise"), timesteps);
+    Tensor text = adapter.apply(inputs.tensor("t5")); // [B, L, D]
+    PreparedContext context =
+        unet.prepareContext(Tensor.concat(1, inputs.tensor("clip"), text)); // [B, 2 L, D]
+    return unet.forward(noisy, Draws.floats(timesteps), context);
+  }
+}

@@ -1,0 +1,222 @@
+package dev.longalign.training;
+
+import com.google.gson.JsonElement;
+import com.google.gson.JsonObject;
+import dev.longalign.LongAlignException;
+import dev.longalign.data.DataPosition;
+import dev.longalign.io.AtomicFiles;
+import dev.longalign.io.Config;
+import dev.longalign.io.SafetensorsFile;
+import dev.longalign.io.SafetensorsWriter;
+import dev.longalign.io.StoredTensor;
+import dev.longalign.io.TensorFile;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.security.DigestInputStream;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.ArrayList;
+import java.util.Base64;
+import java.util.Comparator;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.UUID;
+import java.util.stream.Stream;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * The checkpoints of a run: directories {@code step-00000500} with {@code state.safetensors},
+ * {@code state.json} and {@code manifest.json}, which has size and SHA-256 of the others. Each is
+ * written beside and renamed, so that one that has its name is whole; one that was damaged later is
+ * told by its manifest, and the one before it is taken.
+ */
+final class Checkpoints {
+  private static final Logger LOG = LoggerFactory.getLogger(Checkpoints.class);
+  private static final String PREFIX = "step-";
+  private static final String TENSORS = "state.safetensors";
+  private static final String STATE = "state.json";
+  private static final String MANIFEST = "manifest.json";
+  private static final String FORMAT = "longalign-checkpoint";
+  private static final int VERSION = 1;
+
+  private final Path run;
+  private final int keepLast;
+
+  /**
+   * @param run is created; what a killed process left half written in it is removed
+   */
+  Checkpoints(Path run, int keepLast) {
+    this.run = run;
+    this.keepLast = keepLast;
+    try {
+      Files.createDirectories(run);
+      for (Path left : list("." + PREFIX)) {
+        delete(left);
+      }
+    } catch (IOException e) {
+      throw new LongAlignException(run + ": cannot be used for checkpoints (" + e + ")", e);
+    }
+  }
+
+  private List<Path> list(String prefix) throws IOException {
+    try (Stream<Path> entries = Files.list(run)) {
+      return entries
+          .filter(p -> p.getFileName().toString().startsWith(prefix))
+          .sorted(Comparator.comparing((Path p) -> p.getFileName().toString()).reversed())
+          .toList();
+    }
+  }
+
+  private static void delete(Path directory) throws IOException {
+    try (Stream<Path> all = Files.walk(directory)) {
+      for (Path path : all.sorted(Comparator.reverseOrder()).toList()) {
+        Files.deleteIfExists(path);
+      }
+    }
+  }
+
+  // ---- writing
+
+  /** Writes a checkpoint, then removes those that are too old. */
+  Path save(Checkpoint checkpoint) {
+    Path target = run.resolve(String.format("%s%08d", PREFIX, checkpoint.step()));
+    Path beside = hidden(target);
+    try {
+      try {
+        Files.createDirectory(beside);
+        SafetensorsWriter.write(beside.resolve(TENSORS), checkpoint.tensors());
+        write(beside.resolve(STATE), state(checkpoint));
+        write(beside.resolve(MANIFEST), manifest(beside));
+        remove(target);
+        Files.move(beside, target, StandardCopyOption.ATOMIC_MOVE);
+      } finally {
+        if (Files.exists(beside)) {
+          delete(beside);
+        }
+      }
+      List<Path> all = list(PREFIX);
+      for (Path old : all.subList(Math.min(keepLast, all.size()), all.size())) {
+        remove(old);
+      }
+      return target;
+    } catch (IOException e) {
+      throw new LongAlignException(
+          target + ": cannot be written (" + e + "); the checkpoint before it is kept", e);
+    }
+  }
+
+  /** Hidden first: a directory that is being deleted must not pass for a checkpoint. */
+  private static void remove(Path directory) throws IOException {
+    if (Files.exists(directory)) {
+      Path away = hidden(directory);
+      Files.move(directory, away, StandardCopyOption.ATOMIC_MOVE);
+      delete(away);
+    }
+  }
+
+  private static Path hidden(Path directory) {
+    return directory.resolveSibling("." + directory.getFileName() + "." + UUID.randomUUID());
+  }
+
+  private static void write(Path file, JsonObject json) {
+    AtomicFiles.write(file, out -> out.write(json.toString().getBytes(StandardCharsets.UTF_8)));
+  }
+
+  private static JsonObject state(Checkpoint checkpoint) {
+    JsonObject json = new JsonObject();
+    json.addProperty("format", FORMAT);
+    json.addProperty("version", VERSION);
+    json.addProperty("stage", checkpoint.stage());
+    json.addProperty("step", checkpoint.step());
+    json.addProperty("random", Base64.getEncoder().encodeToString(checkpoint.random()));
+    json.addProperty("dropout", checkpoint.dropout());
+    if (checkpoint.position() != null) {
+      json.addProperty("position", checkpoint.position().toJson());
+    }
+    return json;
+  }
+
+  private static JsonObject manifest(Path directory) throws IOException {
+    JsonObject files = new JsonObject();
+    for (String name : List.of(TENSORS, STATE)) {
+      JsonObject file = new JsonObject();
+      file.addProperty("bytes", Files.size(directory.resolve(name)));
+      file.addProperty("sha256", sha256(directory.resolve(name)));
+      files.add(name, file);
+    }
+    JsonObject json = new JsonObject();
+    json.add("files", files);
+    return json;
+  }
+
+  private static String sha256(Path file) throws IOException {
+    try (InputStream in = Files.newInputStream(file);
+        DigestInputStream digest =
+            new DigestInputStream(in, MessageDigest.getInstance("SHA-256"))) {
+      digest.transferTo(java.io.OutputStream.nullOutputStream());
+      return HexFormat.of().formatHex(digest.getMessageDigest().digest());
+    } catch (NoSuchAlgorithmException e) {
+      throw new IllegalStateException("every Java has SHA-256", e);
+    }
+  }
+
+  // ---- reading
+
+  /** The newest checkpoint that is whole. */
+  Optional<Checkpoint> latest() {
+    try {
+      for (Path directory : list(PREFIX)) {
+        String fault = fault(directory);
+        if (fault == null) {
+          return Optional.of(read(directory));
+        }
+        LOG.warn("{} is damaged ({}); the checkpoint before it is taken", directory, fault);
+      }
+      return Optional.empty();
+    } catch (IOException e) {
+      throw new LongAlignException(run + ": cannot be read (" + e + ")", e);
+    }
+  }
+
+  /** What does not agree with the manifest; null if all does. */
+  private static String fault(Path directory) throws IOException {
+    try {
+      JsonObject files = Config.read(directory.resolve(MANIFEST)).json().getAsJsonObject("files");
+      for (Map.Entry<String, JsonElement> entry : files.entrySet()) {
+        String expected = entry.getValue().getAsJsonObject().get("sha256").getAsString();
+        Path file = directory.resolve(entry.getKey());
+        if (!Files.isRegularFile(file) || !sha256(file).equals(expected)) {
+          return entry.getKey() + " is not what was written";
+        }
+      }
+      return files.has(TENSORS) && files.has(STATE) ? null : MANIFEST + " is incomplete";
+    } catch (LongAlignException | NullPointerException | IllegalStateException e) {
+      return MANIFEST + " cannot be read";
+    }
+  }
+
+  private static Checkpoint read(Path directory) {
+    Config state = Config.read(directory.resolve(STATE));
+    if (!FORMAT.equals(state.getString("format")) || state.getInt("version") != VERSION) {
+      throw state.refusal("version", FORMAT + " " + VERSION);
+    }
+    try (TensorFile file = SafetensorsFile.open(directory.resolve(TENSORS))) {
+      List<StoredTensor> tensors = new ArrayList<>();
+      file.names().forEach(name -> tensors.add(file.tensor(name)));
+      return new Checkpoint(
+          state.getString("stage"),
+          state.getLong("step"),
+          Base64.getDecoder().decode(state.getString("random")),
+          state.getLong("dropout"),
+          state.has("position") ? DataPosition.parse(state.getString("position")) : null,
+          tensors);
+    }
+  }
+}

@@ -1,0 +1,102 @@
+package dev.longalign.training;
+
+import com.google.gson.GsonBuilder;
+import com.google.gson.JsonObject;
+import dev.longalign.LongAlignException;
+import dev.longalign.autograd.AutogradBackend;
+import dev.longalign.io.AtomicFiles;
+import dev.longalign.io.SafetensorsWriter;
+import dev.longalign.model.TextAdapterConfig;
+import dev.longalign.model.TrainableLora;
+import dev.longalign.model.TrainableParameter;
+import dev.longalign.model.TrainableTextAdapter;
+import dev.longalign.nn.RandomDropout;
+import dev.longalign.tensor.DType;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Objects;
+
+/**
+ * What training changes: a LoRA, and in stage 1 the text adapter beside it.
+ *
+ * @param adapter null if it is frozen
+ * @param adapterConfig of the adapter; null if it is frozen
+ * @param dropout that the two use; null for none
+ */
+public record TrainedModel(
+    AutogradBackend autograd,
+    TrainableLora lora,
+    TrainableTextAdapter adapter,
+    TextAdapterConfig adapterConfig,
+    RandomDropout dropout) {
+  /** The LoRA's name in an export, where the engine and the reference look for it. */
+  public static final String LORA_FILE = "lora_vis.pt";
+
+  /** The adapter's directory in an export. */
+  public static final String ADAPTER_DIRECTORY = "adapter";
+
+  public TrainedModel {
+    Objects.requireNonNull(autograd, "autograd");
+    Objects.requireNonNull(lora, "lora");
+    if (adapter != null) {
+      Objects.requireNonNull(adapterConfig, "adapterConfig");
+    }
+    if (dropout != null) {
+      autograd.replay(dropout);
+    }
+  }
+
+  /** A LoRA alone. */
+  public static TrainedModel of(
+      AutogradBackend autograd, TrainableLora lora, RandomDropout dropout) {
+    return new TrainedModel(autograd, lora, null, null, dropout);
+  }
+
+  /** In the reference's order, named {@code lora.<name>} and {@code adapter.<name>}. */
+  public List<TrainableParameter> parameters() {
+    List<TrainableParameter> all = new ArrayList<>();
+    lora.parameters().forEach(p -> all.add(named("lora.", p)));
+    if (adapter != null) {
+      adapter.parameters().forEach(p -> all.add(named("adapter.", p)));
+    }
+    return all;
+  }
+
+  private static TrainableParameter named(String prefix, TrainableParameter p) {
+    return new TrainableParameter(prefix + p.name(), p.value(), p.shape());
+  }
+
+  /**
+   * Writes what sampling needs: {@value #LORA_FILE}, the bare list of the reference in half
+   * precision, and {@value #ADAPTER_DIRECTORY}, a diffusers directory in f32.
+   *
+   * @throws LongAlignException if it cannot be written
+   */
+  public void export(Path directory) {
+    Path adapterDirectory = directory.resolve(ADAPTER_DIRECTORY);
+    try {
+      Files.createDirectories(adapter == null ? directory : adapterDirectory);
+    } catch (IOException e) {
+      throw new LongAlignException(directory + ": cannot be created (" + e + ")", e);
+    }
+    lora.write(directory.resolve(LORA_FILE));
+    if (adapter != null) {
+      SafetensorsWriter.write(
+          adapterDirectory.resolve("diffusion_pytorch_model.safetensors"),
+          adapter.parameters().stream().map(p -> p.stored(DType.F32)).toList());
+      JsonObject config = new JsonObject();
+      config.addProperty("_class_name", "TextAdapter");
+      config.addProperty("in_dim", adapterConfig.inDim());
+      config.addProperty("int_dim", adapterConfig.intDim());
+      config.addProperty("out_dim", adapterConfig.outDim());
+      String text = new GsonBuilder().setPrettyPrinting().create().toJson(config) + "\n";
+      AtomicFiles.write(
+          adapterDirectory.resolve("config.json"),
+          out -> out.write(text.getBytes(StandardCharsets.UTF_8)));
+    }
+  }
+}

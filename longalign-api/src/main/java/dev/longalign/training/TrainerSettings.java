@@ -1,0 +1,80 @@
+package dev.longalign.training;
+
+import dev.longalign.LongAlignException;
+import dev.longalign.scheduler.WarmupLearningRate;
+
+/**
+ * How a {@link Trainer} optimises and saves.
+ *
+ * @param learningRate after how many steps of warm-up it is what
+ * @param maxGradientNorm over all parameters together
+ * @param weightDecay decoupled, of every parameter
+ * @param accumulation micro-batches in a step
+ * @param seed of everything that is drawn but the order of the data
+ * @param saveEvery steps between checkpoints
+ * @param keepLast how many checkpoints are kept
+ */
+public record TrainerSettings(
+    WarmupLearningRate learningRate,
+    double maxGradientNorm,
+    double weightDecay,
+    int accumulation,
+    long seed,
+    int saveEvery,
+    int keepLast) {
+  /** Decays of AdamW's moments and its epsilon, which all stages share. */
+  static final double BETA1 = 0.9;
+
+  static final double BETA2 = 0.999;
+  static final double EPS = 1e-8;
+
+  /** What LongAlign trains with, on one device. */
+  public static final TrainerSettings DEFAULT =
+      new TrainerSettings(new WarmupLearningRate(3e-5, 2000), 0.3, 1e-2, 1, 0, 500, 3);
+
+  public TrainerSettings {
+    if (!(maxGradientNorm > 0) || !(weightDecay >= 0)) {
+      throw new LongAlignException(
+          "training: expected a positive largest gradient norm and a weight decay of at least 0,"
+              + " found "
+              + maxGradientNorm
+              + " and "
+              + weightDecay);
+    }
+    if (accumulation < 1 || saveEvery < 1 || keepLast < 1) {
+      throw new LongAlignException(
+          "training: expected accumulation, saveEvery and keepLast of at least 1, found "
+              + accumulation
+              + ", "
+              + saveEvery
+              + " and "
+              + keepLast);
+    }
+  }
+
+  public TrainerSettings withLearningRate(double peak, int warmupSteps) {
+    return new TrainerSettings(
+        new WarmupLearningRate(peak, warmupSteps),
+        maxGradientNorm,
+        weightDecay,
+        accumulation,
+        seed,
+        saveEvery,
+        keepLast);
+  }
+
+  public TrainerSettings withAccumulation(int microBatches) {
+    return new TrainerSettings(
+        learningRate, maxGradientNorm, weightDecay, microBatches, seed, saveEvery, keepLast);
+  }
+
+  public TrainerSettings withSeed(long newSeed) {
+    return new TrainerSettings(
+        learningRate, maxGradientNorm, weightDecay, accumulation, newSeed, saveEvery, keepLast);
+  }
+
+  public TrainerSettings withCheckpoints(int every, int keep) {
+    return new TrainerSettings(
+        learningRate, maxGradientNorm, weightDecay, accumulation, seed, every, keep);
+  }
+}
