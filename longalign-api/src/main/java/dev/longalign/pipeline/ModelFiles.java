@@ -13,6 +13,7 @@ import dev.longalign.model.TextAdapterConfig;
 import dev.longalign.model.UNet2DCondition;
 import dev.longalign.model.UNet2DConditionConfig;
 import dev.longalign.nn.FileWeights;
+import dev.longalign.nn.LayerBranches;
 import dev.longalign.nn.WeightSource;
 import dev.longalign.scheduler.Scheduler;
 import dev.longalign.scheduler.SchedulerConfig;
@@ -95,6 +96,15 @@ public record ModelFiles(
 
   /** The UNet with every LoRA merged. */
   public UNet2DCondition loadUNet(Backend backend, DType dtype) {
+    return loadUNet(backend, dtype, LayerBranches.NONE);
+  }
+
+  /**
+   * The UNet with every LoRA merged, and with what runs beside its layers.
+   *
+   * @param branches for example of a LoRA in training
+   */
+  public UNet2DCondition loadUNet(Backend backend, DType dtype, LayerBranches branches) {
     UNet2DConditionConfig config = UNet2DConditionConfig.of(model.config("unet"));
     try (TensorFile weights = model.weights("unet")) {
       WeightSource source = new FileWeights(weights);
@@ -102,7 +112,7 @@ public record ModelFiles(
         source =
             Lora.read(lora.file(), UNet2DCondition.layers(config)).mergedInto(source, lora.scale());
       }
-      return UNet2DCondition.load(config, source, backend, dtype);
+      return UNet2DCondition.load(config, source, backend, dtype, branches);
     }
   }
 

@@ -1,0 +1,114 @@
+package dev.longalign.training;
+
+import dev.longalign.LongAlignException;
+import dev.longalign.data.TrainingExample;
+import dev.longalign.model.AutoencoderKL;
+import dev.longalign.pipeline.ModelFiles;
+import dev.longalign.pipeline.PromptEncoder;
+import dev.longalign.pipeline.TextEncoding;
+import dev.longalign.random.NoiseSource;
+import dev.longalign.random.RandomTensors;
+import dev.longalign.tensor.Backend;
+import dev.longalign.tensor.DType;
+import dev.longalign.tensor.Shape;
+import dev.longalign.tensor.Tensor;
+import dev.longalign.text.EncoderProvider;
+import dev.longalign.text.HiddenStates;
+import dev.longalign.text.TextEncoder;
+import dev.longalign.text.Tokenizer;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.Function;
+
+/**
+ * Encodes pictures with the model's autoencoder and captions with its two text encoders, as
+ * sampling does. The pictures of a batch are of one size.
+ */
+public final class PictureEncoder implements ExampleEncoder<TrainingExample>, AutoCloseable {
+  private final Backend backend;
+  private final AutoencoderKL vae;
+  private final PromptEncoder clip;
+  private final Tokenizer t5Tokenizer;
+  private final TextEncoder t5Encoder;
+
+  /**
+   * @param threads for the text encoders, 0 for one per core
+   * @throws LongAlignException if the model has no T5, or a file is missing or damaged
+   */
+  public PictureEncoder(EncoderProvider provider, ModelFiles files, Backend backend, int threads) {
+    Path t5 =
+        files
+            .t5()
+            .orElseThrow(
+                () ->
+                    new LongAlignException(
+                        files.model().path()
+                            + ": training reads T5's hidden states: expected a directory t5,"
+                            + " found none; name one"));
+    this.backend = backend;
+    this.vae = files.loadVae(backend, DType.F32);
+    this.clip = new PromptEncoder(provider, files.textFiles(), null, backend, threads);
+    this.t5Tokenizer = provider.t5Tokenizer(t5);
+    this.t5Encoder = provider.t5Encoder(t5, threads);
+  }
+
+  @Override
+  public List<String> ids(List<TrainingExample> examples) {
+    return examples.stream().map(TrainingExample::id).toList();
+  }
+
+  @Override
+  public List<String> captions(List<TrainingExample> examples) {
+    return TrainingExample.captions(examples);
+  }
+
+  @Override
+  public Tensor latents(List<TrainingExample> examples, NoiseSource noise) {
+    var posterior = vae.encode(TrainingExample.pictures(backend, examples));
+    return vae.scale(posterior.sample(RandomTensors.randn(backend, noise, posterior.shape())));
+  }
+
+  @Override
+  public Texts texts(List<TrainingExample> examples) {
+    return encode(captions(examples));
+  }
+
+  @Override
+  public Texts emptyText() {
+    return encode(List.of(""));
+  }
+
+  private Texts encode(List<String> captions) {
+    return new Texts(rows(captions, this::clip), rows(captions, this::t5));
+  }
+
+  private static Tensor rows(List<String> captions, Function<String, Tensor> encode) {
+    List<Tensor> rows = new ArrayList<>();
+    captions.forEach(caption -> rows.add(encode.apply(caption)));
+    return rows.size() == 1 ? rows.get(0) : Tensor.concat(0, rows.toArray(new Tensor[0]));
+  }
+
+  private Tensor clip(String caption) { // [1, 240, D]
+    return clip.encode(caption, TextEncoding.LONGALIGN, false).upload(backend);
+  }
+
+  private Tensor t5(String caption) { // [1, 240, d]: T5 reads the padding too
+    int[][] ids =
+        Tokenizer.pad(
+            List.of(t5Tokenizer.encode(caption)),
+            PromptEncoder.TOKEN_LENGTH,
+            t5Tokenizer.padId(),
+            t5Tokenizer.eosId());
+    HiddenStates states = t5Encoder.encode(ids);
+    return Tensor.of(backend, Shape.of(1, states.length(), states.width()), states.values());
+  }
+
+  @Override
+  public void close() {
+    t5Encoder.close();
+    t5Tokenizer.close();
+    clip.close();
+    vae.close();
+  }
+}
