@@ -19,13 +19,23 @@ import java.util.function.Consumer;
  * }</pre>
  */
 public final class Verifier {
-  static final String NOT_COVERED = "training is not part of this version";
+  static final String NOT_COVERED = "not compared by this command";
 
   /** The folders that this version knows, in the order in which they are run. */
   private static final List<String> AREAS =
-      List.of("io", "text", "models", "encode", "schedulers", "unet", "sample", "denscore");
+      List.of(
+          "io",
+          "text",
+          "models",
+          "encode",
+          "schedulers",
+          "unet",
+          "sample",
+          "denscore",
+          "align",
+          "lcm");
 
-  private static final Set<String> LATER = Set.of("align", "lcm", "reward", "image");
+  private static final Set<String> LATER = Set.of("reward", "image");
 
   private final Path root;
   private final Device device;
@@ -158,6 +168,10 @@ public final class Verifier {
       case "unet/lora" -> new LoraCases(bench, vectors);
       case "unet/vae" -> new VaeCases(bench, vectors);
       case "denscore/denscore" -> new DenscoreCases(bench, vectors);
+      case "align/one", "align/accumulation", "align/full" ->
+          new TrainingCases(bench, vectors, false);
+      case "align/trajectory" -> () -> List.of(VerifyCase.skipped(area, stem, NOT_COVERED));
+      case "lcm/epsilon", "lcm/v" -> new TrainingCases(bench, vectors, true);
       default ->
           area.equals("sample")
               ? new SampleCases(bench, vectors)
