@@ -86,10 +86,14 @@ public final class AlignObjective<E> implements Objective<E> {
     return new StepInputs(
         encoder.ids(examples),
         Map.of(
-            "latents", latents,
-            "noise", noise,
-            "clip", Draws.replaceRows(texts.clip(), dropped, empty.clip()),
-            "t5", Draws.replaceRows(texts.t5(), dropped, empty.t5())),
+            "latents",
+            latents,
+            "noise",
+            noise,
+            "clip",
+            Draws.replaceRows(texts.clip(), dropped, empty.clip()),
+            "t5",
+            Draws.replaceRows(texts.t5(), dropped, empty.t5())),
         Map.of("timesteps", timesteps));
   }
 
@@ -105,8 +109,7 @@ public final class AlignObjective<E> implements Objective<E> {
 
   private Tensor predict(StepInputs inputs) {
     int[] timesteps = inputs.integers("timesteps");
-    Tensor noisy =
-        schedule.addNoise(inputs.tensor("latents"), inputs.tensor("noise"), timesteps);
+    Tensor noisy = schedule.addNoise(inputs.tensor("latents"), inputs.tensor("noise"), timesteps);
     Tensor text = adapter.apply(inputs.tensor("t5")); // [B, L, D]
     PreparedContext context =
         unet.prepareContext(Tensor.concat(1, inputs.tensor("clip"), text)); // [B, 2 L, D]

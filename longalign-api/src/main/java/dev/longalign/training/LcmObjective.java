@@ -104,11 +104,14 @@ public final class LcmObjective<E> implements Objective<E> {
     return new StepInputs(
         encoder.ids(examples),
         Map.of(
-            "latents", latents,
-            "noise", noise,
-            "context", Draws.context(encoder.texts(examples), adapter),
+            "latents",
+            latents,
+            "noise",
+            noise,
+            "context",
+            Draws.context(encoder.texts(examples), adapter),
             "unconditional",
-                Draws.repeatRow(Draws.context(encoder.emptyText(), adapter), batch)),
+            Draws.repeatRow(Draws.context(encoder.emptyText(), adapter), batch)),
         Map.of("timesteps", start));
   }
 

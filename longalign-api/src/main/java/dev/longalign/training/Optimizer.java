@@ -107,9 +107,7 @@ final class Optimizer implements AutoCloseable {
     try (TensorScope scope = TensorScope.open()) {
       // x - x is NaN for what is not finite, which never is in a checkpoint.
       autograd.training().accumulate(into, -1, into);
-      autograd
-          .training()
-          .accumulate(into, 1, Tensor.of(autograd, into.shape(), values));
+      autograd.training().accumulate(into, 1, Tensor.of(autograd, into.shape(), values));
     }
   }
 

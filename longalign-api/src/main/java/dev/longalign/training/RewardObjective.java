@@ -130,8 +130,7 @@ public final class RewardObjective<E> implements Objective<E> {
   @Override
   public StepInputs prepare(List<E> examples, TorchGenerator random) {
     int batch = examples.size();
-    Shape shape =
-        Shape.of(batch, settings.height, settings.width, unet.config().inChannels());
+    Shape shape = Shape.of(batch, settings.height, settings.width, unet.config().inChannels());
     Map<String, Tensor> tensors = new LinkedHashMap<>();
     tensors.put("noise", RandomTensors.randn(unet.backend(), random, shape));
     for (int i = 0; settings.freshNoise && i < settings.steps; i++) {
@@ -145,8 +144,7 @@ public final class RewardObjective<E> implements Objective<E> {
       tensors.put("unconditional", Draws.repeatRow(empty, batch));
     }
     tensors.put("texts", reward.texts(unet.backend(), encoder.captions(examples)));
-    return new StepInputs(
-        encoder.ids(examples), tensors, Map.of("offset", offset, "crop", crop));
+    return new StepInputs(encoder.ids(examples), tensors, Map.of("offset", offset, "crop", crop));
   }
 
   private static String stepNoise(int step) {

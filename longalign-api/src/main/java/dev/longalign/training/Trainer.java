@@ -133,8 +133,7 @@ public final class Trainer<E> implements AutoCloseable {
       step++;
       position = after;
       double seconds = (System.nanoTime() - start) / 1e9;
-      return new StepReport(
-          step, loss, norm, rate, pictures, seconds, autograd.memory().peak());
+      return new StepReport(step, loss, norm, rate, pictures, seconds, autograd.memory().peak());
     }
   }
 
@@ -266,8 +265,7 @@ public final class Trainer<E> implements AutoCloseable {
         .forEach(
             (name, slot) -> {
               TrainableParameter p = slot.parameter();
-              for (String part :
-                  List.of(Checkpoint.VALUE, Checkpoint.FIRST, Checkpoint.SECOND)) {
+              for (String part : List.of(Checkpoint.VALUE, Checkpoint.FIRST, Checkpoint.SECOND)) {
                 StoredTensor tensor = tensors.get(part + name);
                 if (tensor == null || !tensor.shape().equals(p.shape())) {
                   throw anotherModel(

@@ -57,9 +57,7 @@ class AlignGoldenTest {
 
   private static Optimizer optimizer(TinyTraining tiny, double rate) {
     return new Optimizer(
-        tiny.autograd,
-        tiny.model.parameters(),
-        TrainerSettings.DEFAULT.withLearningRate(rate, 0));
+        tiny.autograd, tiny.model.parameters(), TrainerSettings.DEFAULT.withLearningRate(rate, 0));
   }
 
   @ParameterizedTest

@@ -54,8 +54,7 @@ final class GradientChecks {
     }
     for (String name : digests.keySet()) {
       float[] actual = parameters.get(name).value().toFloats();
-      digest(
-          digests.getAsJsonObject(name), name, actual, tolerance * Math.sqrt(actual.length));
+      digest(digests.getAsJsonObject(name), name, actual, tolerance * Math.sqrt(actual.length));
     }
     return worst;
   }

@@ -47,22 +47,22 @@ final class TinyTraining implements AutoCloseable {
    * @param withTeacher whether a frozen UNet without LoRA is loaded too
    */
   TinyTraining(
-      String unetName, String loraFile, LayerDropout dropout, boolean trainAdapter, boolean withTeacher) {
+      String unetName,
+      String loraFile,
+      LayerDropout dropout,
+      boolean trainAdapter,
+      boolean withTeacher) {
     autograd = new AutogradBackend(cpu, true);
     UNet2DConditionConfig config = UNet2DConditionConfig.of(config(unetName));
     Lora initial = Lora.read(folder().resolve(loraFile), UNet2DCondition.layers(config));
-    lora =
-        TrainableLora.of(autograd, UNet2DCondition.loraLayers(config), initial, dropout);
+    lora = TrainableLora.of(autograd, UNet2DCondition.loraLayers(config), initial, dropout);
     TextAdapterConfig adapterConfig = TextAdapterConfig.of(config("s28750_adapter"));
     adapter =
         TrainableTextAdapter.load(
             adapterConfig, weights("s28750_adapter"), autograd, DType.F32, dropout);
-    unet =
-        UNet2DCondition.load(config, weights(unetName), autograd, DType.F32, lora.branches());
+    unet = UNet2DCondition.load(config, weights(unetName), autograd, DType.F32, lora.branches());
     teacher =
-        withTeacher
-            ? UNet2DCondition.load(config, weights(unetName), autograd, DType.F32)
-            : null;
+        withTeacher ? UNet2DCondition.load(config, weights(unetName), autograd, DType.F32) : null;
     RandomDropout random = dropout instanceof RandomDropout r ? r : null;
     model =
         trainAdapter
@@ -90,8 +90,7 @@ final class TinyTraining implements AutoCloseable {
 
   private static NoiseSchedule schedule() {
     return NoiseSchedule.of(
-        SchedulerConfig.read(
-                folder().resolve("scheduler/scheduler_config.json"), Scheduler.DDIM)
+        SchedulerConfig.read(folder().resolve("scheduler/scheduler_config.json"), Scheduler.DDIM)
             .noise());
   }
 

@@ -219,9 +219,7 @@ class TrainerTest {
           .hasMessageContaining("example 2")
           .hasMessageContaining("failed-step-");
       Path inputs =
-          folder
-              .resolve("failed-step-" + (trainer.step() + 1))
-              .resolve("inputs-0.safetensors");
+          folder.resolve("failed-step-" + (trainer.step() + 1)).resolve("inputs-0.safetensors");
       try (TensorScope scope = TensorScope.open()) {
         StepInputs saved = StepInputs.read(inputs, tiny.autograd);
         assertThat(saved.tensors()).containsOnlyKeys("latents", "noise", "clip", "t5");
@@ -262,8 +260,7 @@ class TrainerTest {
       Lora lora = Lora.read(folder.resolve("lora_vis.pt"), UNet2DCondition.layers(config));
       Lora initial =
           Lora.read(
-              TinyTraining.folder().resolve("lora_train_init.pt"),
-              UNet2DCondition.layers(config));
+              TinyTraining.folder().resolve("lora_train_init.pt"), UNet2DCondition.layers(config));
       assertThat(lora.entries().keySet()).isEqualTo(initial.entries().keySet());
       initial
           .entries()

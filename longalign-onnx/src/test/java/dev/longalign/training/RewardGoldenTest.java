@@ -45,10 +45,8 @@ class RewardGoldenTest {
                 tiny.autograd,
                 DType.F32);
         Optimizer optimizer =
-            new Optimizer(
-                tiny.autograd, tiny.model.parameters(), TrainerSettings.DEFAULT)) {
-      PictureReward reward =
-          new PictureReward(vae, PictureScorer.denscore(denscore), null, 0.3);
+            new Optimizer(tiny.autograd, tiny.model.parameters(), TrainerSettings.DEFAULT)) {
+      PictureReward reward = new PictureReward(vae, PictureScorer.denscore(denscore), null, 0.3);
       RewardObjective.Settings settings =
           name.equals("reward")
               ? RewardObjective.Settings.reward()
