@@ -36,7 +36,7 @@ DEVICE void attention(const float* q, const float* k, const float* v, float* y, 
   float total[QUERIES];
   UNROLL
   for (int i = 0; i < QUERIES; i++) {
-    largest[i] = -INFINITY;
+    largest[i] = MINUS_INFINITY;
     total[i] = 0;
     UNROLL
     for (int c = 0; c < COLUMNS; c++) {
@@ -68,9 +68,9 @@ DEVICE void attention(const float* q, const float* k, const float* v, float* y, 
     }
     UNROLL
     for (int i = 0; i < QUERIES; i++) {
-      float score = lane < here ? scores[i] * scale : -INFINITY;
+      float score = lane < here ? scores[i] * scale : MINUS_INFINITY;
       float highest = fmaxf(largest[i], warp_max(score));
-      float reference = highest == -INFINITY ? 0.0f : highest;
+      float reference = highest == MINUS_INFINITY ? 0.0f : highest;
       float shrink = fast_exp(largest[i] - reference);
       float weight = fast_exp(score - reference);
       largest[i] = highest;

@@ -72,7 +72,7 @@ struct Attention {
         sums[j][r] = 0;
       }
     }
-    float largest[2] = {-INFINITY, -INFINITY};  // of rows lane / 4 and lane / 4 + 8, times scale2
+    float largest[2] = {MINUS_INFINITY, MINUS_INFINITY};  // of rows lane / 4 and lane / 4 + 8, times scale2
     float total[2] = {0, 0};                    // this lane's part
     const u16* fragmentsQ = (const u16*)(sharedQ + warp * 16 * PITCH);
 
@@ -116,14 +116,14 @@ struct Attention {
           for (int r = 0; r < 2; r++) {
             float& score = scores[j][half * 2 + r];
             int key = key0 + j * 8 + lane % 4 * 2 + r;
-            score = key < keys ? score * scale2 : -INFINITY;
+            score = key < keys ? score * scale2 : MINUS_INFINITY;
             highest = fmaxf(highest, score);
           }
         }
         highest = fmaxf(highest, shfl_xor(highest, 1));
         highest = fmaxf(highest, shfl_xor(highest, 2));
         // A row of nothing but -infinity keeps a finite reference: its probabilities become 0 / 0, as they should.
-        float reference = highest == -INFINITY ? 0.0f : highest;
+        float reference = highest == MINUS_INFINITY ? 0.0f : highest;
         float shrink = fast_exp2(largest[half] - reference);
         largest[half] = highest;
         total[half] *= shrink;

@@ -164,6 +164,8 @@ struct Wide {
   typedef Pack<T, N> Type;
 };
 
+#define MINUS_INFINITY (bits_to_float(0xff800000u))  // NVRTC knows no INFINITY
+
 // ---- activations
 
 constexpr int ACTIVATION_NONE = 0;
