@@ -315,11 +315,11 @@ int cuModuleGetFunction(void** function, void* module, const char* name) {
   Module* m = (Module*)module;
   auto found = m->functions.find(name);
   if (found == m->functions.end()) {
-    const Entry* entry = (const Entry*)dlsym(m->library, (std::string("emulator_entry_") + name).c_str());
+    void* entry = dlsym(m->library, (std::string("emulator_entry_") + name).c_str());
     if (!entry) {
       return explain(NOT_FOUND, std::string("no kernel ") + name + " in the module");
     }
-    found = m->functions.emplace(name, new Function{entry}).first;
+    found = m->functions.emplace(name, new Function{((const Entry* (*)())entry)()}).first;
   }
   *function = found->second;
   return SUCCESS;

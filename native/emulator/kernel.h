@@ -70,10 +70,12 @@ inline Entry entry(void (*function)(A...), const char* name, int maxThreads) {
 
 }  // namespace emulator
 
-#define KERNEL(name, threads, blocks, parameters)                                               \
-  extern "C" void name parameters;                                                              \
-  extern "C" const emulator::Entry emulator_entry_##name;                                       \
-  const emulator::Entry emulator_entry_##name = emulator::entry(&name, #name, threads);         \
+#define KERNEL(name, threads, blocks, parameters)                                                \
+  extern "C" void name parameters;                                                               \
+  extern "C" const emulator::Entry* emulator_entry_##name() {                                    \
+    static const emulator::Entry entry = emulator::entry(&name, #name, threads);                 \
+    return &entry;                                                                               \
+  }                                                                                              \
   extern "C" void name parameters
 #define DEVICE inline
 #define UNROLL

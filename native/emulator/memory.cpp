@@ -24,6 +24,7 @@ struct Memory {
   std::mutex mutex;
   std::map<uintptr_t, size_t> live;
   std::map<uintptr_t, size_t> freed;
+  std::map<uintptr_t, size_t> shared;
   size_t next = 0;
   size_t used = 0;
   size_t total = size_t(4) << 30;
@@ -78,10 +79,13 @@ std::string place(uintptr_t address) {
     if (address - block->first >= block->second + (beyond ? SPACE : 0)) {
       return "";
     }
-    return std::string("byte ") + std::to_string(address - block->first) + " of " + kind + " of " +
+    return std::string("byte ") + std::to_string(address - block->first) + " of " + kind + (kind[0] == 'a' ? " of " : " ") +
            std::to_string(block->second) + " bytes";
   };
   std::string text = near(memory.live, "an allocation", false);
+  if (text.empty()) {
+    text = near(memory.shared, "the shared memory, which is at most", false);
+  }
   if (text.empty()) {
     text = near(memory.freed, "a freed allocation", false);
   }
@@ -215,7 +219,9 @@ std::string check_read(uintptr_t address, size_t bytes) { return check(address, 
 
 unsigned char* reserve_shared(size_t bytes) {
   std::lock_guard<std::mutex> lock(memory.mutex);
-  return (unsigned char*)(memory.base + memory.take(bytes));
+  uintptr_t address = memory.base + memory.take(bytes);
+  memory.shared[address] = bytes;
+  return (unsigned char*)address;
 }
 
 void open_shared(unsigned char* shared, size_t bytes, size_t capacity) {

@@ -98,7 +98,7 @@ final class CudaDevice implements AutoCloseable {
   public void close() {
     makeCurrent();
     cuStreamDestroy(stream);
-    cuCtxSetCurrent(null);
+    cuCtxSetCurrent(new CUcontext());
     cuDevicePrimaryCtxRelease(device);
   }
 }

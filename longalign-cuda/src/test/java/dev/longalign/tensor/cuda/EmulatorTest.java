@@ -93,7 +93,7 @@ class EmulatorTest {
     "reads_before, out-of-bounds read of 4 bytes, 'block (0, 0, 0), thread (0, 0, 0)'",
     "reads_null, read through a null pointer, 'block (0, 0, 0)'",
     "reads_uninitialised, uninitialised read of 4 bytes, of an allocation of 512 bytes",
-    "reads_shared_beyond, uninitialised read of 4 bytes, 'thread (0, 0, 0)'",
+    "reads_shared_beyond, uninitialised read of 4 bytes, of the shared memory",
     "forgets_barrier, uninitialised read of 4 bytes, 'thread (0, 0, 0)'",
     "forgets_copy_wait, uninitialised read of 4 bytes, 'block (0, 0, 0)'",
     "returns_before_barrier, mismatched barrier, 64 of 128 threads never reach",
