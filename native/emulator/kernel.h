@@ -78,7 +78,7 @@ inline Entry entry(void (*function)(A...), const char* name, int maxThreads) {
   }                                                                                              \
   extern "C" void name parameters
 #define DEVICE inline
-#define UNROLL
+#define UNROLL _Pragma("GCC unroll 64")
 #define SHARED_BYTES(name) unsigned char* name = emulator::emulator_thread->shared
 #define BARRIER() emulator::emulator_barrier(__LINE__)
 

@@ -6,16 +6,18 @@ constexpr int WARPS = 4;
 constexpr int QUERIES = 4;
 constexpr int BQ = WARPS * QUERIES;
 constexpr int BK = 32;
+typedef Pack<float, 4> Four;
 
 // COLUMNS: of V per lane; heads have at most 32 * COLUMNS elements.
 template <int COLUMNS>
 DEVICE void attention(const float* q, const float* k, const float* v, float* y, int queries, int keys, int heads, int size,
                       float scale) {
   SHARED_BYTES(shared);
-  int pitch = size | 1;  // odd: rows begin in different banks
+  int padded = round_up(size, 4);
+  int pitch = round_up(size, 8) + 4;  // 16-byte accesses of 8 rows meet every bank once
   float* sharedQ = (float*)shared;            // [BQ][pitch]
   float* tile = sharedQ + BQ * pitch;         // [BK][pitch]: K, then V
-  float* weights = tile + BK * pitch;         // [BQ][BK]
+  float* weights = tile + BK * pitch;         // [WARPS][BK][QUERIES]
   int lane = lane_id();
   int warp = threadIdx.x / 32;
   int query0 = blockIdx.x * BQ;
@@ -27,8 +29,8 @@ DEVICE void attention(const float* q, const float* k, const float* v, float* y, 
   v += (i64)blockIdx.z * keys * width + offset;
 
   for (int row = warp; row < BQ; row += WARPS) {
-    for (int c = lane; c < size; c += 32) {
-      sharedQ[row * pitch + c] = query0 + row < queries ? q[row * width + c] : 0.0f;
+    for (int c = lane; c < padded; c += 32) {
+      sharedQ[row * pitch + c] = query0 + row < queries && c < size ? q[row * width + c] : 0.0f;
     }
   }
   float sums[QUERIES][COLUMNS];
@@ -47,8 +49,8 @@ DEVICE void attention(const float* q, const float* k, const float* v, float* y, 
     int here = min(BK, keys - key0);
     BARRIER();  // all are done with V
     for (int row = warp; row < here; row += WARPS) {
-      for (int c = lane; c < size; c += 32) {
-        tile[row * pitch + c] = k[(i64)(key0 + row) * width + c];
+      for (int c = lane; c < padded; c += 32) {
+        tile[row * pitch + c] = c < size ? k[(i64)(key0 + row) * width + c] : 0.0f;
       }
     }
     BARRIER();
@@ -58,11 +60,15 @@ DEVICE void attention(const float* q, const float* k, const float* v, float* y, 
       scores[i] = 0;
     }
     if (lane < here) {
-      for (int c = 0; c < size; c++) {
-        float key = tile[lane * pitch + c];
+      for (int c = 0; c < padded; c += 4) {
+        Four key = *(const Four*)(tile + lane * pitch + c);
         UNROLL
         for (int i = 0; i < QUERIES; i++) {
-          scores[i] += sharedQ[(warp * QUERIES + i) * pitch + c] * key;
+          Four query = *(const Four*)(sharedQ + (warp * QUERIES + i) * pitch + c);
+          UNROLL
+          for (int j = 0; j < 4; j++) {
+            scores[i] += query.at[j] * key.at[j];
+          }
         }
       }
     }
@@ -75,7 +81,7 @@ DEVICE void attention(const float* q, const float* k, const float* v, float* y, 
       float weight = fast_exp(score - reference);
       largest[i] = highest;
       total[i] = total[i] * shrink + weight;
-      weights[(warp * QUERIES + i) * BK + lane] = weight;
+      weights[(warp * BK + lane) * QUERIES + i] = weight;
       UNROLL
       for (int c = 0; c < COLUMNS; c++) {
         sums[i][c] *= shrink;
@@ -89,18 +95,14 @@ DEVICE void attention(const float* q, const float* k, const float* v, float* y, 
     }
     BARRIER();
     for (int key = 0; key < here; key++) {
-      float weight[QUERIES];
-      UNROLL
-      for (int i = 0; i < QUERIES; i++) {
-        weight[i] = weights[(warp * QUERIES + i) * BK + key];
-      }
+      Four weight = *(const Four*)(weights + (warp * BK + key) * QUERIES);
       UNROLL
       for (int c = 0; c < COLUMNS; c++) {
         if (c * 32 + lane < size) {
           float value = tile[key * pitch + c * 32 + lane];
           UNROLL
           for (int i = 0; i < QUERIES; i++) {
-            sums[i][c] += weight[i] * value;
+            sums[i][c] += weight.at[i] * value;
           }
         }
       }

@@ -99,7 +99,8 @@ final class AttentionOps {
     while (F32_SIZES[i] < size) {
       i++;
     }
-    int shared = ((F32_QUERIES + F32_KEYS) * (size | 1) + F32_QUERIES * F32_KEYS) * Float.BYTES;
+    int pitch = (size + 7) / 8 * 8 + 4;
+    int shared = ((F32_QUERIES + F32_KEYS) * pitch + F32_QUERIES * F32_KEYS) * Float.BYTES;
     return context
         .launch("attention_fwd_f32_" + F32_SIZES[i])
         .grid((q.dim(1) + F32_QUERIES - 1) / F32_QUERIES, heads, q.dim(0))
