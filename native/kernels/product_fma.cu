@@ -95,12 +95,22 @@ struct Product {
         }
       }
     }
+    // Through shared memory, so that what follows is compiled once, not for every sum, and is coalesced.
+    BARRIER();
+    float* tile = (float*)shared;  // [B][PITCH]
     UNROLL
     for (int i = 0; i < R; i++) {
       UNROLL
-      for (int j = 0; j < R; j += 2) {
-        finish.pair(m0 + ty + i, n0 + tx + j, sums[i][j], sums[i][j + 1]);
+      for (int j = 0; j < R; j++) {
+        tile[(ty + i) * PITCH + tx + j] = sums[i][j];
       }
+    }
+    BARRIER();
+    for (int i = thread; i < B * B / 2; i += THREADS) {
+      int row = i / (B / 2);
+      int column = i % (B / 2) * 2;
+      const float* pair = tile + row * PITCH + column;
+      finish.pair(m0 + row, n0 + column, pair[0], pair[1]);
     }
   }
 };

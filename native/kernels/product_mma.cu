@@ -128,16 +128,27 @@ struct Product {
       }
     }
 
+    // Through shared memory, so that what follows is compiled once, not for every sum, and is coalesced.
+    BARRIER();
+    float* sumsTile = (float*)shared;  // [BM][BN + 4]
     int lane = lane_id();
     UNROLL
     for (int i = 0; i < TILES_M; i++) {
       UNROLL
       for (int j = 0; j < TILES_N; j++) {
-        int m = m0 + warpM + i * 16 + lane / 4;
-        int n = n0 + warpN + j * 8 + lane % 4 * 2;
-        finish.pair(m, n, sums[i][j][0], sums[i][j][1]);
-        finish.pair(m + 8, n, sums[i][j][2], sums[i][j][3]);
+        float* to = sumsTile + (warpM + i * 16 + lane / 4) * (BN + 4) + warpN + j * 8 + lane % 4 * 2;
+        to[0] = sums[i][j][0];
+        to[1] = sums[i][j][1];
+        to[8 * (BN + 4)] = sums[i][j][2];
+        to[8 * (BN + 4) + 1] = sums[i][j][3];
       }
+    }
+    BARRIER();
+    for (int i = thread; i < BM * BN / 2; i += THREADS) {
+      int row = i / (BN / 2);
+      int column = i % (BN / 2) * 2;
+      const float* pair = sumsTile + row * (BN + 4) + column;
+      finish.pair(m0 + row, n0 + column, pair[0], pair[1]);
     }
   }
 };

@@ -22,6 +22,11 @@ final class ProductOps {
   private static final int SMALL_TILE = 64;
   private static final int PITCH_UNIT = 8;
 
+  /** {@code STAGES} and {@code PITCH} of product_mma.cu. */
+  private static final int STAGES = 3;
+
+  private static final int STAGE_PITCH = 40;
+
   private final CudaContext context;
   private final Transfers transfers;
 
@@ -251,7 +256,8 @@ final class ProductOps {
     int tile =
         large >= context.device().multiprocessors() && m > SMALL_TILE ? LARGE_TILE : SMALL_TILE;
     boolean f32 = dtype == DType.F32;
-    int shared = f32 ? 2 * 16 * (tile + 4) * 4 : 3 * 2 * tile * 40 * 2;
+    int sums = tile * (tile + 4) * Float.BYTES;
+    int shared = f32 ? sums : Math.max(sums, STAGES * 2 * tile * STAGE_PITCH * dtype.bytes());
     int threads = f32 || tile == LARGE_TILE ? 256 : 128;
     return context
         .launch(op + "_fwd" + suffix(dtype) + "_" + tile + "x" + tile)
