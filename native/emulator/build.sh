@@ -15,7 +15,7 @@ stamp=$( (cat "$here"/*.cpp "$here"/*.h "$here"/build.sh "$here"/../kernels/*.cu
 if [ -f "$out/stamp" ] && [ "$(cat "$out/stamp")" = "$stamp" ]; then
   exit 0
 fi
-rm -f "$out/stamp"
+rm -f "$out/stamp" "$out"/*.o "$out"/*.so*
 native=-march=native
 echo 'int main() {}' | "$compiler" $native -x c++ -fsyntax-only - 2> /dev/null || native=
 common="-std=c++17 -O2 $native -fPIC -g1 -Wall -Wextra -fno-strict-aliasing"

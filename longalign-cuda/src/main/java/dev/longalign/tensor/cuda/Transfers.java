@@ -11,10 +11,7 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import jcuda.Pointer;
 
-/**
- * Copies between host and device through a pinned buffer, in the order of the stream. Both halves
- * are used in turn only where that pays: weights are read once, pictures are small.
- */
+/** Copies between host and device through a pinned buffer, in the order of the stream. */
 final class Transfers implements AutoCloseable {
   private static final int BUFFER = 8 << 20;
 
