@@ -14,8 +14,10 @@ import jcuda.driver.JCudaDriver;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledIf;
 
 /** The pool: what it keeps, what it gives back, and what it says when there is no more. */
+@EnabledIf(value = Emulator.IS_BUILT, disabledReason = Emulator.MISSING)
 class CudaMemoryTest {
   private CudaDevice device;
   private CudaMemory memory;

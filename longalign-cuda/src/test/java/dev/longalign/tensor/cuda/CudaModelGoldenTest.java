@@ -24,8 +24,10 @@ import java.util.Map;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledIf;
 
 /** The tiny models on the emulator, against the reference implementation. */
+@EnabledIf(value = Emulator.IS_BUILT, disabledReason = Emulator.MISSING)
 class CudaModelGoldenTest {
   private static final Golden FORWARD = Golden.open("unet/forward");
   private static final Golden VAE = Golden.open("unet/vae");

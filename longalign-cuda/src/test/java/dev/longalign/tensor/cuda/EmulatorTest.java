@@ -16,10 +16,12 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledIf;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
 /** What a GPU would not tell, the emulator does: each kernel of wrong.cu is wrong in one way. */
+@EnabledIf(value = Emulator.IS_BUILT, disabledReason = Emulator.MISSING)
 class EmulatorTest {
   private static final int N = 128;
   private static final CUmodule MODULE = new CUmodule();
