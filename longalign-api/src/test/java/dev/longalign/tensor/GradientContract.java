@@ -1,5 +1,6 @@
 package dev.longalign.tensor;
 
+import dev.longalign.LongAlignException;
 import dev.longalign.autograd.AutogradBackend;
 import dev.longalign.autograd.Gradients;
 import java.util.ArrayList;
@@ -20,11 +21,22 @@ interface GradientContract extends Contract {
     return GradientCase.all().flatMap(c -> TYPES.stream().map(type -> gradient(c, type)));
   }
 
+  /** Skips the test for a backend that says that it does not train. */
+  private static void assumeTraining(Backend backend) {
+    try {
+      backend.training();
+      backend.gradients();
+    } catch (LongAlignException e) {
+      Assumptions.abort(e.getMessage());
+    }
+  }
+
   private DynamicTest gradient(GradientCase c, DType type) {
     String title = "gradient of " + type + " " + c.name();
     return DynamicTest.dynamicTest(
         title,
         () -> {
+          assumeTraining(backend());
           Assumptions.assumeTrue(
               backend().supports(type), () -> backend().name() + " does not compute in " + type);
           long live = backend().memory().live();
@@ -68,6 +80,7 @@ interface GradientContract extends Contract {
     return DynamicTest.dynamicTest(
         "three steps of AdamW on " + size,
         () -> {
+          assumeTraining(backend());
           try (ReferenceBackend reference = new ReferenceBackend();
               TensorScope scope = TensorScope.open()) {
             List<Tensor> expected = threeSteps(new Inputs(reference, DType.F32, false, size), size);

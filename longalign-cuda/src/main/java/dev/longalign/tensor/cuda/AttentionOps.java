@@ -1,0 +1,110 @@
+package dev.longalign.tensor.cuda;
+
+import static dev.longalign.tensor.cuda.CudaContext.suffix;
+import static dev.longalign.tensor.cuda.CudaContext.wide;
+
+import dev.longalign.LongAlignException;
+import dev.longalign.tensor.DType;
+import dev.longalign.tensor.Tensor;
+import dev.longalign.tensor.TensorScope;
+
+/** Fused attention. */
+final class AttentionOps {
+  /**
+   * One instance of attention_mma.cu.
+   *
+   * @param size the largest head it takes
+   * @param scores its D
+   * @param values its DV
+   * @param queries its BQ
+   * @param keys its BK
+   */
+  private record Tile(int size, int scores, int values, int queries, int keys) {
+    int shared() {
+      int pitchV = (values + 15) / 16 * 16 + 8;
+      return ((queries + keys) * (scores + 8) + keys * pitchV) * 2;
+    }
+  }
+
+  private static final Tile[] TILES = {
+    new Tile(40, 48, 40, 64, 64),
+    new Tile(64, 64, 64, 64, 64),
+    new Tile(80, 80, 80, 64, 64),
+    new Tile(128, 128, 128, 64, 64),
+    new Tile(160, 160, 160, 64, 64),
+    new Tile(512, 512, 128, 32, 32)
+  };
+
+  private static final int[] F32_SIZES = {64, 160, 512};
+  private static final int F32_QUERIES = 16;
+  private static final int F32_KEYS = 32;
+
+  private final CudaContext context;
+
+  AttentionOps(CudaContext context) {
+    this.context = context;
+  }
+
+  Tensor attention(Tensor q, Tensor k, Tensor v, int heads, float scale) {
+    int size = q.dim(2) / heads;
+    if (size > 512) {
+      throw new LongAlignException(
+          "attention: heads of " + size + " elements; cuda takes up to 512");
+    }
+    if (q.dtype() != DType.F32 && size % 8 != 0) {
+      // The tensor cores take 8 columns at a time; no known model has such heads.
+      try (TensorScope scope = TensorScope.open()) {
+        Tensor y = attention(q.cast(DType.F32), k.cast(DType.F32), v.cast(DType.F32), heads, scale);
+        return scope.keep(y.cast(q.dtype()));
+      }
+    }
+    Tensor y = context.allocateLike(q);
+    if (y.shape().size() == 0) {
+      return y;
+    }
+    context.log().computed(4.0 * q.shape().size() * k.dim(1));
+    Launch launch = q.dtype() == DType.F32 ? fma(q, heads, size) : mma(q, heads, size);
+    long[] addresses = {context.address(q), context.address(k), context.address(v)};
+    launch
+        .address(addresses[0])
+        .address(addresses[1])
+        .address(addresses[2])
+        .address(context.address(y))
+        .i32(q.dim(1))
+        .i32(k.dim(1))
+        .i32(heads)
+        .i32(size)
+        .f32(scale)
+        .flag(wide(q.dtype(), size, addresses))
+        .run();
+    return y;
+  }
+
+  private Launch mma(Tensor q, int heads, int size) {
+    int i = 0;
+    while (TILES[i].size() < size) {
+      i++;
+    }
+    Tile tile = TILES[i];
+    int slices = (size + tile.values() - 1) / tile.values();
+    return context
+        .launch("attention_fwd" + suffix(q.dtype()) + "_" + tile.size())
+        .grid((q.dim(1) + tile.queries() - 1) / tile.queries(), (long) heads * slices, q.dim(0))
+        .threads(2 * tile.queries())
+        .shared(tile.shared());
+  }
+
+  private Launch fma(Tensor q, int heads, int size) {
+    int i = 0;
+    while (F32_SIZES[i] < size) {
+      i++;
+    }
+    int pitch = (size + 7) / 8 * 8 + 4;
+    int shared = ((F32_QUERIES + F32_KEYS) * pitch + F32_QUERIES * F32_KEYS) * Float.BYTES;
+    return context
+        .launch("attention_fwd_f32_" + F32_SIZES[i])
+        .grid((q.dim(1) + F32_QUERIES - 1) / F32_QUERIES, heads, q.dim(0))
+        .threads(128)
+        .shared(shared);
+  }
+}

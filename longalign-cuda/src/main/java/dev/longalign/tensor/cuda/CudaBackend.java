@@ -1,0 +1,309 @@
+package dev.longalign.tensor.cuda;
+
+import dev.longalign.LongAlignException;
+import dev.longalign.tensor.Activation;
+import dev.longalign.tensor.Backend;
+import dev.longalign.tensor.Conv2dGeometry;
+import dev.longalign.tensor.Conv2dWeight;
+import dev.longalign.tensor.DType;
+import dev.longalign.tensor.Epilogue;
+import dev.longalign.tensor.LinearWeight;
+import dev.longalign.tensor.MemoryUse;
+import dev.longalign.tensor.OperationCost;
+import dev.longalign.tensor.Shape;
+import dev.longalign.tensor.Tensor;
+import dev.longalign.tensor.TensorScope;
+import java.nio.ByteBuffer;
+import java.util.Map;
+import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.Supplier;
+import jcuda.driver.CUevent;
+
+/**
+ * The CUDA backend: hand-written kernels through the driver API; needs nothing but the NVIDIA
+ * driver. All operations go to one stream, in the order of the calls, whoever calls; they return
+ * when they are enqueued. {@link #download} waits.
+ */
+public final class CudaBackend implements Backend {
+  private final CudaDevice device;
+  private final CudaMemory memory;
+  private final Kernels kernels;
+  private final Transfers transfers;
+  private final OperationLog log;
+  private final CudaContext context;
+  private final ProductOps products;
+  private final AttentionOps attention;
+  private final NormOps norms;
+  private final PointwiseOps pointwise;
+  private final ShapeOps shapes;
+  private final ReentrantLock lock = new ReentrantLock(true);
+  private boolean closed;
+
+  /**
+   * @param index of the device, from 0
+   * @throws LongAlignException if there is no such device or it cannot be used; the message says
+   *     why
+   */
+  public CudaBackend(int index) {
+    this.device = new CudaDevice(index);
+    Kernels loaded;
+    try {
+      loaded = new Kernels(device);
+    } catch (LongAlignException e) {
+      device.close();
+      throw e;
+    }
+    this.kernels = loaded;
+    this.memory = new CudaMemory(device);
+    this.transfers = new Transfers(device);
+    this.log = new OperationLog(device);
+    this.context = new CudaContext(this, device, memory, kernels, log);
+    this.products = new ProductOps(context, transfers);
+    this.attention = new AttentionOps(context);
+    this.norms = new NormOps(context);
+    this.pointwise = new PointwiseOps(context);
+    this.shapes = new ShapeOps(context, transfers);
+  }
+
+  private <T> T enqueue(String name, Supplier<T> operation) {
+    lock.lock();
+    try {
+      checkOpen();
+      device.makeCurrent();
+      if (lock.getHoldCount() > 1) {
+        return operation.get(); // part of another operation, which is measured
+      }
+      CUevent begin = log.begin();
+      T result = operation.get();
+      log.end(name, begin);
+      return result;
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  private void checkOpen() {
+    if (closed) {
+      throw new LongAlignException("the backend " + name() + " is closed");
+    }
+  }
+
+  /** Waits until everything enqueued so far is done. */
+  void synchronize() {
+    device.makeCurrent();
+    device.synchronize();
+  }
+
+  /** For example {@code cuda (NVIDIA H200, sm_90)}. */
+  @Override
+  public String name() {
+    return "cuda (" + device.name() + ", sm_" + device.capability() + ")";
+  }
+
+  @Override
+  public boolean supports(DType dtype) {
+    return dtype == DType.F32 || dtype == DType.BF16 || dtype == DType.F16;
+  }
+
+  @Override
+  public MemoryUse memory() {
+    return memory.use();
+  }
+
+  @Override
+  public void resetPeakMemory() {
+    memory.resetPeak();
+  }
+
+  @Override
+  public Map<String, OperationCost> costs() {
+    lock.lock();
+    try {
+      checkOpen();
+      device.makeCurrent();
+      return log.costs();
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  @Override
+  public double roofGflops() {
+    return enqueue("roof", () -> new CudaRoof(this, log).gflops(log.products()));
+  }
+
+  @Override
+  public Tensor upload(ByteBuffer elements, DType dtype, Shape shape) {
+    if (elements.remaining() != shape.size() * dtype.bytes()) {
+      throw new LongAlignException(
+          "upload: " + elements.remaining() + " bytes do not fill " + dtype + " " + shape);
+    }
+    return enqueue(
+        "upload",
+        () -> {
+          Tensor x = context.allocate(dtype, shape);
+          transfers.upload(elements, context.address(x));
+          return x;
+        });
+  }
+
+  @Override
+  public void download(Tensor x, float[] into) {
+    enqueue(
+        "download",
+        () -> {
+          x.storage(); // complain about a closed scope, whatever the size
+          if (into.length > 0 && x.dtype() == DType.F32) {
+            transfers.download(context.address(x), into);
+          } else if (into.length > 0) {
+            try (TensorScope scope = TensorScope.open()) {
+              transfers.download(context.address(pointwise.cast(x, DType.F32)), into);
+            }
+          }
+          return null;
+        });
+  }
+
+  @Override
+  public Tensor zeros(DType dtype, Shape shape) {
+    return enqueue(
+        "zeros",
+        () -> {
+          Tensor x = context.allocate(dtype, shape);
+          transfers.zero(context.address(x), x.storage().bytes());
+          return x;
+        });
+  }
+
+  @Override
+  public Tensor cast(Tensor x, DType dtype) {
+    return enqueue("cast", () -> pointwise.cast(x, dtype));
+  }
+
+  @Override
+  public LinearWeight packLinear(Tensor weight, Tensor bias, DType dtype) {
+    return enqueue("packLinear", () -> products.pack(weight, bias, dtype, false));
+  }
+
+  @Override
+  public LinearWeight packGeglu(Tensor weight, Tensor bias, DType dtype) {
+    return enqueue("packGeglu", () -> products.pack(weight, bias, dtype, true));
+  }
+
+  @Override
+  public Conv2dWeight packConv2d(Tensor weight, Tensor bias, Conv2dGeometry geometry, DType dtype) {
+    return enqueue("packConv2d", () -> products.pack(weight, bias, geometry, dtype));
+  }
+
+  @Override
+  public Tensor linear(Tensor x, LinearWeight weight, Epilogue epilogue) {
+    return enqueue("linear", () -> products.linear(x, weight, epilogue));
+  }
+
+  @Override
+  public Tensor geglu(Tensor x, LinearWeight packedGeglu) {
+    return enqueue("geglu", () -> products.linear(x, packedGeglu, Epilogue.NONE));
+  }
+
+  @Override
+  public Tensor conv2d(Tensor x, Conv2dWeight weight, Epilogue epilogue) {
+    return enqueue("conv2d", () -> products.conv2d(x, weight, epilogue));
+  }
+
+  @Override
+  public Tensor matmul(Tensor a, Tensor b, boolean transposeB) {
+    return enqueue("matmul", () -> products.matmul(a, b, transposeB));
+  }
+
+  @Override
+  public Tensor attention(Tensor q, Tensor k, Tensor v, int heads, float scale) {
+    return enqueue("attention", () -> attention.attention(q, k, v, heads, scale));
+  }
+
+  @Override
+  public Tensor groupNorm(
+      Tensor x, int groups, Tensor gamma, Tensor beta, float eps, Activation activation) {
+    return enqueue("groupNorm", () -> norms.groupNorm(x, groups, gamma, beta, eps, activation));
+  }
+
+  @Override
+  public Tensor layerNorm(Tensor x, Tensor gamma, Tensor beta, float eps) {
+    return enqueue("layerNorm", () -> norms.layerNorm(x, gamma, beta, eps));
+  }
+
+  @Override
+  public Tensor activation(Tensor x, Activation activation) {
+    return enqueue("activation", () -> pointwise.activation(x, activation));
+  }
+
+  @Override
+  public Tensor gatedGelu(Tensor x) {
+    return enqueue("gatedGelu", () -> pointwise.gatedGelu(x));
+  }
+
+  @Override
+  public Tensor linearCombination(float[] coefficients, Tensor... xs) {
+    return enqueue("linearCombination", () -> pointwise.linearCombination(coefficients, xs));
+  }
+
+  @Override
+  public Tensor clamp(Tensor x, float low, float high) {
+    return enqueue("clamp", () -> pointwise.clamp(x, low, high));
+  }
+
+  @Override
+  public Tensor reshape(Tensor x, Shape shape) {
+    return new Tensor(this, x.storage(), x.offset(), x.dtype(), shape);
+  }
+
+  @Override
+  public Tensor rows(Tensor x, long from, long to) {
+    long row = x.shape().dim(0) == 0 ? 0 : x.shape().size() / x.shape().dim(0);
+    return new Tensor(
+        this, x.storage(), x.offset() + from * row, x.dtype(), x.shape().with(0, to - from));
+  }
+
+  @Override
+  public Tensor concat(int axis, Tensor... xs) {
+    return enqueue("concat", () -> shapes.concat(axis, xs));
+  }
+
+  @Override
+  public Tensor upsampleNearest(Tensor x, int height, int width) {
+    return enqueue("upsampleNearest", () -> shapes.upsampleNearest(x, height, width));
+  }
+
+  @Override
+  public Tensor segmentConcat(
+      Tensor hidden,
+      int[][] ids,
+      int[] segmentsPerCaption,
+      int eosId,
+      int padId,
+      Tensor padEmbedding,
+      int tokenLength) {
+    return enqueue(
+        "segmentConcat",
+        () ->
+            shapes.segmentConcat(
+                hidden, ids, segmentsPerCaption, eosId, padId, padEmbedding, tokenLength));
+  }
+
+  @Override
+  public void close() {
+    lock.lock();
+    try {
+      if (!closed) {
+        device.makeCurrent();
+        log.close();
+        transfers.close();
+        memory.close();
+        kernels.close();
+        device.close();
+        closed = true;
+      }
+    } finally {
+      lock.unlock();
+    }
+  }
+}

@@ -1,0 +1,292 @@
+package dev.longalign.tensor.cuda;
+
+import static dev.longalign.tensor.cuda.CudaContext.aligned;
+import static dev.longalign.tensor.cuda.CudaContext.suffix;
+import static dev.longalign.tensor.cuda.CudaContext.wide;
+
+import dev.longalign.LongAlignException;
+import dev.longalign.tensor.Conv2dGeometry;
+import dev.longalign.tensor.Conv2dWeight;
+import dev.longalign.tensor.DType;
+import dev.longalign.tensor.Epilogue;
+import dev.longalign.tensor.LinearWeight;
+import dev.longalign.tensor.Shape;
+import dev.longalign.tensor.Tensor;
+import dev.longalign.tensor.TensorScope;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+
+/** Matrix products and convolutions: one kernel, which gathers its left operand in two ways. */
+final class ProductOps {
+  private static final int LARGE_TILE = 128;
+  private static final int SMALL_TILE = 64;
+  private static final int PITCH_UNIT = 8;
+
+  /** {@code STAGES} and {@code PITCH} of product_mma.cu. */
+  private static final int STAGES = 3;
+
+  private static final int STAGE_PITCH = 40;
+
+  private final CudaContext context;
+  private final Transfers transfers;
+
+  ProductOps(CudaContext context, Transfers transfers) {
+    this.context = context;
+    this.transfers = transfers;
+  }
+
+  // ---- weights
+
+  LinearWeight pack(Tensor weight, Tensor bias, DType dtype, boolean gated) {
+    String op = gated ? "packGeglu" : "packLinear";
+    Shape shape = weight.shape();
+    if (shape.rank() != 2 || (gated && shape.dim(0) % 2 != 0)) {
+      throw new LongAlignException(op + ": weight " + shape + ", expected [out, in]");
+    }
+    PackedMatrix matrix = pack(op, weight, bias, weight.dim(0), weight.dim(1), 1, gated, dtype);
+    int out = gated ? weight.dim(0) / 2 : weight.dim(0);
+    return TensorScope.register(new PackedLinear(matrix, weight.dim(1), out, dtype));
+  }
+
+  Conv2dWeight pack(Tensor weight, Tensor bias, Conv2dGeometry g, DType dtype) {
+    if (!weight.shape().equals(g.weightShape())) {
+      throw new LongAlignException(
+          "packConv2d: weight " + weight.shape() + ", expected " + g.weightShape());
+    }
+    int taps = g.kernelHeight() * g.kernelWidth();
+    PackedMatrix matrix =
+        pack("packConv2d", weight, bias, g.outChannels(), g.inChannels(), taps, false, dtype);
+    return TensorScope.register(new PackedConv2d(matrix, g, dtype));
+  }
+
+  private PackedMatrix pack(
+      String op,
+      Tensor weight,
+      Tensor bias,
+      int rows,
+      int channels,
+      int taps,
+      boolean gated,
+      DType dtype) {
+    if (bias != null && bias.shape().size() != rows) {
+      throw new LongAlignException(op + ": bias " + bias.shape() + ", expected [" + rows + "]");
+    }
+    TensorScope.current(); // complain before anything is taken
+    int columns = Math.multiplyExact(channels, taps);
+    int pitch = pitch(columns);
+    long weights = packed(weight, rows, channels, taps, pitch, gated, dtype);
+    long biases = bias == null ? 0 : packed(bias, rows, 1, 1, 1, gated, DType.F32);
+    return new PackedMatrix(context.memory(), weights, biases, rows, columns, pitch, gated);
+  }
+
+  private long packed(
+      Tensor x, int rows, int channels, int taps, int pitch, boolean gated, DType dtype) {
+    try (TensorScope scope = TensorScope.open()) {
+      Tensor source = x.cast(DType.F32);
+      long address = context.memory().allocate((long) rows * pitch * dtype.bytes());
+      context
+          .launch("packWeight_fwd" + suffix(dtype))
+          .over((long) rows * pitch)
+          .address(context.address(source))
+          .address(address)
+          .i32(rows)
+          .i32(channels)
+          .i32(taps)
+          .i32(pitch)
+          .flag(gated)
+          .run();
+      return address;
+    }
+  }
+
+  private static int pitch(int columns) {
+    return (columns + PITCH_UNIT - 1) / PITCH_UNIT * PITCH_UNIT;
+  }
+
+  // ---- products
+
+  Tensor linear(Tensor x, LinearWeight weight, Epilogue epilogue) {
+    PackedMatrix w = ((PackedLinear) weight).matrix();
+    Tensor y = context.allocate(x.dtype(), x.shape().with(-1, weight.outFeatures()));
+    int rows = rows(x);
+    run(x, w, y, rows, plain(rows, w.columns()), epilogue, "linear");
+    return y;
+  }
+
+  Tensor conv2d(Tensor x, Conv2dWeight weight, Epilogue epilogue) {
+    Conv2dGeometry g = weight.geometry();
+    int height = g.outHeight(x.dim(1));
+    int width = g.outWidth(x.dim(2));
+    Tensor y = context.allocate(x.dtype(), Shape.of(x.dim(0), height, width, g.outChannels()));
+    ByteBuffer geometry =
+        geometry(
+            x.dim(1),
+            x.dim(2),
+            g.inChannels(),
+            height,
+            width,
+            g.kernelWidth(),
+            g.kernelHeight() * g.kernelWidth(),
+            g.stride(),
+            g.padTop(),
+            g.padLeft());
+    run(x, ((PackedConv2d) weight).matrix(), y, rows(y), geometry, epilogue, "conv2d");
+    return y;
+  }
+
+  private void run(
+      Tensor x,
+      PackedMatrix w,
+      Tensor y,
+      int rows,
+      ByteBuffer geometry,
+      Epilogue epilogue,
+      String op) {
+    if (y.shape().size() == 0) {
+      return;
+    }
+    long from = context.address(x);
+    int rowsPerBatch = Math.max(1, rows / y.dim(0));
+    product(op, x.dtype(), rows, w.rows(), w.columns(), 1)
+        .address(from)
+        .address(w.weights())
+        .address(w.bias())
+        .address(addressOrNull(epilogue.channelBias()))
+        .address(addressOrNull(epilogue.residual()))
+        .address(context.address(y))
+        .i32(rows)
+        .i32(w.rows())
+        .i32(w.columns())
+        .i32(w.pitch())
+        .i32(rowsPerBatch)
+        .i32(epilogue.activation().ordinal())
+        .flag(w.gated())
+        .struct(geometry)
+        .flag(wide(x.dtype(), x.dim(-1), from))
+        .i64(0)
+        .i64(0)
+        .i64(0)
+        .run();
+  }
+
+  private long addressOrNull(Tensor x) {
+    return x == null ? 0 : context.address(x);
+  }
+
+  Tensor matmul(Tensor a, Tensor b, boolean transposeB) {
+    int m = a.dim(-2);
+    int k = a.dim(-1);
+    int n = b.dim(transposeB ? -2 : -1);
+    Tensor y = context.allocate(a.dtype(), a.shape().with(-1, n));
+    if (y.shape().size() == 0) {
+      return y;
+    }
+    int batch = Math.toIntExact(y.shape().size() / ((long) m * n));
+    DType dtype = a.dtype();
+    long right = context.address(b);
+    int pitch = pitch(k);
+    boolean direct = transposeB && pitch == k && aligned(right);
+    long weights = direct ? right : transposed(b, right, transposeB, batch, k, n, pitch);
+    long from = context.address(a);
+    product("linear", dtype, m, n, k, batch)
+        .address(from)
+        .address(weights)
+        .address(0)
+        .address(0)
+        .address(0)
+        .address(context.address(y))
+        .i32(m)
+        .i32(n)
+        .i32(k)
+        .i32(pitch)
+        .i32(m)
+        .i32(0)
+        .flag(false)
+        .struct(plain(m, k))
+        .flag(wide(dtype, k, from))
+        .i64((long) m * k)
+        .i64((long) n * pitch)
+        .i64((long) m * n)
+        .run();
+    if (!direct) {
+      context.memory().free(weights);
+    }
+    return y;
+  }
+
+  /** b as rows of k elements, {@code pitch} apart: what the kernels take for a weight. */
+  private long transposed(
+      Tensor b, long from, boolean transposeB, int batch, int k, int n, int pitch) {
+    long elements = (long) batch * n * pitch;
+    long address = context.memory().allocate(elements * b.dtype().bytes());
+    if (pitch != k) {
+      transfers.zero(address, elements * b.dtype().bytes());
+    }
+    String suffix = CudaContext.moveSuffix(b.dtype());
+    if (transposeB) {
+      context
+          .launch("copyRows_fwd" + suffix)
+          .over((long) batch * n * k)
+          .address(from)
+          .address(address)
+          .i64((long) batch * n)
+          .i64(k)
+          .i64(pitch)
+          .flag(wide(b.dtype(), k, from))
+          .run();
+    } else {
+      context
+          .launch("transpose_fwd" + suffix)
+          .grid((n + 31) / 32, (k + 31) / 32, batch)
+          .shared(32 * 33 * b.dtype().bytes())
+          .address(from)
+          .address(address)
+          .i32(k)
+          .i32(n)
+          .i32(pitch)
+          .run();
+    }
+    return address;
+  }
+
+  /** Chooses the tile: the large one if it gives every multiprocessor something to do. */
+  private Launch product(String op, DType dtype, int m, int n, int k, int batch) {
+    context.log().ran(new OperationLog.Product((long) m * batch, k, n, dtype));
+    long large = (long) tiles(m, LARGE_TILE) * tiles(n, LARGE_TILE) * batch;
+    int tile =
+        large >= context.device().multiprocessors() && m > SMALL_TILE ? LARGE_TILE : SMALL_TILE;
+    boolean f32 = dtype == DType.F32;
+    int sums = tile * (tile + 4) * Float.BYTES;
+    int shared = f32 ? sums : Math.max(sums, STAGES * 2 * tile * STAGE_PITCH * dtype.bytes());
+    int threads = f32 || tile == LARGE_TILE ? 256 : 128;
+    return context
+        .launch(op + "_fwd" + suffix(dtype) + "_" + tile + "x" + tile)
+        .grid(tiles(m, tile), tiles(n, tile), batch)
+        .threads(threads)
+        .shared(shared);
+  }
+
+  private static int tiles(int extent, int tile) {
+    return (extent + tile - 1) / tile;
+  }
+
+  /** All elements but the last axis. */
+  private static int rows(Tensor x) {
+    return x.shape().size() == 0 ? 0 : Math.toIntExact(x.shape().size() / x.dim(-1));
+  }
+
+  /** A matrix as an image of one line and one tap. */
+  private static ByteBuffer plain(int rows, int columns) {
+    return geometry(1, rows, columns, 1, rows, 1, 1, 1, 0, 0);
+  }
+
+  /** {@code struct Geometry} of product.cuh. */
+  private static ByteBuffer geometry(int... fields) {
+    ByteBuffer bytes =
+        ByteBuffer.allocateDirect(fields.length * Integer.BYTES).order(ByteOrder.nativeOrder());
+    for (int field : fields) {
+      bytes.putInt(field);
+    }
+    return bytes.flip();
+  }
+}

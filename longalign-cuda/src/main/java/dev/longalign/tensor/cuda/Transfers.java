@@ -1,0 +1,74 @@
+package dev.longalign.tensor.cuda;
+
+import static dev.longalign.tensor.cuda.CudaDriver.check;
+import static jcuda.driver.JCudaDriver.cuMemAllocHost;
+import static jcuda.driver.JCudaDriver.cuMemFreeHost;
+import static jcuda.driver.JCudaDriver.cuMemcpyDtoHAsync;
+import static jcuda.driver.JCudaDriver.cuMemcpyHtoDAsync;
+import static jcuda.driver.JCudaDriver.cuMemsetD8Async;
+
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import jcuda.Pointer;
+
+/** Copies between host and device through a pinned buffer, in the order of the stream. */
+final class Transfers implements AutoCloseable {
+  private static final int BUFFER = 8 << 20;
+
+  private final CudaDevice device;
+  private final Pointer pinned = new Pointer();
+  private final ByteBuffer buffer;
+
+  Transfers(CudaDevice device) {
+    this.device = device;
+    check(cuMemAllocHost(pinned, BUFFER), "allocating " + BUFFER + " bytes of pinned host memory");
+    this.buffer = pinned.getByteBuffer(0, BUFFER).order(ByteOrder.LITTLE_ENDIAN);
+  }
+
+  /** Copies what remains of {@code bytes}, whose position stays. */
+  void upload(ByteBuffer bytes, long address) {
+    ByteBuffer from = bytes.duplicate();
+    while (from.hasRemaining()) {
+      int length = Math.min(BUFFER, from.remaining());
+      ByteBuffer part = from.slice().limit(length);
+      buffer.clear().put(part);
+      check(
+          cuMemcpyHtoDAsync(CudaMemory.pointer(address), pinned, length, device.stream()),
+          "copying " + length + " bytes to " + device.name());
+      device.synchronize(); // the buffer is filled again next
+      from.position(from.position() + length);
+      address += length;
+    }
+  }
+
+  void download(long address, float[] into) {
+    int floats = BUFFER / Float.BYTES;
+    for (int from = 0; from < into.length; from += floats) {
+      int count = Math.min(floats, into.length - from);
+      long bytes = (long) count * Float.BYTES;
+      check(
+          cuMemcpyDtoHAsync(
+              pinned,
+              CudaMemory.pointer(address + (long) from * Float.BYTES),
+              bytes,
+              device.stream()),
+          "copying " + bytes + " bytes from " + device.name());
+      device.synchronize();
+      buffer.clear();
+      buffer.asFloatBuffer().get(into, from, count);
+    }
+  }
+
+  void zero(long address, long bytes) {
+    if (bytes > 0) {
+      check(
+          cuMemsetD8Async(CudaMemory.pointer(address), (byte) 0, bytes, device.stream()),
+          "clearing " + bytes + " bytes");
+    }
+  }
+
+  @Override
+  public void close() {
+    cuMemFreeHost(pinned);
+  }
+}

@@ -1,0 +1,91 @@
+package dev.longalign.tensor.cuda;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.longalign.LongAlignException;
+import dev.longalign.tensor.BackendProvider;
+import dev.longalign.tensor.Device;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.ServiceLoader;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.Assumptions;
+import org.junit.jupiter.api.Test;
+
+/** Why CUDA cannot be used is said exactly; each case in a process of its own. */
+class CudaBackendProviderTest {
+
+  /** Prints what the provider says. */
+  public static final class Ask {
+    public static void main(String[] args) {
+      for (BackendProvider provider : ServiceLoader.load(BackendProvider.class)) {
+        if (provider.kind().equals("cuda")) {
+          System.out.println("answer: " + provider.whyUnavailable());
+        }
+      }
+    }
+  }
+
+  private static String answer(Map<String, String> environment)
+      throws IOException, InterruptedException {
+    Path java = Path.of(System.getProperty("java.home"), "bin", "java");
+    ProcessBuilder builder =
+        new ProcessBuilder(
+            List.of(
+                java.toString(),
+                "-cp",
+                System.getProperty("java.class.path"),
+                Ask.class.getName()));
+    builder.redirectErrorStream(true);
+    builder.environment().remove("LD_LIBRARY_PATH");
+    builder.environment().putAll(environment);
+    Process process = builder.start();
+    String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+    assertThat(process.waitFor(60, TimeUnit.SECONDS)).isTrue();
+    return output.strip();
+  }
+
+  private static Map<String, String> emulator(String name, String value) {
+    Emulator.require();
+    return Map.of("LD_LIBRARY_PATH", Emulator.folder().toString(), name, value);
+  }
+
+  @Test
+  void withoutADriver() throws Exception {
+    String answer = answer(Map.of());
+    Assumptions.assumeFalse(answer.endsWith("null"), "this machine has an NVIDIA driver");
+    assertThat(answer)
+        .as("nothing else is printed")
+        .startsWith("answer: there is no NVIDIA driver here")
+        .contains("libcuda.so.1");
+  }
+
+  @Test
+  void withAnOldDriver() throws Exception {
+    assertThat(answer(emulator("LONGALIGN_EMULATOR_DRIVER", "11040")))
+        .contains("too old", "it is for CUDA 11.4", "needed is CUDA 12.0", "525.60");
+  }
+
+  @Test
+  void withoutADevice() throws Exception {
+    assertThat(answer(emulator("LONGALIGN_EMULATOR_DEVICES", "0")))
+        .contains("has no GPU", "CUDA_VISIBLE_DEVICES");
+  }
+
+  @Test
+  void withADevice() throws Exception {
+    assertThat(answer(emulator("LONGALIGN_EMULATOR_DEVICES", "1"))).isEqualTo("answer: null");
+  }
+
+  @Test
+  void aDeviceThatIsNotThereIsRefused() {
+    Emulator.require();
+    assertThatThrownBy(() -> Device.cuda(7).open(0))
+        .isInstanceOf(LongAlignException.class)
+        .hasMessageContainingAll("cuda:7", "1 devices");
+  }
+}

@@ -1,0 +1,34 @@
+package dev.longalign.tensor.cuda;
+
+import java.nio.file.Files;
+import java.nio.file.Path;
+import org.junit.jupiter.api.Assumptions;
+
+/** The CUDA driver on the CPU, which the build put in front of every other. */
+final class Emulator {
+  static final String MISSING = "no CUDA emulator: g++ was not there when the tests were built";
+  static final String IS_BUILT = "dev.longalign.tensor.cuda.Emulator#isBuilt";
+
+  private Emulator() {}
+
+  /** For {@code @EnabledIf}: classes without it are reported as skipped. */
+  static boolean isBuilt() {
+    return Files.exists(folder().resolve("libcuda.so.1"));
+  }
+
+  /** Skips the test, visibly, where the emulator could not be built. */
+  static void require() {
+    Assumptions.assumeTrue(
+        isBuilt(), MISSING);
+    System.setProperty("longalign.cuda.kernels", kernels().toString());
+    System.setProperty("longalign.cuda.cache", "false"); // so that misuse of freed memory shows
+  }
+
+  static Path folder() {
+    return Path.of(System.getProperty("longalign.test.emulator"));
+  }
+
+  static Path kernels() {
+    return folder().resolve("longalign-kernels.so");
+  }
+}

@@ -1,0 +1,157 @@
+package dev.longalign.tensor.cuda;
+
+import static dev.longalign.tensor.cuda.CudaDriver.check;
+import static jcuda.driver.JCudaDriver.cuMemcpyDtoH;
+import static jcuda.driver.JCudaDriver.cuModuleGetFunction;
+import static jcuda.driver.JCudaDriver.cuModuleLoad;
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.longalign.LongAlignException;
+import jcuda.Pointer;
+import jcuda.driver.CUfunction;
+import jcuda.driver.CUmodule;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledIf;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/** What a GPU would not tell, the emulator does: each kernel of wrong.cu is wrong in one way. */
+@EnabledIf(value = Emulator.IS_BUILT, disabledReason = Emulator.MISSING)
+class EmulatorTest {
+  private static final int N = 128;
+  private static final CUmodule MODULE = new CUmodule();
+  private static CudaDevice device;
+  private CudaMemory memory;
+  private long x;
+  private long y;
+
+  @BeforeAll
+  static void open() {
+    Emulator.require();
+    device = new CudaDevice(0);
+    check(cuModuleLoad(MODULE, Emulator.folder().resolve("wrong.so").toString()), "wrong.so");
+  }
+
+  @AfterAll
+  static void close() {
+    if (device != null) {
+      device.close();
+    }
+  }
+
+  @BeforeEach
+  void operands() {
+    memory = new CudaMemory(device, false);
+    x = memory.allocate(N * Float.BYTES);
+    y = memory.allocate(N * Float.BYTES);
+    float[] values = new float[N];
+    for (int i = 0; i < N; i++) {
+      values[i] = i;
+    }
+    check(
+        jcuda.driver.JCudaDriver.cuMemcpyHtoD(
+            CudaMemory.pointer(x), Pointer.to(values), N * Float.BYTES),
+        "upload");
+  }
+
+  @AfterEach
+  void free() {
+    memory.close();
+  }
+
+  private static Launch kernel(String name) {
+    CUfunction function = new CUfunction();
+    check(cuModuleGetFunction(function, MODULE, name), name);
+    return new Launch(device, name, function).threads(N);
+  }
+
+  private Launch operands(Launch launch) {
+    return launch.address(x).address(y).i32(N);
+  }
+
+  private void run(String name) {
+    operands(kernel(name).shared(4 * N * Float.BYTES)).run();
+  }
+
+  @Test
+  void aRightKernelRuns() {
+    run("right");
+    float[] values = new float[N];
+    check(cuMemcpyDtoH(Pointer.to(values), CudaMemory.pointer(y), N * Float.BYTES), "download");
+    for (int i = 0; i < N; i++) {
+      assertThat(values[i]).isEqualTo(N - 1 - i + 32);
+    }
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "reads_beyond, out-of-bounds read of 4 bytes, byte 512 of an allocation of 512 bytes",
+    "writes_beyond, out-of-bounds write of 4 bytes, byte 512 of an allocation of 512 bytes",
+    "reads_before, out-of-bounds read of 4 bytes, 'block (0, 0, 0), thread (0, 0, 0)'",
+    "reads_null, read through a null pointer, 'block (0, 0, 0)'",
+    "reads_uninitialised, uninitialised read of 4 bytes, of an allocation of 512 bytes",
+    "reads_shared_beyond, uninitialised read of 4 bytes, of the shared memory",
+    "forgets_barrier, uninitialised read of 4 bytes, 'thread (0, 0, 0)'",
+    "forgets_copy_wait, uninitialised read of 4 bytes, 'block (0, 0, 0)'",
+    "returns_before_barrier, mismatched barrier, 64 of 128 threads never reach",
+    "different_barriers, mismatched barriers, this thread is in the one of line",
+    "shuffles_in_part_of_a_warp, mismatched warp-wide operation, never reach",
+    "misaligned, misaligned access, 16-byte alignment",
+    "misaligned_copy, misaligned asynchronous copy, multiples of 16"
+  })
+  void aWrongKernelIsTold(String kernel, String what, String where) {
+    assertThatThrownBy(() -> run(kernel))
+        .isInstanceOf(LongAlignException.class)
+        .hasMessageContainingAll("kernel " + kernel, what, where);
+    run("right"); // and the device is still good
+  }
+
+  @Test
+  void sharedMemoryBeyondItsEndIsTold() {
+    assertThatThrownBy(() -> operands(kernel("reads_shared_beyond").shared(N * Float.BYTES)).run())
+        .hasMessageContaining("out-of-bounds read of 4 bytes");
+  }
+
+  @Test
+  void useAfterFreeIsTold() {
+    memory.free(x);
+    assertThatThrownBy(() -> run("right")).hasMessageContaining("use after free: read of 4 bytes");
+    x = memory.allocate(N * Float.BYTES);
+  }
+
+  @Test
+  void tooMuchSharedMemoryIsTold() {
+    assertThatThrownBy(() -> operands(kernel("right").shared(50_000)).run())
+        .hasMessageContainingAll("50000 bytes of shared memory", "49152");
+  }
+
+  @Test
+  void tooManyThreadsAreTold() {
+    assertThatThrownBy(() -> operands(kernel("right").shared(4096).threads(256)).run())
+        .hasMessageContainingAll("256 threads", "registers", "128");
+    assertThatThrownBy(() -> operands(kernel("right").shared(4096).threads(2048)).run())
+        .hasMessageContaining("outside of the device's limits");
+  }
+
+  @Test
+  void copiesAreChecked() {
+    float[] values = new float[N + 1];
+    assertThatThrownBy(
+            () ->
+                check(
+                    cuMemcpyDtoH(Pointer.to(values), CudaMemory.pointer(x), (N + 1) * Float.BYTES),
+                    "download"))
+        .hasMessageContaining("out-of-bounds read");
+    assertThatThrownBy(
+            () ->
+                check(
+                    cuMemcpyDtoH(Pointer.to(values), CudaMemory.pointer(y), N * Float.BYTES),
+                    "download"))
+        .hasMessageContaining("uninitialised read of 512 bytes");
+  }
+}

@@ -1,0 +1,203 @@
+// The dialect that every kernel here is written in: CUDA C++ without any header, so that nvcc, NVRTC and (through
+// ../emulator/kernel.h) g++ compile the same sources. Numbers are computed in f32, whatever type they are stored in.
+#pragma once
+
+#if defined(__CUDACC__)
+
+#define KERNEL(name, threads, blocks, parameters) \
+  extern "C" __global__ void __launch_bounds__(threads, blocks) name parameters
+#define DEVICE __device__ __forceinline__
+#define UNROLL _Pragma("unroll")
+// The one dynamic shared array of a kernel, aligned for 16-byte access.
+#define SHARED_BYTES(name) extern __shared__ __align__(16) unsigned char name[]
+#define BARRIER() __syncthreads()
+
+typedef unsigned short u16;
+typedef unsigned int u32;
+typedef unsigned long long u64;
+typedef long long i64;
+
+DEVICE float shfl_xor(float value, int mask) { return __shfl_xor_sync(0xffffffffu, value, mask); }
+DEVICE int shfl_up(int value, int delta) { return __shfl_up_sync(0xffffffffu, value, delta); }
+DEVICE u32 warp_ballot(bool predicate) { return __ballot_sync(0xffffffffu, predicate); }
+DEVICE int count_bits(u32 bits) { return __popc(bits); }
+DEVICE float bits_to_float(u32 bits) { return __uint_as_float(bits); }
+DEVICE float fast_exp(float x) { return __expf(x); }
+DEVICE float fast_exp2(float x) { return exp2f(x); }
+DEVICE float reciprocal_sqrt(float x) { return rsqrtf(x); }
+
+DEVICE float bf16_to_float(u16 bits) { return __uint_as_float((u32)bits << 16); }
+DEVICE u16 float_to_bf16(float x) {
+  u16 bits;
+  asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(x));
+  return bits;
+}
+DEVICE float f16_to_float(u16 bits) {
+  float x;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"(bits));
+  return x;
+}
+DEVICE u16 float_to_f16(float x) {
+  u16 bits;
+  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(x));
+  return bits;
+}
+DEVICE u32 pack_bf16(float low, float high) {
+  u32 bits;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
+  return bits;
+}
+DEVICE u32 pack_f16(float low, float high) {
+  u32 bits;
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
+  return bits;
+}
+
+DEVICE u32 shared_address(const void* pointer) { return (u32)__cvta_generic_to_shared(pointer); }
+
+// Copies 16 bytes to shared memory behind the thread's back; with `use` false it writes zeros and reads nothing.
+DEVICE void copy_async16(void* shared, const void* global, bool use) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(shared)), "l"(global),
+               "r"(use ? 16 : 0)
+               : "memory");
+}
+DEVICE void copy_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+template <int GROUPS>
+DEVICE void copy_wait() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(GROUPS) : "memory");
+}
+
+// Fragments of mma.m16n8k16. `tile` and `pitch` (in elements; rows start on 16 bytes) are the same in the whole warp.
+DEVICE void load_matrices4(u32 (&r)[4], const u16* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(shared_address(row))
+               : "memory");
+}
+DEVICE int lane_id() { return threadIdx.x & 31; }
+DEVICE void load_a(u32 (&a)[4], const u16* tile, int pitch) {
+  int lane = lane_id();
+  load_matrices4(a, tile + (lane & 15) * pitch + (lane >> 4) * 8);
+}
+// Two operands B of 16 x 8 each, from 16 columns n of k-contiguous rows.
+DEVICE void load_b2(u32 (&b)[4], const u16* tile, int pitch) {
+  int lane = lane_id();
+  load_matrices4(b, tile + ((lane >> 4) * 8 + (lane & 7)) * pitch + ((lane >> 3) & 1) * 8);
+}
+// One operand B of 16 x 8 from 16 rows k of n-contiguous rows.
+DEVICE void load_b_transposed(u32 (&b)[2], const u16* tile, int pitch) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x2.trans.shared.b16 {%0,%1}, [%2];"
+               : "=r"(b[0]), "=r"(b[1])
+               : "r"(shared_address(tile + (lane_id() & 15) * pitch))
+               : "memory");
+}
+DEVICE void mma_bf16(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+DEVICE void mma_f16(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+#else
+#include "../emulator/kernel.h"
+#endif
+
+// ---- element types
+
+struct f32 {
+  float value;
+};
+struct bf16 {
+  u16 bits;
+};
+struct f16 {
+  u16 bits;
+};
+
+DEVICE float to_float(f32 x) { return x.value; }
+DEVICE float to_float(bf16 x) { return bf16_to_float(x.bits); }
+DEVICE float to_float(f16 x) { return f16_to_float(x.bits); }
+
+template <class T>
+DEVICE T from_float(float x);
+template <>
+DEVICE f32 from_float<f32>(float x) {
+  return f32{x};
+}
+template <>
+DEVICE bf16 from_float<bf16>(float x) {
+  return bf16{float_to_bf16(x)};
+}
+template <>
+DEVICE f16 from_float<f16>(float x) {
+  return f16{float_to_f16(x)};
+}
+
+// What the tensor cores need to know of a 16-bit type.
+template <class T>
+struct Half;
+template <>
+struct Half<bf16> {
+  static DEVICE u32 pack(float low, float high) { return pack_bf16(low, high); }
+  static DEVICE void mma(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) { mma_bf16(d, a, b0, b1); }
+};
+template <>
+struct Half<f16> {
+  static DEVICE u32 pack(float low, float high) { return pack_f16(low, high); }
+  static DEVICE void mma(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) { mma_f16(d, a, b0, b1); }
+};
+
+// N elements that are loaded and stored at once.
+template <class T, int N>
+struct alignas(sizeof(T) * N) Pack {
+  T at[N];
+};
+template <class T>
+struct Wide {
+  static constexpr int N = 16 / sizeof(T);
+  typedef Pack<T, N> Type;
+};
+
+#define MINUS_INFINITY (bits_to_float(0xff800000u))  // NVRTC knows no INFINITY
+
+// ---- activations
+
+constexpr int ACTIVATION_NONE = 0;
+constexpr int ACTIVATION_SILU = 1;
+constexpr int ACTIVATION_GELU = 2;
+
+DEVICE float silu(float x) { return x / (1.0f + fast_exp(-x)); }
+DEVICE float gelu(float x) { return 0.5f * x * (1.0f + erff(x * 0.70710678118654752f)); }
+DEVICE float activate(float x, int activation) {
+  if (activation == ACTIVATION_SILU) {
+    return silu(x);
+  }
+  return activation == ACTIVATION_GELU ? gelu(x) : x;
+}
+
+// ---- reductions
+
+DEVICE float warp_sum(float x) {
+  UNROLL
+  for (int mask = 16; mask > 0; mask >>= 1) {
+    x += shfl_xor(x, mask);
+  }
+  return x;
+}
+DEVICE float warp_max(float x) {
+  UNROLL
+  for (int mask = 16; mask > 0; mask >>= 1) {
+    x = fmaxf(x, shfl_xor(x, mask));
+  }
+  return x;
+}
+
+DEVICE int round_up(int x, int to) { return (x + to - 1) / to * to; }
+DEVICE i64 grid_thread() { return (i64)blockIdx.x * blockDim.x + threadIdx.x; }
+DEVICE i64 grid_threads() { return (i64)gridDim.x * blockDim.x; }

@@ -1,0 +1,189 @@
+// GroupNorm with its activation, and LayerNorm. Means and variances in f32; variances from differences to a value of the
+// group (or to the mean), so that a large mean costs no digits. No atomics: the same input gives the same bits.
+#include "device.cuh"
+
+// x [B, pixels, C]. Block (chunk, b) sums its pixels: partial [B][chunks][groups][2] gets, per group, the sums of x - s and
+// (x - s)^2, where s is the group's first value in x[b].
+template <class T, int N>
+DEVICE void group_sums(const T* x, float* partial, int pixels, int C, int groups, int chunkPixels) {
+  SHARED_BYTES(shared);
+  float* scratch = (float*)shared;              // [2][rows of threads][columns * N]
+  float* channel = scratch + 2 * N * blockDim.x;  // [2][C]
+  typedef Pack<T, N> Vector;
+  const T* image = x + (i64)blockIdx.y * pixels * C;
+  int perGroup = C / groups;
+  int vectors = C / N;
+  int from = blockIdx.x * chunkPixels;
+  int to = min(pixels, from + chunkPixels);
+  for (int start = 0; start < vectors; start += blockDim.x) {
+    int columns = min(vectors - start, (int)blockDim.x);
+    int rows = blockDim.x / columns;
+    int column = threadIdx.x % columns;
+    int row = threadIdx.x / columns;
+    float sum[N];
+    float square[N];
+    float shift[N];
+    UNROLL
+    for (int j = 0; j < N; j++) {
+      sum[j] = 0;
+      square[j] = 0;
+      shift[j] = to_float(image[((start + column) * N + j) / perGroup * perGroup]);
+    }
+    if (row < rows) {
+      for (int pixel = from + row; pixel < to; pixel += rows) {
+        Vector v = ((const Vector*)(image + (i64)pixel * C))[start + column];
+        UNROLL
+        for (int j = 0; j < N; j++) {
+          float difference = to_float(v.at[j]) - shift[j];
+          sum[j] += difference;
+          square[j] += difference * difference;
+        }
+      }
+      UNROLL
+      for (int j = 0; j < N; j++) {
+        scratch[(row * columns + column) * N + j] = sum[j];
+        scratch[(row * columns + column) * N + j + N * blockDim.x] = square[j];
+      }
+    }
+    BARRIER();
+    for (int i = threadIdx.x; i < columns * N; i += blockDim.x) {
+      float s = 0;
+      float q = 0;
+      for (int r = 0; r < rows; r++) {
+        s += scratch[r * columns * N + i];
+        q += scratch[r * columns * N + i + N * blockDim.x];
+      }
+      channel[start * N + i] = s;
+      channel[C + start * N + i] = q;
+    }
+    BARRIER();
+  }
+  for (int g = threadIdx.x; g < groups; g += blockDim.x) {
+    float s = 0;
+    float q = 0;
+    for (int c = g * perGroup; c < (g + 1) * perGroup; c++) {
+      s += channel[c];
+      q += channel[C + c];
+    }
+    float* out = partial + (((i64)blockIdx.y * gridDim.x + blockIdx.x) * groups + g) * 2;
+    out[0] = s;
+    out[1] = q;
+  }
+}
+
+template <class T, int N>
+DEVICE void group_apply(const T* x, const float* partial, const float* gamma, const float* beta, T* y, int pixels, int C,
+                        int groups, int chunks, float eps, int activation, int chunkPixels) {
+  SHARED_BYTES(shared);
+  float* mean = (float*)shared;
+  float* scale = mean + groups;
+  typedef Pack<T, N> Vector;
+  i64 image = (i64)blockIdx.y * pixels * C;
+  int perGroup = C / groups;
+  for (int g = threadIdx.x; g < groups; g += blockDim.x) {
+    float s = 0;
+    float q = 0;
+    for (int chunk = 0; chunk < chunks; chunk++) {
+      const float* in = partial + (((i64)blockIdx.y * chunks + chunk) * groups + g) * 2;
+      s += in[0];
+      q += in[1];
+    }
+    float count = (float)pixels * (float)perGroup;
+    float offset = s / count;
+    // max() would hide a NaN
+    float variance = q / count - offset * offset;
+    mean[g] = to_float(x[image + g * perGroup]) + offset;
+    scale[g] = reciprocal_sqrt((variance < 0 ? 0 : variance) + eps);
+  }
+  BARRIER();
+  int vectors = C / N;
+  int from = blockIdx.x * chunkPixels;
+  int total = (min(pixels, from + chunkPixels) - from) * vectors;
+  const Vector* in = (const Vector*)(x + image + (i64)from * C);
+  Vector* out = (Vector*)(y + image + (i64)from * C);
+  for (int i = threadIdx.x; i < total; i += blockDim.x) {
+    Vector v = in[i];
+    int c = i % vectors * N;
+    UNROLL
+    for (int j = 0; j < N; j++) {
+      int g = (c + j) / perGroup;
+      float value = (to_float(v.at[j]) - mean[g]) * scale[g] * gamma[c + j] + beta[c + j];
+      v.at[j] = from_float<T>(activate(value, activation));
+    }
+    out[i] = v;
+  }
+}
+
+// One warp per row of [rows, C].
+template <class T, int N>
+DEVICE void layer_norm(const T* x, const float* gamma, const float* beta, T* y, int rows, int C, float eps) {
+  typedef Pack<T, N> Vector;
+  int row = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32;
+  if (row >= rows) {
+    return;
+  }
+  int lane = lane_id();
+  int vectors = C / N;
+  const Vector* in = (const Vector*)(x + (i64)row * C);
+  Vector* out = (Vector*)(y + (i64)row * C);
+  float sum = 0;
+  for (int i = lane; i < vectors; i += 32) {
+    Vector v = in[i];
+    UNROLL
+    for (int j = 0; j < N; j++) {
+      sum += to_float(v.at[j]);
+    }
+  }
+  float mean = warp_sum(sum) / (float)C;
+  float square = 0;
+  for (int i = lane; i < vectors; i += 32) {
+    Vector v = in[i];
+    UNROLL
+    for (int j = 0; j < N; j++) {
+      float difference = to_float(v.at[j]) - mean;
+      square += difference * difference;
+    }
+  }
+  float scale = reciprocal_sqrt(warp_sum(square) / (float)C + eps);
+  for (int i = lane; i < vectors; i += 32) {
+    Vector v = in[i];
+    UNROLL
+    for (int j = 0; j < N; j++) {
+      int c = i * N + j;
+      v.at[j] = from_float<T>((to_float(v.at[j]) - mean) * scale * gamma[c] + beta[c]);
+    }
+    out[i] = v;
+  }
+}
+
+#define NORMS(T)                                                                                                      \
+  KERNEL(groupNormSums_fwd_##T, 256, 2,                                                                               \
+         (const T* x, float* partial, int pixels, int C, int groups, int chunkPixels, int wide)) {                    \
+    if (wide) {                                                                                                       \
+      group_sums<T, Wide<T>::N>(x, partial, pixels, C, groups, chunkPixels);                                          \
+    } else {                                                                                                          \
+      group_sums<T, 1>(x, partial, pixels, C, groups, chunkPixels);                                                   \
+    }                                                                                                                 \
+  }                                                                                                                   \
+  KERNEL(groupNorm_fwd_##T, 256, 4,                                                                                   \
+         (const T* x, const float* partial, const float* gamma, const float* beta, T* y, int pixels, int C,           \
+          int groups, int chunks, float eps, int activation, int chunkPixels, int wide)) {                            \
+    if (wide) {                                                                                                       \
+      group_apply<T, Wide<T>::N>(x, partial, gamma, beta, y, pixels, C, groups, chunks, eps, activation,              \
+                                 chunkPixels);                                                                        \
+    } else {                                                                                                          \
+      group_apply<T, 1>(x, partial, gamma, beta, y, pixels, C, groups, chunks, eps, activation, chunkPixels);         \
+    }                                                                                                                 \
+  }                                                                                                                   \
+  KERNEL(layerNorm_fwd_##T, 128, 8,                                                                                   \
+         (const T* x, const float* gamma, const float* beta, T* y, int rows, int C, float eps, int wide)) {           \
+    if (wide) {                                                                                                       \
+      layer_norm<T, Wide<T>::N>(x, gamma, beta, y, rows, C, eps);                                                     \
+    } else {                                                                                                          \
+      layer_norm<T, 1>(x, gamma, beta, y, rows, C, eps);                                                              \
+    }                                                                                                                 \
+  }
+
+NORMS(f32)
+NORMS(bf16)
+NORMS(f16)

@@ -1,0 +1,173 @@
+// Moving elements: b16 and b32 stand for any type of that size.
+#include "device.cuh"
+
+typedef u16 b16;
+typedef u32 b32;
+
+// A dense [rows, columns] into rows that are `pitch` elements apart: one operand of a concatenation.
+template <class T, int N>
+DEVICE void copy_rows(const T* x, T* y, i64 rows, i64 columns, i64 pitch) {
+  typedef Pack<T, N> Vector;
+  i64 vectors = columns / N;
+  for (i64 i = grid_thread(); i < rows * vectors; i += grid_threads()) {
+    i64 row = i / vectors;
+    *(Vector*)(y + row * pitch + (i - row * vectors) * N) = ((const Vector*)x)[i];
+  }
+}
+
+// [B, H, W, C] -> [B, height, width, C]; the source index is computed in f32, as torch does.
+template <class T, int N>
+DEVICE void upsample_nearest(const T* x, T* y, i64 total, int H, int W, int C, int height, int width) {
+  typedef Pack<T, N> Vector;
+  int vectors = C / N;
+  float down = (float)H / (float)height;
+  float across = (float)W / (float)width;
+  for (i64 i = grid_thread(); i < total / N; i += grid_threads()) {
+    i64 pixel = i / vectors;
+    int channel = (int)(i - pixel * vectors) * N;
+    int column = (int)(pixel % width);
+    i64 line = pixel / width;
+    int fromRow = min((int)((float)(int)(line % height) * down), H - 1);
+    int fromColumn = min((int)((float)column * across), W - 1);
+    i64 from = ((line / height * H + fromRow) * W + fromColumn) * C + channel;
+    ((Vector*)y)[i] = *(const Vector*)(x + from);
+  }
+}
+
+constexpr int TILE = 32;
+constexpr int TILE_ROWS = 8;
+
+// [batch][rows][columns] -> [batch][columns][pitch], of which the first `rows` are written, through shared memory, so
+// that both sides are coalesced.
+template <class T>
+DEVICE void transpose(const T* x, T* y, int rows, int columns, int pitch) {
+  SHARED_BYTES(shared);
+  T* tile = (T*)shared;
+  i64 matrix = (i64)blockIdx.z * rows * columns;
+  int tx = threadIdx.x % TILE;
+  int ty = threadIdx.x / TILE;
+  int column = blockIdx.x * TILE + tx;
+  for (int i = ty; i < TILE; i += TILE_ROWS) {
+    int row = blockIdx.y * TILE + i;
+    if (row < rows && column < columns) {
+      tile[i * (TILE + 1) + tx] = x[matrix + (i64)row * columns + column];
+    }
+  }
+  BARRIER();
+  int row = blockIdx.y * TILE + tx;
+  for (int i = ty; i < TILE; i += TILE_ROWS) {
+    int to = blockIdx.x * TILE + i;
+    if (row < rows && to < columns) {
+      y[((i64)blockIdx.z * columns + to) * pitch + row] = tile[tx * (TILE + 1) + i];
+    }
+  }
+}
+
+// Segment-embedding concatenation. One block makes the rows blockIdx.x, blockIdx.x + gridDim.x, ... of caption
+// blockIdx.y. It first finds which tokens stay (neither eos nor pad), in order, then copies.
+// hidden [S, L, D], ids [S * L], firstSegment [captions + 1], y [captions, length, D].
+template <class T, int N>
+DEVICE void segment_concat(const T* hidden, const int* ids, const int* firstSegment, const T* padding, T* y, int L, int D,
+                           int length, int eos, int pad) {
+  SHARED_BYTES(shared);
+  int* source = (int*)shared;                  // [length]: which token, or -1 for padding
+  int* warpCounts = source + length;           // one per warp
+  int caption = blockIdx.y;
+  int first = firstSegment[caption] * L;
+  int tokens = firstSegment[caption + 1] * L - first;
+  int lane = lane_id();
+  int warp = threadIdx.x / 32;
+  int warps = blockDim.x / 32;
+  for (int i = threadIdx.x; i < length; i += blockDim.x) {
+    source[i] = -1;
+  }
+  int kept = 0;
+  for (int start = 0; start < tokens; start += blockDim.x) {
+    int token = start + (int)threadIdx.x;
+    int id = token < tokens ? ids[first + token] : eos;
+    bool stays = id != eos && id != pad;
+    u32 votes = warp_ballot(stays);
+    if (lane == 0) {
+      warpCounts[warp] = count_bits(votes);
+    }
+    BARRIER();
+    int before = kept;
+    for (int w = 0; w < warps; w++) {
+      before += w < warp ? warpCounts[w] : 0;
+      kept += warpCounts[w];
+    }
+    int position = before + count_bits(votes & ((1u << lane) - 1));
+    if (stays && position < length) {
+      source[position] = first + token;
+    }
+    BARRIER();
+  }
+  BARRIER();
+  typedef Pack<T, N> Vector;
+  int vectors = D / N;
+  for (int row = blockIdx.x; row < length; row += gridDim.x) {
+    const T* from = source[row] < 0 ? padding : hidden + (i64)source[row] * D;
+    T* to = y + ((i64)caption * length + row) * D;
+    for (int i = threadIdx.x; i < vectors; i += blockDim.x) {
+      ((Vector*)to)[i] = ((const Vector*)from)[i];
+    }
+  }
+}
+
+#define SHAPES(T)                                                                                                      \
+  KERNEL(copyRows_fwd_##T, 256, 4, (const T* x, T* y, i64 rows, i64 columns, i64 pitch, int wide)) {                   \
+    if (wide) {                                                                                                        \
+      copy_rows<T, 16 / sizeof(T)>(x, y, rows, columns, pitch);                                                        \
+    } else {                                                                                                           \
+      copy_rows<T, 1>(x, y, rows, columns, pitch);                                                                     \
+    }                                                                                                                  \
+  }                                                                                                                    \
+  KERNEL(upsampleNearest_fwd_##T, 256, 4,                                                                              \
+         (const T* x, T* y, i64 total, int H, int W, int C, int height, int width, int wide)) {                        \
+    if (wide) {                                                                                                        \
+      upsample_nearest<T, 16 / sizeof(T)>(x, y, total, H, W, C, height, width);                                        \
+    } else {                                                                                                           \
+      upsample_nearest<T, 1>(x, y, total, H, W, C, height, width);                                                     \
+    }                                                                                                                  \
+  }                                                                                                                    \
+  KERNEL(transpose_fwd_##T, 256, 4, (const T* x, T* y, int rows, int columns, int pitch)) {                            \
+    transpose(x, y, rows, columns, pitch);                                                                             \
+  }                                                                                                                    \
+  KERNEL(segmentConcat_fwd_##T, 256, 4,                                                                                \
+         (const T* hidden, const int* ids, const int* firstSegment, const T* padding, T* y, int L, int D, int length,  \
+          int eos, int pad, int wide)) {                                                                               \
+    if (wide) {                                                                                                        \
+      segment_concat<T, 16 / sizeof(T)>(hidden, ids, firstSegment, padding, y, L, D, length, eos, pad);                \
+    } else {                                                                                                           \
+      segment_concat<T, 1>(hidden, ids, firstSegment, padding, y, L, D, length, eos, pad);                             \
+    }                                                                                                                  \
+  }
+
+SHAPES(b16)
+SHAPES(b32)
+
+// Weights as the products want them: torch's [out][channels][taps] becomes [out][taps][channels], each row padded with
+// zeros to `pitch`. With `pairs`, rows i and i + out / 2 (GEGLU's hidden and gate) become neighbours.
+template <class T>
+DEVICE void pack_weight(const f32* w, T* y, int out, int channels, int taps, int pitch, int pairs) {
+  i64 total = (i64)out * pitch;
+  for (i64 i = grid_thread(); i < total; i += grid_threads()) {
+    int row = (int)(i / pitch);
+    int k = (int)(i - (i64)row * pitch);
+    int from = pairs ? row % 2 * (out / 2) + row / 2 : row;
+    float value = 0;
+    if (k < channels * taps) {
+      value = to_float(w[((i64)from * channels + k % channels) * taps + k / channels]);
+    }
+    y[i] = from_float<T>(value);
+  }
+}
+
+#define PACK(T)                                                                                                   \
+  KERNEL(packWeight_fwd_##T, 256, 4, (const f32* w, T* y, int out, int channels, int taps, int pitch, int pairs)) { \
+    pack_weight(w, y, out, channels, taps, pitch, pairs);                                                         \
+  }
+
+PACK(f32)
+PACK(bf16)
+PACK(f16)
