@@ -18,8 +18,7 @@ final class Emulator {
 
   /** Skips the test, visibly, where the emulator could not be built. */
   static void require() {
-    Assumptions.assumeTrue(
-        isBuilt(), MISSING);
+    Assumptions.assumeTrue(isBuilt(), MISSING);
     System.setProperty("longalign.cuda.kernels", kernels().toString());
     System.setProperty("longalign.cuda.cache", "false"); // so that misuse of freed memory shows
   }
