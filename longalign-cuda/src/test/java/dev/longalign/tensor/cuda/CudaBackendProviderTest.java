@@ -9,6 +9,7 @@ import dev.longalign.tensor.Device;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.ServiceLoader;
@@ -33,13 +34,13 @@ class CudaBackendProviderTest {
   private static String answer(Map<String, String> environment)
       throws IOException, InterruptedException {
     Path java = Path.of(System.getProperty("java.home"), "bin", "java");
-    ProcessBuilder builder =
-        new ProcessBuilder(
-            List.of(
-                java.toString(),
-                "-cp",
-                System.getProperty("java.class.path"),
-                Ask.class.getName()));
+    List<String> command = new ArrayList<>(List.of(java.toString()));
+    if (Runtime.version().feature() >= 22) {
+      // Else these JDKs print a warning of their own, and nothing but the answer is expected.
+      command.add("--enable-native-access=ALL-UNNAMED");
+    }
+    command.addAll(List.of("-cp", System.getProperty("java.class.path"), Ask.class.getName()));
+    ProcessBuilder builder = new ProcessBuilder(command);
     builder.redirectErrorStream(true);
     builder.environment().remove("LD_LIBRARY_PATH");
     builder.environment().putAll(environment);
