@@ -42,7 +42,7 @@ import java.util.function.Function;
  * @param <E> an example of the dataset
  */
 public final class Trainer<E> implements AutoCloseable {
-  private final TrainedModel model;
+  private final Trainable model;
   private final Objective<E> objective;
   private final TrainerSettings settings;
   private final Path run;
@@ -61,7 +61,7 @@ public final class Trainer<E> implements AutoCloseable {
    * @param data opens the data, at the start or where a checkpoint says; the trainer closes it
    */
   public Trainer(
-      TrainedModel model,
+      Trainable model,
       Objective<E> objective,
       TrainerSettings settings,
       Path run,
