@@ -63,6 +63,11 @@ public record TrainerSettings(
         keepLast);
   }
 
+  public TrainerSettings withLimits(double gradientNorm, double decay) {
+    return new TrainerSettings(
+        learningRate, gradientNorm, decay, accumulation, seed, saveEvery, keepLast);
+  }
+
   public TrainerSettings withAccumulation(int microBatches) {
     return new TrainerSettings(
         learningRate, maxGradientNorm, weightDecay, microBatches, seed, saveEvery, keepLast);

@@ -9,9 +9,10 @@ import picocli.CommandLine.Spec;
 @Command(
     name = "train",
     sortOptions = false,
-    description = "Trains a LoRA and the text adapter on pictures with long captions.",
+    description =
+        "Trains on pictures with long captions: a LoRA and the text adapter, or a scorer of pictures.",
     synopsisSubcommandLabel = "STAGE",
-    subcommands = TrainAlignCommand.class)
+    subcommands = {TrainAlignCommand.class, TrainDenscoreCommand.class})
 final class TrainCommand implements Runnable {
   @Spec CommandSpec spec;
 
