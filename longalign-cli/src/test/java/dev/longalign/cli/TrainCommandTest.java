@@ -26,7 +26,7 @@ final class TrainCommandTest {
   }
 
   private Path config(String more) throws IOException {
-    return Files.writeString(temp.resolve("run.json"), "{\"output\": \"run\", " + more + "}");
+    return Files.writeString(temp.resolve("run.yaml"), "{\"output\": \"run\", " + more + "}");
   }
 
   private JsonObject json() {
