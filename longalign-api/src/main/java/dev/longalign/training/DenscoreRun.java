@@ -4,10 +4,8 @@ import dev.longalign.LongAlignException;
 import dev.longalign.autograd.AutogradBackend;
 import dev.longalign.data.DataLoader;
 import dev.longalign.data.Dataset;
-import dev.longalign.data.ImageFolderDataset;
 import dev.longalign.data.PicturePreprocessing;
 import dev.longalign.data.TrainingExample;
-import dev.longalign.data.panels.PanelsDataset;
 import dev.longalign.io.ComponentDirectory;
 import dev.longalign.io.TensorFile;
 import dev.longalign.model.ClipConfig;
@@ -57,7 +55,8 @@ public final class DenscoreRun implements AutoCloseable {
       PreferenceModel files = opened(PreferenceModel.open(directory.path(), threads));
       ImagePreprocessing statistics = files.preprocessing();
       int size = clipConfig.vision().imageSize();
-      Dataset<TrainingExample> data = opened(data(config, seed, size));
+      Dataset<TrainingExample> data =
+          opened(config.data().open().map(new PicturePreprocessing(size)));
       model = new TrainedClip(autograd, clip, directory.path());
       DenscoreObjective objective =
           new DenscoreObjective(
@@ -97,14 +96,6 @@ public final class DenscoreRun implements AutoCloseable {
     try (TensorFile weights = directory.weights()) {
       return TrainableClip.load(clip, new FileWeights(weights), autograd, DType.F32);
     }
-  }
-
-  private static Dataset<TrainingExample> data(DenscoreRunConfig config, long seed, int size) {
-    Dataset<TrainingExample> data =
-        config.data().equals(RunConfig.PANELS)
-            ? PanelsDataset.endless(PanelsDataset.Captions.MIXED, seed)
-            : ImageFolderDataset.open(Path.of(config.data()));
-    return data.map(new PicturePreprocessing(size));
   }
 
   private <T extends AutoCloseable> T opened(T resource) {

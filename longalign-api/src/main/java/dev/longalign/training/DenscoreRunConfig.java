@@ -12,13 +12,12 @@ import java.util.TreeMap;
 import java.util.TreeSet;
 
 /**
- * What a training of Denscore is made of; a JSON object whose keys are this record's and those of
+ * What a training of Denscore is made of; YAML or JSON whose keys are this record's and those of
  * {@link #SIZES}. Only {@code output} and {@code steps} have no default.
  *
  * @param output the directory for checkpoints and the export
  * @param steps of the optimizer
- * @param data {@code panels}: the panels world, made as it goes; else a folder of pictures with
- *     captions
+ * @param data where pictures and captions are from
  * @param batchSize pictures that are contrasted with one another
  * @param init {@code new}, or the directory of a CLIPModel to continue from; null for new
  * @param tokenizer for a new model, the directory of a CLIPModel whose tokenizer it gets, and whose
@@ -34,7 +33,7 @@ import java.util.TreeSet;
 public record DenscoreRunConfig(
     Path output,
     long steps,
-    String data,
+    TrainingData data,
     int batchSize,
     Path init,
     Path tokenizer,
@@ -58,6 +57,7 @@ public record DenscoreRunConfig(
           "projection");
 
   private static final String NEW = "new";
+  private static final String PANELS = "panels:mixed";
   private static final Set<String> KEYS =
       Set.of(
           "output",
@@ -85,17 +85,17 @@ public record DenscoreRunConfig(
   }
 
   /**
-   * Reads a JSON file. Relative paths in it start from its directory.
+   * Reads a YAML (or JSON) file. Relative paths in it start from its directory.
    *
    * @throws dev.longalign.LongAlignException naming a key that is unknown, missing or out of range
    */
   public static DenscoreRunConfig read(Path file) {
-    return of(Config.read(file), file.toAbsolutePath().getParent());
+    return of(Config.readYaml(file), file.toAbsolutePath().getParent());
   }
 
-  /** For a run that is described in code. */
-  public static DenscoreRunConfig parse(String json, Path base) {
-    return of(Config.parse("run", json), base);
+  /** {@link #read} for a run that is described in code. */
+  public static DenscoreRunConfig parse(String yaml, Path base) {
+    return of(Config.parseYaml("run", yaml), base);
   }
 
   static DenscoreRunConfig of(Config config, Path base) {
@@ -116,7 +116,9 @@ public record DenscoreRunConfig(
     }
     boolean named = config.has("tokenizer");
     check(config, init.equals(NEW) || !named, "tokenizer", "none: init has its own");
-    String data = config.getString("data", RunConfig.PANELS);
+    TrainingData.Options options =
+        TrainingData.Options.DEFAULT.withSeed(
+            config.getLong("seed", TrainerSettings.DEFAULT.seed()));
     int evaluation = config.getInt("evaluation", 4 * DenscoreEvaluation.CHOICES);
     check(
         config,
@@ -132,7 +134,7 @@ public record DenscoreRunConfig(
     return new DenscoreRunConfig(
         base.resolve(config.getString("output")),
         atLeastOne(config, "steps", 0),
-        data.equals(RunConfig.PANELS) ? data : base.resolve(data).toString(),
+        TrainingData.parse(config.getString("data", PANELS), base, options),
         Sizes.atLeast(config, "batchSize", 64, 2),
         init.equals(NEW) ? null : base.resolve(init),
         named ? base.resolve(config.getString("tokenizer")) : null,

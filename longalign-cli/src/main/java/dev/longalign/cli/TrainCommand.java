@@ -10,9 +10,15 @@ import picocli.CommandLine.Spec;
     name = "train",
     sortOptions = false,
     description =
-        "Trains on pictures with long captions: a LoRA and the text adapter, or a scorer of pictures.",
+        "Trains a LoRA, stage by stage, and in the first the text adapter; or Denscore, the scorer.",
     synopsisSubcommandLabel = "STAGE",
-    subcommands = {TrainAlignCommand.class, TrainDenscoreCommand.class})
+    subcommands = {
+      TrainStageCommand.Align.class,
+      TrainStageCommand.Lcm.class,
+      TrainStageCommand.Reward.class,
+      TrainStageCommand.RewardLcm.class,
+      TrainDenscoreCommand.class
+    })
 final class TrainCommand implements Runnable {
   @Spec CommandSpec spec;
 
@@ -20,6 +26,6 @@ final class TrainCommand implements Runnable {
   public void run() {
     throw new CommandLine.ParameterException(
         spec.commandLine(),
-        "expected a stage, found none; try: longalign train align --config run.json");
+        "expected a stage, found none; try: longalign train align --config run.yaml");
   }
 }

@@ -26,9 +26,9 @@ import picocli.CommandLine.Option;
     },
     footer = {
       "",
-      "The config is a JSON object. Needed: output, steps. Others and their defaults: data"
-          + " (\"panels\", or a folder of pictures with captions), batchSize (64), init (\"new\", or"
-          + " a CLIPModel's directory), omega (1: how much of the text-irrelevant part takes part),"
+      "The config is YAML or JSON. Needed: output, steps. Others and their defaults: data"
+          + " (panels:mixed; or a directory of pictures with captions), batchSize (64), init (new, or a"
+          + " CLIPModel's directory), omega (1: how much of the text-irrelevant part takes part),"
           + " segmentWeight (1), checkpointing (false), evaluation (256 held-out pictures),"
           + " accumulation (1), learningRate (1e-3), warmupSteps (50), maxGradientNorm (1),"
           + " weightDecay (0.01), seed (0), saveEvery (500), keepLast (3). For a new model:"
@@ -69,15 +69,17 @@ final class TrainDenscoreCommand implements Callable<Integer> {
     Path export = run.output().resolve("export");
     Double[] loss = {null};
     long steps;
-    try (DenscoreRun denscore =
-        new DenscoreRun(run, embedded, Device.cpu().open(threads), threads)) {
+    Thread trains = Thread.currentThread();
+    try (CancelOnInterrupt cancel = new CancelOnInterrupt(trains::interrupt);
+        DenscoreRun denscore =
+            new DenscoreRun(run, embedded, Device.cpu().open(threads), threads)) {
       boolean resumed = denscore.trainer().resume();
       if (resumed && !common.quiet) {
         common.err().println("continuing after step " + denscore.trainer().step());
         common.err().flush();
       }
       try (Progress progress = common.progress(DENSCORE, run.steps())) {
-        progress.stepTo(denscore.trainer().step());
+        progress.startAt(denscore.trainer().step());
         denscore
             .trainer()
             .listen(
@@ -85,11 +87,12 @@ final class TrainDenscoreCommand implements Callable<Integer> {
                   @Override
                   public void onStep(StepReport step) {
                     loss[0] = step.loss();
-                    progress.stepTo(step.step());
+                    progress.stepTo(step.step(), line(step));
                   }
                 });
         denscore.trainer().trainTo(run.steps());
       }
+      cancel.check();
       denscore.model().export(export);
       steps = denscore.trainer().step();
     }
@@ -102,6 +105,15 @@ final class TrainDenscoreCommand implements Callable<Integer> {
             evaluate(export, run.evaluation()),
             evaluate(embedded, run.evaluation())));
     return ExitCode.OK;
+  }
+
+  private static String line(StepReport step) {
+    return String.format(
+        Locale.ROOT,
+        "loss %.4f, |g| %.3f, %.1f pictures/s",
+        step.loss(),
+        step.gradientNorm(),
+        step.picturesPerSecond());
   }
 
   private DenscoreEvaluation evaluate(Path directory, int pictures) {
