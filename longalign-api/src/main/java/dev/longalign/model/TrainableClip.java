@@ -10,6 +10,7 @@ import dev.longalign.tensor.Tensor;
 import dev.longalign.tensor.TensorScope;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -123,29 +124,53 @@ public final class TrainableClip implements AutoCloseable {
   /**
    * Features of texts, not normalised: [texts, projection].
    *
-   * @param ids with start and end token; what is shorter than the longest is filled up, which no
-   *     position before it sees
+   * @param ids with start and end token, not padded
    */
   public Tensor textFeatures(List<int[]> ids) {
+    int[] order = new int[ids.size()]; // the place of each text among those that were encoded
+    List<Tensor> features = new ArrayList<>();
+    List<Integer> byLength = new ArrayList<>();
+    for (int i = 0; i < ids.size(); i++) {
+      check(ids.get(i), i);
+      byLength.add(i);
+    }
+    byLength.sort(Comparator.comparingInt(i -> ids.get(i).length));
+    try (TensorScope scope = TensorScope.open()) {
+      for (int from = 0; from < ids.size(); ) {
+        // Texts of about one length together: less padding.
+        int most = ids.get(byLength.get(from)).length * 3 / 2;
+        List<int[]> some = new ArrayList<>();
+        for (; from < ids.size() && ids.get(byLength.get(from)).length <= most; from++) {
+          order[byLength.get(from)] = from;
+          some.add(ids.get(byLength.get(from)));
+        }
+        features.add(encode(some));
+      }
+      return scope.keep(Tensor.concat(0, features.toArray(new Tensor[0])).gatherRows(order));
+    }
+  }
+
+  /**
+   * Sequences as one rectangle. What is shorter than the longest is filled up, which no position
+   * before it sees.
+   */
+  private Tensor encode(List<int[]> ids) {
     int length = ids.stream().mapToInt(row -> row.length).max().orElse(0);
     int[] tokens = new int[Math.multiplyExact(ids.size(), length)];
     int[] ends = new int[ids.size()];
     for (int i = 0; i < ids.size(); i++) {
       int[] row = ids.get(i);
-      check(row, i);
       System.arraycopy(row, 0, tokens, i * length, row.length);
       ends[i] = i * length + end(row);
     }
-    try (TensorScope scope = TensorScope.open()) {
-      String embeddings = "text_model.embeddings.";
-      Tensor x = value(embeddings + "token_embedding.weight").gatherRows(tokens); // [B L, width]
-      x = x.add(positions(embeddings, ids.size(), length));
-      int width = config.text().width();
-      x = text.forward(x.reshape(ids.size(), length, width).cast(dtype)); // [B, L, width]
-      x = x.reshape(tokens.length, width).gatherRows(ends); // [B, width]
-      x = text.norm("text_model.final_layer_norm", x); // normed one by one: after is as before
-      return scope.keep(x.linear(value("text_projection.weight"), null).cast(DType.F32));
-    }
+    String embeddings = "text_model.embeddings.";
+    Tensor x = value(embeddings + "token_embedding.weight").gatherRows(tokens); // [B L, width]
+    x = x.add(positions(embeddings, ids.size(), length));
+    int width = config.text().width();
+    x = text.forward(x.reshape(ids.size(), length, width).cast(dtype)); // [B, L, width]
+    x = x.reshape(tokens.length, width).gatherRows(ends); // [B, width]
+    x = text.norm("text_model.final_layer_norm", x); // of these rows only: it goes row by row
+    return x.linear(value("text_projection.weight"), null).cast(DType.F32);
   }
 
   /** The first {@code length} rows of the position embedding, once for each sequence. */

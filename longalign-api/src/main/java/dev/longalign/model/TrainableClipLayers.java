@@ -66,19 +66,24 @@ record TrainableClipLayers(
       h = causal ? q.causalAttention(k, v, heads, scale) : q.attention(k, v, heads, scale);
       Tensor y = x.add(linear(name + ".self_attn.out_proj", h));
 
-      h = linear(name + ".mlp.fc1", norm(name + ".layer_norm2", y)); // [B, L, feedForward]
-      h = linear(name + ".mlp.fc2", activated(h)); // [B, L, width]
+      h = mlp(name + ".mlp", norm(name + ".layer_norm2", y)); // [B, L, width]
       return scope.keep(y.add(h));
     }
   }
 
-  private Tensor activated(Tensor x) {
-    return switch (activation) {
-      case "gelu" -> x.activation(Activation.GELU);
-      case "quick_gelu" -> // x sigmoid(1.702 x)
-          x.scale(QUICK).activation(Activation.SILU).scale(1 / QUICK);
-      default -> x.activation(Activation.SILU);
-    };
+  /** {@code fc2(act(fc1 x))}, [B, L, feedForward] in between. */
+  private Tensor mlp(String name, Tensor x) {
+    Tensor in = value.apply(name + ".fc1.weight");
+    Tensor bias = value.apply(name + ".fc1.bias");
+    Tensor out = value.apply(name + ".fc2.weight");
+    if (activation.equals("quick_gelu")) {
+      // x sigmoid(1.702 x) = silu(1.702 x) / 1.702: scales two weights, not the wide activations
+      in = in.scale(QUICK);
+      bias = bias.scale(QUICK);
+      out = out.scale(1 / QUICK);
+    }
+    Activation act = activation.equals("gelu") ? Activation.GELU : Activation.SILU;
+    return x.linear(in, bias).activation(act).linear(out, value.apply(name + ".fc2.bias"));
   }
 
   /** Layer norm over the last axis; the name is the module's. */
