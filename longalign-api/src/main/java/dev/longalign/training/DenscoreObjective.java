@@ -9,6 +9,7 @@ import dev.longalign.preference.ImagePreprocessing;
 import dev.longalign.preference.PictureBatch;
 import dev.longalign.preference.PixelValues;
 import dev.longalign.random.TorchGenerator;
+import dev.longalign.tensor.Backend;
 import dev.longalign.tensor.Shape;
 import dev.longalign.tensor.Tensor;
 import dev.longalign.text.SegmentSplitter;
@@ -234,7 +235,7 @@ public final class DenscoreObjective implements Objective<TrainingExample> {
     }
 
     /** [captions, segments]: times segments' features it gives captions' means. */
-    Tensor means(dev.longalign.tensor.Backend backend) {
+    Tensor means(Backend backend) {
       float[] share = new float[members.length * segments];
       for (int c = 0; c < members.length; c++) {
         for (int segment : members[c]) {

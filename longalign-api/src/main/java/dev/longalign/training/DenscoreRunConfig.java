@@ -128,12 +128,13 @@ public record DenscoreRunConfig(
     double omega = config.getDouble("omega", DenscoreObjective.Settings.DEFAULT.omega());
     double segmentWeight =
         config.getDouble("segmentWeight", DenscoreObjective.Settings.DEFAULT.segmentWeight());
+    check(config, config.getLong("steps") >= 1, "steps", "a positive number");
     check(config, omega >= 0 && omega <= 1, "omega", "a number in [0, 1]");
     check(config, segmentWeight >= 0, "segmentWeight", "a number of at least 0");
     TrainerSettings d = TrainerSettings.DEFAULT;
     return new DenscoreRunConfig(
         base.resolve(config.getString("output")),
-        atLeastOne(config, "steps", 0),
+        config.getLong("steps"),
         TrainingData.parse(config.getString("data", PANELS), base, options),
         Sizes.atLeast(config, "batchSize", 64, 2),
         init.equals(NEW) ? null : base.resolve(init),
@@ -152,12 +153,6 @@ public record DenscoreRunConfig(
             .withCheckpoints(
                 config.getInt("saveEvery", d.saveEvery()),
                 config.getInt("keepLast", d.keepLast())));
-  }
-
-  private static long atLeastOne(Config config, String key, long absent) {
-    long value = absent == 0 ? config.getLong(key) : config.getLong(key, absent);
-    check(config, value >= 1, key, "a positive number");
-    return value;
   }
 
   private static void check(Config config, boolean condition, String key, String expected) {

@@ -34,11 +34,11 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /**
- * Loss and gradients of both towers against torch and transformers: golden/denscore_training, whose
+ * Loss and gradients of both towers against torch and transformers: golden/denscore/training, whose
  * JSON file has the script that made it.
  */
 class DenscoreObjectiveTest {
-  private static final Golden GOLDEN = Golden.open("denscore_training/objective");
+  private static final Golden GOLDEN = Golden.open("denscore/training");
 
   private final Backend cpu = new CpuBackend(2);
 
