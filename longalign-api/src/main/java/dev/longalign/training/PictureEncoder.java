@@ -51,6 +51,11 @@ public final class PictureEncoder implements ExampleEncoder<TrainingExample>, Au
     this.t5Encoder = provider.t5Encoder(t5, threads);
   }
 
+  /** The frozen autoencoder; closed with the encoder. */
+  AutoencoderKL vae() {
+    return vae;
+  }
+
   @Override
   public List<String> ids(List<TrainingExample> examples) {
     return examples.stream().map(TrainingExample::id).toList();
