@@ -30,6 +30,7 @@ import java.util.Map;
 import java.util.OptionalLong;
 import java.util.Random;
 import java.util.TreeMap;
+import java.util.UUID;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -198,8 +199,9 @@ class TrainerTest {
     byte[] bytes = Files.readAllBytes(newest);
     bytes[bytes.length / 2] ^= 1;
     Files.write(newest, bytes);
-    Files.createDirectories(folder.resolve(".step-00000006.killed"));
-    Files.write(folder.resolve(".step-00000006.killed/state.safetensors"), bytes);
+    Path killed = folder.resolve(".step-00000006." + UUID.randomUUID());
+    Files.createDirectories(killed);
+    Files.write(killed.resolve("state.safetensors"), bytes);
     try (TinyTraining tiny = tiny();
         Trainer<FeatureExample> trainer = trainer(tiny, folder, -1)) {
       assertThat(trainer.resume()).isTrue();
