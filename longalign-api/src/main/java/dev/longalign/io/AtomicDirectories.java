@@ -2,13 +2,12 @@ package dev.longalign.io;
 
 import dev.longalign.LongAlignException;
 import java.io.IOException;
+import java.io.RandomAccessFile;
 import java.io.UncheckedIOException;
-import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
-import java.nio.file.StandardOpenOption;
 import java.util.Comparator;
 import java.util.List;
 import java.util.UUID;
@@ -149,8 +148,8 @@ public final class AtomicDirectories {
   private static void force(Path directory) throws IOException {
     try (Stream<Path> all = Files.walk(directory)) {
       for (Path file : all.filter(Files::isRegularFile).toList()) {
-        try (FileChannel channel = FileChannel.open(file, StandardOpenOption.WRITE)) {
-          channel.force(true);
+        try (RandomAccessFile open = new RandomAccessFile(file.toFile(), "rw")) {
+          open.getFD().sync();
         }
       }
     }

@@ -2,9 +2,9 @@ package dev.longalign.io;
 
 import dev.longalign.LongAlignException;
 import java.io.BufferedOutputStream;
+import java.io.FileOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
-import java.nio.channels.Channels;
 import java.nio.channels.FileChannel;
 import java.nio.file.AtomicMoveNotSupportedException;
 import java.nio.file.Files;
@@ -69,21 +69,21 @@ public final class AtomicFiles {
 
   private static void writeBeside(Path file, Content content) throws IOException {
     Path beside = file.resolveSibling("." + file.getFileName() + "." + UUID.randomUUID() + ".tmp");
-    boolean created = false;
     boolean done = false;
+    Files.createFile(beside);
     try {
-      try (FileChannel channel =
-          FileChannel.open(beside, StandardOpenOption.WRITE, StandardOpenOption.CREATE_NEW)) {
-        created = true;
-        OutputStream out = new BufferedOutputStream(Channels.newOutputStream(channel), BUFFER);
+      // Not a channel: that would be closed if this thread is interrupted, and who stops a training
+      // wants it to save.
+      try (FileOutputStream disk = new FileOutputStream(beside.toFile())) {
+        OutputStream out = new BufferedOutputStream(disk, BUFFER);
         content.writeTo(out);
         out.flush();
-        channel.force(true);
+        disk.getFD().sync();
       }
       rename(beside, file);
       done = true;
     } finally {
-      if (created && !done) {
+      if (!done) {
         Files.deleteIfExists(beside);
       }
     }

@@ -3,6 +3,7 @@ package dev.longalign.io;
 import dev.longalign.LongAlignException;
 import java.io.IOException;
 import java.nio.file.AccessDeniedException;
+import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Locale;
@@ -20,7 +21,9 @@ final class WriteFailure {
     while (root.getCause() != null) { // ImageIO wraps what the disk said
       root = root.getCause();
     }
-    String reason = String.valueOf(root.getMessage());
+    boolean named = root instanceof FileSystemException; // its message has the files' names before
+    String reason =
+        String.valueOf(named ? ((FileSystemException) root).getReason() : root.getMessage());
     String lower = reason.toLowerCase(Locale.ROOT);
     Path parent = target.toAbsolutePath().getParent();
     String explanation;
@@ -43,7 +46,8 @@ final class WriteFailure {
     } else if (parent != null && !Files.isDirectory(parent)) {
       explanation = parent + " is not a directory";
     } else if (root instanceof AccessDeniedException || lower.contains("read-only")) {
-      explanation = "no permission to write into " + parent + " (" + reason + ")";
+      explanation =
+          "no permission to write into " + parent + " (" + root.getMessage() + ")";
     } else {
       explanation = root.getClass().getSimpleName() + ": " + reason;
     }

@@ -104,6 +104,12 @@ public record ModelFiles(
     return ModelFileList.of(this);
   }
 
+  /** The side of the pictures that the UNet was trained on. */
+  public int nativeSize() {
+    int levels = model.config("vae").getIntList("block_out_channels").size();
+    return UNet2DConditionConfig.of(model.config("unet")).sampleSize() << (levels - 1);
+  }
+
   /** The UNet with every LoRA merged. */
   public UNet2DCondition loadUNet(Backend backend, DType dtype) {
     return loadUNet(backend, dtype, LayerBranches.NONE);

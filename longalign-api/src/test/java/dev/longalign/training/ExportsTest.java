@@ -64,7 +64,7 @@ class ExportsTest {
         false);
   }
 
-  private static TinyTraining trained() {
+  static TinyTraining trained() {
     return new TinyTraining("unet", "s28750_lora_vis.pt", LayerDropout.NONE, true, false);
   }
 

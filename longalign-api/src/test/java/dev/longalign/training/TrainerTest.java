@@ -73,7 +73,7 @@ class TrainerTest {
     };
   }
 
-  private static FeatureExample features(long seed, boolean latents) {
+  static FeatureExample features(long seed, boolean latents) {
     Random random = new Random(seed);
     Map<String, StoredTensor> tensors = new TreeMap<>();
     tensors.put("clip", stored("clip", gaussian(random, 24 * 64), 24, 64));
@@ -98,7 +98,7 @@ class TrainerTest {
     return StoredTensor.ofFloats(name, DType.F32, shape, all);
   }
 
-  private static Trainer<FeatureExample> trainer(TinyTraining tiny, Path run, long poisoned) {
+  static Trainer<FeatureExample> trainer(TinyTraining tiny, Path run, long poisoned) {
     AlignObjective<FeatureExample> objective =
         new AlignObjective<>(
             tiny.unet,
@@ -119,11 +119,11 @@ class TrainerTest {
         });
   }
 
-  private static TinyTraining tiny() {
+  static TinyTraining tiny() {
     return TinyTraining.align(new RandomDropout(0.1f, 5));
   }
 
-  private static Map<String, float[]> values(TinyTraining tiny) {
+  static Map<String, float[]> values(TinyTraining tiny) {
     Map<String, float[]> values = new TreeMap<>();
     tiny.parameters().forEach((name, p) -> values.put(name, p.value().toFloats()));
     return values;
