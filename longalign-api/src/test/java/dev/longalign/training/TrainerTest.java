@@ -30,6 +30,7 @@ import java.util.Map;
 import java.util.OptionalLong;
 import java.util.Random;
 import java.util.TreeMap;
+import java.util.UUID;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -72,7 +73,7 @@ class TrainerTest {
     };
   }
 
-  private static FeatureExample features(long seed, boolean latents) {
+  static FeatureExample features(long seed, boolean latents) {
     Random random = new Random(seed);
     Map<String, StoredTensor> tensors = new TreeMap<>();
     tensors.put("clip", stored("clip", gaussian(random, 24 * 64), 24, 64));
@@ -97,7 +98,7 @@ class TrainerTest {
     return StoredTensor.ofFloats(name, DType.F32, shape, all);
   }
 
-  private static Trainer<FeatureExample> trainer(TinyTraining tiny, Path run, long poisoned) {
+  static Trainer<FeatureExample> trainer(TinyTraining tiny, Path run, long poisoned) {
     AlignObjective<FeatureExample> objective =
         new AlignObjective<>(
             tiny.unet,
@@ -118,11 +119,11 @@ class TrainerTest {
         });
   }
 
-  private static TinyTraining tiny() {
+  static TinyTraining tiny() {
     return TinyTraining.align(new RandomDropout(0.1f, 5));
   }
 
-  private static Map<String, float[]> values(TinyTraining tiny) {
+  static Map<String, float[]> values(TinyTraining tiny) {
     Map<String, float[]> values = new TreeMap<>();
     tiny.parameters().forEach((name, p) -> values.put(name, p.value().toFloats()));
     return values;
@@ -198,8 +199,9 @@ class TrainerTest {
     byte[] bytes = Files.readAllBytes(newest);
     bytes[bytes.length / 2] ^= 1;
     Files.write(newest, bytes);
-    Files.createDirectories(folder.resolve(".step-00000006.killed"));
-    Files.write(folder.resolve(".step-00000006.killed/state.safetensors"), bytes);
+    Path killed = folder.resolve(".step-00000006." + UUID.randomUUID());
+    Files.createDirectories(killed);
+    Files.write(killed.resolve("state.safetensors"), bytes);
     try (TinyTraining tiny = tiny();
         Trainer<FeatureExample> trainer = trainer(tiny, folder, -1)) {
       assertThat(trainer.resume()).isTrue();
