@@ -56,6 +56,23 @@ record Bench(Path root, Backend backend, int threads) {
     return whole ? model(vectors).resolve(name) : named;
   }
 
+  /**
+   * The first directory inside a model that a file's title or notes name and that matches, else the
+   * part of the given name.
+   */
+  Path part(Vectors vectors, String name, Predicate<Path> matches) {
+    Matcher matcher = MODEL_PATH.matcher(vectors.prose());
+    while (matcher.find()) {
+      Path path = root.resolve(matcher.group().replaceAll("\\.+$", ""));
+      if (Files.isDirectory(path)
+          && root.relativize(path).getNameCount() > 2
+          && matches.test(path)) {
+        return path;
+      }
+    }
+    return model(vectors).resolve(name);
+  }
+
   /** The part of a model that matches; adapters are named after their training step. */
   Path part(Path model, String what, Predicate<String> name) {
     return list(model).stream()
