@@ -71,6 +71,14 @@ final class AttentionGradient {
     // Sums over blocks of queries: f32, whatever the type of the keys.
     Tensor dk = wanted[1] ? context.backend().zeros(DType.F32, k.shape()) : null;
     Tensor dv = wanted[2] ? context.backend().zeros(DType.F32, v.shape()) : null;
+    double product = 2.0 * batch * queries * keys * channels;
+    boolean scored = wanted[0] || wanted[1];
+    int products = 1 + (scored ? 1 : 0);
+    for (boolean one : wanted) {
+      products += one ? 1 : 0;
+    }
+    context.work().computed(products * product);
+    context.work().repeated(product);
     Tensor scaledQ = q.scale(scale);
     try (Scores scores = new Scores(context.memory(), headsPerBlock * rowsPerBlock * keys, dtype)) {
       for (int b = 0; b < batch; b++) {

@@ -60,10 +60,13 @@ public final class CpuBackend implements Backend {
         throw new LongAlignException("the backend " + name() + " is closed");
       }
       threads.apply();
+      WorkLog.Outer outer = work.begin();
       long begin = System.nanoTime();
-      T result = operation.get();
-      work.operation(name, System.nanoTime() - begin);
-      return result;
+      try {
+        return operation.get();
+      } finally {
+        work.end(outer, name, System.nanoTime() - begin);
+      }
     } finally {
       lock.unlock();
     }

@@ -261,6 +261,7 @@ final class MatrixOps {
                         Layout.strided(a.dtype(), new long[] {batch, k, n}, bStrides),
                         Layout.dense(a.dtype(), batch, m, n)));
     primitive.execute(context.memory(), address(a), address(b), address(y));
+    context.work().ran(batch, new WorkLog.Product(m, k, n, a.dtype()));
     return y;
   }
 
