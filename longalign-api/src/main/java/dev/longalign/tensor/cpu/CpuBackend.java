@@ -33,12 +33,11 @@ public final class CpuBackend implements Backend {
   private final MatrixOps matrix = new MatrixOps(context);
   private final ConvolutionOps convolution = new ConvolutionOps(context);
   private final AttentionOps attention;
-  private final NormOps norm = new NormOps(context);
+  private final NormOps norm;
   private final PointwiseOps pointwise = new PointwiseOps(context);
   private final ShapeOps shapes = new ShapeOps(context);
   private final CpuTraining training = new CpuTraining(this, context, matrix, convolution);
-  private final CpuGradients gradients =
-      new CpuGradients(this, context, matrix, convolution, pointwise);
+  private final CpuGradients gradients;
   private final CpuThreads threads;
   private final CpuWorkers workers;
   private final ReentrantLock lock = new ReentrantLock(true);
@@ -51,6 +50,8 @@ public final class CpuBackend implements Backend {
     this.threads = new CpuThreads(threads);
     this.workers = new CpuWorkers(memory, this.threads.count());
     this.attention = new AttentionOps(context, workers);
+    this.norm = new NormOps(context, workers);
+    this.gradients = new CpuGradients(this, context, matrix, convolution, pointwise, workers);
   }
 
   <T> T exclusively(String name, Supplier<T> operation) {

@@ -64,6 +64,33 @@ final class CpuWorkers implements AutoCloseable {
     return workers.size();
   }
 
+  /** One of several images, which all need the same. */
+  interface Image {
+    /**
+     * @param cache of primitives for as many threads as there are for this image
+     * @param number less than {@link CpuWorkers#count()}; of two images that run at the same time,
+     *     each has its own
+     */
+    void run(PrimitiveCache cache, int number, int index);
+  }
+
+  /**
+   * Images 0 to {@code count - 1}: side by side on one thread each where they share out well, else
+   * one after another on all threads.
+   *
+   * @param together of primitives for all threads
+   */
+  void each(int count, PrimitiveCache together, Image image) {
+    int threads = workers.size();
+    if (count > 1 && (count % threads == 0 || count >= 4 * threads)) {
+      run(count, (worker, index) -> image.run(worker.cache(), worker.number(), index));
+      return;
+    }
+    for (int i = 0; i < count; i++) {
+      image.run(together, 0, i);
+    }
+  }
+
   /** Runs parts 0 to {@code count - 1}, each on one thread, and waits for all. */
   void run(int count, Part part) {
     AtomicInteger next = new AtomicInteger();

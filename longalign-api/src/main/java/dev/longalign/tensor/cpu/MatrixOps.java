@@ -267,10 +267,16 @@ final class MatrixOps {
 
   /** {@code dst = src weights}; takes the layouts over. */
   static Primitive batched(Layout src, Layout weights, Layout dst) {
+    try (Attributes attributes = new Attributes()) {
+      return batched(src, weights, dst, attributes);
+    }
+  }
+
+  /** The same with attributes. */
+  static Primitive batched(Layout src, Layout weights, Layout dst, Attributes attributes) {
     try (src;
         weights;
-        dst;
-        Attributes attributes = new Attributes()) {
+        dst) {
       return Primitive.create(
           "matmul",
           (pd, attr) ->
