@@ -7,34 +7,65 @@ package dev.longalign.tensor;
 public final class Dropout {
   private static final long STEP = 0x9e3779b97f4a7c15L;
 
+  /** Elements that share 64 random bits. */
+  private static final int SHARE = 4;
+
+  private static final int BITS = Long.SIZE / SHARE;
+  private static final long ONE = 1L << BITS;
+
   private Dropout() {}
 
-  /** Whether the element at {@code index} survives dropout with probability {@code p} of a zero. */
+  /**
+   * Whether the element at {@code index} survives dropout with probability {@code p} of a zero,
+   * which is rounded to a multiple of 2^-16.
+   */
   public static boolean keeps(long key, long index, float p) {
-    long z = key + (index + 1) * STEP; // splitmix64 (Steele et al. 2014)
+    long bits = bits(key, index / SHARE) >>> index % SHARE * BITS & ONE - 1;
+    return bits >= least(p);
+  }
+
+  private static long bits(long key, long n) {
+    long z = key + (n + 1) * STEP; // splitmix64 (Steele et al. 2014)
     z = (z ^ (z >>> 30)) * 0xbf58476d1ce4e5b9L;
     z = (z ^ (z >>> 27)) * 0x94d049bb133111ebL;
-    z ^= z >>> 31;
-    return (z >>> 40) * 0x1p-24f >= p;
+    return z ^ (z >>> 31);
+  }
+
+  private static int least(float p) {
+    return Math.round(p * ONE);
   }
 
   /**
-   * Replaces {@code values}, the elements from {@code first} on, by {@code value / (1 - p)} where
-   * {@link #keeps} says so, and by 0 elsewhere.
+   * 1 for each element from {@code first} on that {@link #keeps} keeps, else 0.
+   *
+   * @param first a multiple of 4
    */
-  public static void apply(long key, long first, float p, float[] values) {
-    long[] bits = new long[values.length];
-    for (int i = 0; i < bits.length; i++) { // apart from the comparison: this loop is vectorised
-      long z = key + (first + i + 1) * STEP;
-      z = (z ^ (z >>> 30)) * 0xbf58476d1ce4e5b9L;
-      z = (z ^ (z >>> 27)) * 0x94d049bb133111ebL;
-      bits[i] = (z ^ (z >>> 31)) >>> 40;
+  public static void mask(long key, long first, float p, byte[] into) {
+    if (first % SHARE != 0) {
+      throw new IllegalArgumentException("first is " + first + ", expected a multiple of " + SHARE);
     }
-    long least = (long) Math.ceil(p * 0x1p24);
-    float kept = 1 / (1 - p);
-    for (int i = 0; i < values.length; i++) {
-      values[i] *= bits[i] >= least ? kept : 0;
+    int least = least(p);
+    int words = into.length / SHARE;
+    long start = first / SHARE;
+    long[] bits = new long[words];
+    for (int i = 0; i < words; i++) { // apart from the comparisons: this loop is vectorised
+      bits[i] = bits(key, start + i);
     }
+    for (int i = 0; i < words; i++) {
+      long z = bits[i];
+      into[SHARE * i] = kept(z, least);
+      into[SHARE * i + 1] = kept(z >>> BITS, least);
+      into[SHARE * i + 2] = kept(z >>> 2 * BITS, least);
+      into[SHARE * i + 3] = kept(z >>> 3 * BITS, least);
+    }
+    for (int i = SHARE * words; i < into.length; i++) {
+      into[i] = (byte) (keeps(key, first + i, p) ? 1 : 0);
+    }
+  }
+
+  /** 1 if the lowest bits are at least {@code least}, else 0; a branch would be mispredicted. */
+  private static byte kept(long bits, int least) {
+    return (byte) (1 + ((int) (bits & ONE - 1) - least >> 31));
   }
 
   /** A key for the {@code n}-th mask of a seed. */

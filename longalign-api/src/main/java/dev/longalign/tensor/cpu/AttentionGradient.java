@@ -23,7 +23,7 @@ import java.util.List;
  */
 final class AttentionGradient {
   /** Scores per block, of which there are two or three copies: 2 MiB of f32 each. */
-  private static final long BLOCK_SCORES = 1 << 19;
+  private static final long BLOCK_SCORES = 1 << 20;
 
   private static final long MAX_ROWS = 256;
   private static final long MIN_ROWS = 32;

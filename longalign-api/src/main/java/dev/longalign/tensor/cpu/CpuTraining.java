@@ -46,7 +46,8 @@ final class CpuTraining implements TrainingOps {
   @Override
   public Tensor linear(Tensor x, Tensor weight, Tensor bias) {
     return run(
-        "linear", () -> matrix.linear(x, matrix.pack(weight, bias, x.dtype()), Epilogue.NONE));
+        "linear",
+        () -> matrix.linear(x, matrix.packForOnce(weight, bias, x.dtype()), Epilogue.NONE));
   }
 
   @Override
@@ -108,20 +109,42 @@ final class CpuTraining implements TrainingOps {
     return run(
         "dropout",
         () -> {
-          // In f32 and rounded once: 1 / (1 - p) has more digits than bf16.
-          Tensor wide = x.cast(DType.F32);
-          Tensor y = context.allocate(DType.F32, x.shape());
-          long from = address(wide);
-          long to = address(y);
-          HostLoops.forEach(
-              x.shape().size(),
-              (first, count) -> {
-                float[] values = HostLoops.read(from, first, count);
-                Dropout.apply(key, first, p, values);
-                HostLoops.write(to, first, values);
-              });
-          return y.cast(x.dtype());
+          Tensor y = context.allocateLike(x);
+          long size = x.shape().size();
+          if (size == 0) {
+            return y;
+          }
+          CpuMemory memory = context.memory();
+          long mask = memory.allocate(size);
+          try {
+            HostLoops.forEach(
+                size,
+                (first, count) -> {
+                  byte[] kept = new byte[count];
+                  Dropout.mask(key, first, p, kept);
+                  HostMemory.write(mask + first, kept);
+                });
+            masked(size, x.dtype(), 1 / (1 - p)).execute(memory, address(x), mask, address(y));
+          } finally {
+            memory.free(mask);
+          }
+          return y;
         });
+  }
+
+  /** {@code scale * x * mask}, rounded once. */
+  private Primitive masked(long size, DType dtype, float scale) {
+    return context
+        .cache()
+        .get(
+            List.of("masked", size, dtype, scale),
+            () -> {
+              try (Layout data = Layout.dense(dtype, size);
+                  Layout mask = Layout.dense(DType.U8, size);
+                  Attributes attributes = new Attributes().scale(scale)) {
+                return binary(dnnl_binary_mul, data, mask, data, attributes);
+              }
+            });
   }
 
   @Override

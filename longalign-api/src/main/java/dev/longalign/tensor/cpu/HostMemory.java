@@ -17,6 +17,10 @@ final class HostMemory {
     new Floats(address, values.length).put(values);
   }
 
+  static void write(long address, byte[] values) {
+    new Bytes(address, values.length).put(values);
+  }
+
   /** Copies the buffer's remaining bytes. */
   static void write(long address, ByteBuffer source) {
     ByteBuffer bytes = source.duplicate();

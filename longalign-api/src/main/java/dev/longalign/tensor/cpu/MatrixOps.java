@@ -49,6 +49,18 @@ final class MatrixOps {
             weight.dim(1), out, dtype, packRows(weight, bias, dtype, 0, out), null));
   }
 
+  /** For one use: not moved into another layout, which would take longer than it saves. */
+  LinearWeight packForOnce(Tensor weight, Tensor bias, DType dtype) {
+    int out = weight.dim(0);
+    return TensorScope.register(
+        new CpuLinearWeight(
+            weight.dim(1),
+            out,
+            dtype,
+            packRows(weight, bias, dtype, 0, out).asItLies(context.cache()),
+            null));
+  }
+
   LinearWeight packGeglu(Tensor weight, Tensor bias, DType dtype) {
     int inner = weight.dim(0) / 2;
     return TensorScope.register(
