@@ -1,71 +1,65 @@
 package dev.longalign.tensor;
 
+import java.util.stream.IntStream;
+
 /**
  * Dropout masks that need no memory: whether an element is kept depends on a key and its position
  * only, on every backend alike, so a backward pass draws the same mask again.
  */
 public final class Dropout {
-  private static final long STEP = 0x9e3779b97f4a7c15L;
+  /** How many elements {@link #mask} can do at once. */
+  private static final int CHUNK = 2048;
 
-  /** Elements that share 64 random bits. */
-  private static final int SHARE = 4;
+  /** A loop's index as values: loops over them are vectorised, loops over the index are not. */
+  private static final int[] INDICES = IntStream.range(0, CHUNK).toArray();
 
-  private static final int BITS = Long.SIZE / SHARE;
-  private static final long ONE = 1L << BITS;
+  private static final int BITS = 24;
 
   private Dropout() {}
 
   /**
    * Whether the element at {@code index} survives dropout with probability {@code p} of a zero,
-   * which is rounded to a multiple of 2^-16.
+   * which is rounded to a multiple of 2^-24.
    */
   public static boolean keeps(long key, long index, float p) {
-    long bits = bits(key, index / SHARE) >>> index % SHARE * BITS & ONE - 1;
-    return bits >= least(p);
+    return bits((int) index, low(key, index), high(key)) >= least(p);
   }
 
-  private static long bits(long key, long n) {
-    long z = key + (n + 1) * STEP; // splitmix64 (Steele et al. 2014)
-    z = (z ^ (z >>> 30)) * 0xbf58476d1ce4e5b9L;
-    z = (z ^ (z >>> 27)) * 0x94d049bb133111ebL;
-    return z ^ (z >>> 31);
+  /** The hash of an index below 2^32, with the rest of the index in {@code low}. */
+  private static int bits(int index, int low, int high) {
+    int z = index * 0x9e3779b9 + low;
+    z = (z ^ (z >>> 16)) * 0x21f0aaad ^ high; // lowbias32 (Wellons 2018), keyed
+    z = (z ^ (z >>> 15)) * 0xd35a2d97;
+    return (z ^ (z >>> 15)) >>> Integer.SIZE - BITS;
+  }
+
+  private static int low(long key, long index) {
+    return (int) key + (int) (index >>> Integer.SIZE) * 0x85ebca6b;
+  }
+
+  private static int high(long key) {
+    return (int) (key >>> Integer.SIZE);
   }
 
   private static int least(float p) {
-    return Math.round(p * ONE);
+    return Math.round(p * (1 << BITS));
   }
 
   /**
-   * 1 for each element from {@code first} on that {@link #keeps} keeps, else 0.
+   * For each element from {@code first} on the bits of the float {@code 1 / (1 - p)} where {@link
+   * #keeps} says so, else those of 0.
    *
-   * @param first a multiple of 4
+   * @param into at most 2048 elements, of which no two are 2^32 apart
    */
-  public static void mask(long key, long first, float p, byte[] into) {
-    if (first % SHARE != 0) {
-      throw new IllegalArgumentException("first is " + first + ", expected a multiple of " + SHARE);
-    }
+  public static void mask(long key, long first, float p, int[] into) {
+    int from = (int) first;
+    int low = low(key, first);
+    int high = high(key);
     int least = least(p);
-    int words = into.length / SHARE;
-    long start = first / SHARE;
-    long[] bits = new long[words];
-    for (int i = 0; i < words; i++) { // apart from the comparisons: this loop is vectorised
-      bits[i] = bits(key, start + i);
+    int kept = Float.floatToRawIntBits(1 / (1 - p));
+    for (int i = 0; i < into.length; i++) {
+      into[i] = kept & ~(bits(INDICES[i] + from, low, high) - least >> Integer.SIZE - 1);
     }
-    for (int i = 0; i < words; i++) {
-      long z = bits[i];
-      into[SHARE * i] = kept(z, least);
-      into[SHARE * i + 1] = kept(z >>> BITS, least);
-      into[SHARE * i + 2] = kept(z >>> 2 * BITS, least);
-      into[SHARE * i + 3] = kept(z >>> 3 * BITS, least);
-    }
-    for (int i = SHARE * words; i < into.length; i++) {
-      into[i] = (byte) (keeps(key, first + i, p) ? 1 : 0);
-    }
-  }
-
-  /** 1 if the lowest bits are at least {@code least}, else 0; a branch would be mispredicted. */
-  private static byte kept(long bits, int least) {
-    return (byte) (1 + ((int) (bits & ONE - 1) - least >> 31));
   }
 
   /** A key for the {@code n}-th mask of a seed. */

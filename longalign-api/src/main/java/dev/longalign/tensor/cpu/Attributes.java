@@ -45,11 +45,6 @@ final class Attributes implements AutoCloseable {
     return binary(dnnl_binary_mul, other);
   }
 
-  /** Multiplies by a number. */
-  Attributes scale(float factor) {
-    return eltwise(dnnl_eltwise_linear, factor, 0);
-  }
-
   /** Adds what the destination holds already. */
   Attributes accumulate() {
     OneDnn.check(dnnl_post_ops_append_sum(postOps, 1, 0, dnnl_data_type_undef), "post-operation");

@@ -36,7 +36,7 @@ public final class CpuBackend implements Backend {
   private final NormOps norm;
   private final PointwiseOps pointwise = new PointwiseOps(context);
   private final ShapeOps shapes = new ShapeOps(context);
-  private final CpuTraining training = new CpuTraining(this, context, matrix, convolution);
+  private final CpuTraining training;
   private final CpuGradients gradients;
   private final CpuThreads threads;
   private final CpuWorkers workers;
@@ -48,9 +48,10 @@ public final class CpuBackend implements Backend {
    */
   public CpuBackend(int threads) {
     this.threads = new CpuThreads(threads);
-    this.workers = new CpuWorkers(memory, this.threads.count());
+    this.workers = new CpuWorkers(memory, this.threads);
     this.attention = new AttentionOps(context, workers);
     this.norm = new NormOps(context, workers);
+    this.training = new CpuTraining(this, context, matrix, convolution, workers);
     this.gradients = new CpuGradients(this, context, matrix, convolution, pointwise, workers);
   }
 

@@ -17,17 +17,26 @@ import java.util.function.Supplier;
 
 /** What the CPU backend computes for training only. */
 final class CpuTraining implements TrainingOps {
+  /** Elements that a thread masks at a time: the mask stays in its core's cache. */
+  private static final int MASKED = 1 << 15;
+
   private final CpuBackend backend;
   private final CpuContext context;
   private final MatrixOps matrix;
   private final ConvolutionOps convolution;
+  private final CpuWorkers workers;
 
   CpuTraining(
-      CpuBackend backend, CpuContext context, MatrixOps matrix, ConvolutionOps convolution) {
+      CpuBackend backend,
+      CpuContext context,
+      MatrixOps matrix,
+      ConvolutionOps convolution,
+      CpuWorkers workers) {
     this.backend = backend;
     this.context = context;
     this.matrix = matrix;
     this.convolution = convolution;
+    this.workers = workers;
   }
 
   /** Runs an operation whose intermediate tensors die with it. */
@@ -111,40 +120,47 @@ final class CpuTraining implements TrainingOps {
         () -> {
           Tensor y = context.allocateLike(x);
           long size = x.shape().size();
-          if (size == 0) {
-            return y;
-          }
           CpuMemory memory = context.memory();
-          long mask = memory.allocate(size);
+          int bytes = x.dtype().bytes();
+          long room = (long) DType.F32.bytes() * MASKED;
+          long masks = memory.allocate(workers.count() * room);
           try {
-            HostLoops.forEach(
-                size,
-                (first, count) -> {
-                  byte[] kept = new byte[count];
-                  Dropout.mask(key, first, p, kept);
-                  HostMemory.write(mask + first, kept);
+            workers.run(
+                Math.toIntExact((size + MASKED - 1) / MASKED),
+                (worker, part) -> {
+                  long from = (long) part * MASKED;
+                  int count = (int) Math.min(MASKED, size - from);
+                  long mask = masks + worker.number() * room;
+                  mask(key, from, p, count, mask);
+                  masked(worker.cache(), count, x.dtype())
+                      .execute(memory, address(x) + from * bytes, mask, address(y) + from * bytes);
                 });
-            masked(size, x.dtype(), 1 / (1 - p)).execute(memory, address(x), mask, address(y));
           } finally {
-            memory.free(mask);
+            memory.free(masks);
           }
           return y;
         });
   }
 
-  /** {@code scale * x * mask}, rounded once. */
-  private Primitive masked(long size, DType dtype, float scale) {
-    return context
-        .cache()
-        .get(
-            List.of("masked", size, dtype, scale),
-            () -> {
-              try (Layout data = Layout.dense(dtype, size);
-                  Layout mask = Layout.dense(DType.U8, size);
-                  Attributes attributes = new Attributes().scale(scale)) {
-                return binary(dnnl_binary_mul, data, mask, data, attributes);
-              }
-            });
+  private static void mask(long key, long from, float p, int count, long to) {
+    for (int done = 0; done < count; done += HostLoops.CHUNK) {
+      int[] factors = new int[Math.min(HostLoops.CHUNK, count - done)];
+      Dropout.mask(key, from + done, p, factors);
+      HostMemory.write(to + (long) DType.F32.bytes() * done, factors);
+    }
+  }
+
+  /** {@code x * mask} with a mask in f32, which so is rounded once. */
+  private static Primitive masked(PrimitiveCache cache, long size, DType dtype) {
+    return cache.get(
+        List.of("masked", size, dtype),
+        () -> {
+          try (Layout data = Layout.dense(dtype, size);
+              Layout mask = Layout.dense(DType.F32, size);
+              Attributes attributes = new Attributes()) {
+            return binary(dnnl_binary_mul, data, mask, data, attributes);
+          }
+        });
   }
 
   @Override
