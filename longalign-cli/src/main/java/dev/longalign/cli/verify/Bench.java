@@ -37,9 +37,12 @@ record Bench(Path root, Backend backend, int threads) {
 
   /** The model directory that a file's title or notes name, else the first one that can serve. */
   Path model(Vectors vectors) {
-    Path named = named(vectors);
-    if (named != null) {
-      return root.resolve(root.relativize(named).subpath(0, 2));
+    Matcher matcher = MODEL_PATH.matcher(vectors.prose());
+    while (matcher.find()) { // a directory, a part of it, or a file in it
+      Path model = root.resolve(Path.of(matcher.group().replaceAll("\\.+$", "")).subpath(0, 2));
+      if (Files.isDirectory(model)) {
+        return model;
+      }
     }
     return models().stream()
         .filter(model -> Files.isDirectory(model.resolve("unet")))
