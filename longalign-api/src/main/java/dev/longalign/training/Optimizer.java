@@ -15,7 +15,7 @@ import java.util.Map;
  * AdamW over named parameters: sums the gradients of micro-batches, clips the sum, steps. A
  * parameter that took no part in a step stays as it is, moments included, as in torch.
  */
-final class Optimizer implements AutoCloseable {
+public final class Optimizer implements AutoCloseable {
   private final AutogradBackend autograd;
   private final TrainerSettings settings;
   private final Map<String, Slot> slots = new LinkedHashMap<>();
@@ -26,7 +26,12 @@ final class Optimizer implements AutoCloseable {
   /** A parameter and its moments. */
   record Slot(TrainableParameter parameter, Tensor first, Tensor second) {}
 
-  Optimizer(
+  /**
+   * @param parameters F32 variables of {@code autograd}
+   * @param settings of which the learning rate, the largest gradient norm and the weight decay
+   *     count
+   */
+  public Optimizer(
       AutogradBackend autograd, List<TrainableParameter> parameters, TrainerSettings settings) {
     this.autograd = autograd;
     this.settings = settings;
@@ -45,7 +50,7 @@ final class Optimizer implements AutoCloseable {
   }
 
   /** Adds the gradients of a micro-batch. */
-  void add(Gradients gradients) {
+  public void add(Gradients gradients) {
     slots.forEach(
         (name, slot) -> {
           Tensor value = slot.parameter().value();
@@ -61,13 +66,13 @@ final class Optimizer implements AutoCloseable {
         });
   }
 
-  /** The sums so far. */
-  Map<String, Tensor> gradients() {
+  /** The sums so far, by the parameters' names. */
+  public Map<String, Tensor> gradients() {
     return sums;
   }
 
   /** The norm of the sums together. */
-  double norm() {
+  public double norm() {
     return AdamW.norm(sums.values());
   }
 
@@ -77,7 +82,7 @@ final class Optimizer implements AutoCloseable {
    * @param norm of the sums, before clipping
    * @param step from 0
    */
-  void step(double norm, long step) {
+  public void step(double norm, long step) {
     AdamW adamW =
         new AdamW(
             settings.learningRate().at(step),
@@ -96,14 +101,14 @@ final class Optimizer implements AutoCloseable {
   }
 
   /** Forgets the sums. */
-  void forget() {
+  public void forget() {
     sums.clear();
     sumsOwner.close();
     sumsOwner = TensorScope.detached();
   }
 
   /** Replaces values in place. */
-  void assign(Tensor into, float[] values) {
+  public void assign(Tensor into, float[] values) {
     try (TensorScope scope = TensorScope.open()) {
       // x - x is NaN for what is not finite, which never is in a checkpoint.
       autograd.training().accumulate(into, -1, into);
@@ -111,6 +116,7 @@ final class Optimizer implements AutoCloseable {
     }
   }
 
+  /** Frees moments and sums; the parameters stay. */
   @Override
   public void close() {
     forget();

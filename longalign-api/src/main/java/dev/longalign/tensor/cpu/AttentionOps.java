@@ -4,6 +4,7 @@ import static dev.longalign.tensor.cpu.CpuContext.address;
 import static org.bytedeco.dnnl.global.dnnl.*;
 
 import dev.longalign.tensor.DType;
+import dev.longalign.tensor.Shape;
 import dev.longalign.tensor.Tensor;
 import java.util.List;
 
@@ -61,7 +62,7 @@ final class AttentionOps {
     long mask = causal ? CausalMask.write(memory, queries) : 0;
     try {
       scaled(q.shape().size(), dtype, scale).execute(memory, address(q), scaledQ);
-      transpose(batch, keys, channels, dtype).execute(memory, address(v), vTransposed);
+      transpose(context, batch, keys, channels, dtype).execute(memory, address(v), vTransposed);
       int blocks = Math.toIntExact((queries + block - 1) / block);
       int images = Math.toIntExact(batch);
       workers.run(
@@ -82,7 +83,7 @@ final class AttentionOps {
                     vTransposed + (image * channels + head * depth) * keys * bytes,
                     yTransposed + ((image * channels + head * depth) * queries + from) * bytes);
           });
-      transpose(batch, channels, queries, dtype).execute(memory, yTransposed, address(y));
+      transpose(context, batch, channels, queries, dtype).execute(memory, yTransposed, address(y));
     } finally {
       memory.free(scaledQ);
       memory.free(vTransposed);
@@ -159,26 +160,7 @@ final class AttentionOps {
     }
 
     private Primitive softmax() {
-      try (Layout source = Layout.dense(DType.F32, rows, keys);
-          Layout target = Layout.dense(dtype, rows, keys);
-          Attributes attributes = new Attributes()) {
-        return Primitive.create(
-            "softmax",
-            (pd, attr) ->
-                dnnl_softmax_forward_primitive_desc_create(
-                    pd,
-                    OneDnn.ENGINE,
-                    dnnl_forward_inference,
-                    dnnl_softmax_accurate,
-                    source.descriptor(),
-                    target.descriptor(),
-                    1,
-                    attr.build()),
-            attributes,
-            new int[] {DNNL_ARG_SRC_0, DNNL_ARG_DST},
-            source,
-            target);
-      }
+      return AttentionOps.softmax(rows, keys, dtype);
     }
 
     /** {@code O^T = V^T P^T}: [depth, rows] inside [depth, queries]. */
@@ -190,8 +172,44 @@ final class AttentionOps {
     }
   }
 
+  /** Of the rows of f32 scores, to probabilities in a type; both may be at one address in f32. */
+  static Primitive softmax(long rows, long keys, DType dtype) {
+    try (Layout source = Layout.dense(DType.F32, rows, keys);
+        Layout target = Layout.dense(dtype, rows, keys);
+        Attributes attributes = new Attributes()) {
+      return Primitive.create(
+          "softmax",
+          (pd, attr) ->
+              dnnl_softmax_forward_primitive_desc_create(
+                  pd,
+                  OneDnn.ENGINE,
+                  dnnl_forward_inference,
+                  dnnl_softmax_accurate,
+                  source.descriptor(),
+                  target.descriptor(),
+                  1,
+                  attr.build()),
+          attributes,
+          new int[] {DNNL_ARG_SRC_0, DNNL_ARG_DST},
+          source,
+          target);
+    }
+  }
+
+  /** A new tensor: [batch, rows, columns] to [batch, columns, rows]. */
+  static Tensor transposed(CpuContext context, Tensor x) {
+    long batch = x.shape().dim(0);
+    long rows = x.shape().dim(1);
+    long columns = x.shape().dim(2);
+    Tensor y = context.allocate(x.dtype(), Shape.of(batch, columns, rows));
+    transpose(context, batch, rows, columns, x.dtype())
+        .execute(context.memory(), address(x), address(y));
+    return y;
+  }
+
   /** [batch, rows, columns] to [batch, columns, rows]. */
-  private Primitive transpose(long batch, long rows, long columns, DType dtype) {
+  private static Primitive transpose(
+      CpuContext context, long batch, long rows, long columns, DType dtype) {
     return context
         .cache()
         .get(

@@ -19,7 +19,8 @@ final class CpuGradients implements GradientOps {
   private final MatrixGradient matrix;
   private final ConvolutionGradient convolution;
   private final AttentionGradient attention;
-  private final NormGradient norm;
+  private final GroupNormGradient groupNorm;
+  private final LayerNormGradient layerNorm;
   private final PointwiseGradient pointwise;
   private final RowOps rows;
 
@@ -28,14 +29,16 @@ final class CpuGradients implements GradientOps {
       CpuContext context,
       MatrixOps matrix,
       ConvolutionOps convolution,
-      PointwiseOps pointwise) {
+      PointwiseOps pointwise,
+      CpuWorkers workers) {
     this.backend = backend;
     this.pointwise = new PointwiseGradient(context, pointwise);
     this.matrix = new MatrixGradient(context, matrix, this.pointwise);
     this.convolution = new ConvolutionGradient(context, convolution);
-    this.attention = new AttentionGradient(context);
+    this.attention = new AttentionGradient(context, workers);
     this.rows = new RowOps(context);
-    this.norm = new NormGradient(context, this.matrix, this.pointwise);
+    this.groupNorm = new GroupNormGradient(context, workers);
+    this.layerNorm = new LayerNormGradient(context);
   }
 
   private Tensor one(String name, Supplier<Tensor> operation) {
@@ -121,12 +124,12 @@ final class CpuGradients implements GradientOps {
       boolean[] wanted) {
     return several(
         "groupNorm gradient",
-        () -> norm.groupNorm(x, groups, gamma, beta, eps, activation, dy, wanted));
+        () -> groupNorm.groupNorm(x, groups, gamma, beta, eps, activation, dy, wanted));
   }
 
   @Override
   public Tensor[] layerNorm(Tensor x, Tensor gamma, float eps, Tensor dy, boolean[] wanted) {
-    return several("layerNorm gradient", () -> norm.layerNorm(x, gamma, eps, dy, wanted));
+    return several("layerNorm gradient", () -> layerNorm.layerNorm(x, gamma, eps, dy, wanted));
   }
 
   @Override
