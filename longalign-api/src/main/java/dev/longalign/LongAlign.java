@@ -13,6 +13,7 @@ import dev.longalign.tensor.Device;
 import dev.longalign.tensor.MemoryUse;
 import dev.longalign.text.EncoderProvider;
 import dev.longalign.text.EncodingReport;
+import java.awt.image.BufferedImage;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
@@ -21,6 +22,8 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.ThreadFactory;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.Consumer;
+import java.util.function.IntConsumer;
+import java.util.function.Supplier;
 
 /**
  * Pictures from long text. Heavy, thread-safe, meant to be built once and shared:
@@ -148,22 +151,50 @@ public final class LongAlign implements AutoCloseable {
     return new SampleCall(request, listener, this::run, executor);
   }
 
+  /**
+   * Samples one picture for each of many prompts on this thread, several at once through the
+   * network: for models so small that one picture does not fill the machine.
+   *
+   * <p>One generator draws the noise of all pictures, one after the other. What comes out depends
+   * on the order of the prompts, and with schedulers that draw noise between steps on the batch
+   * size too.
+   *
+   * @param settings everything but the prompt; its seed is the generator's
+   * @param onPictures is told how many pictures are done, now and then
+   * @throws LongAlignException as {@link #sample(SampleRequest)}
+   * @throws IllegalArgumentException if the settings name several seeds
+   */
+  public List<BufferedImage> sampleAll(
+      List<String> prompts, SampleRequest settings, IntConsumer onPictures) {
+    checkOpen();
+    if (settings.images() != 1) {
+      throw new IllegalArgumentException(
+          "sampleAll: expected one seed for all prompts, found " + settings.seeds());
+    }
+    return whileOpen(() -> sampling().runAll(prompts, resolve(settings), onPictures));
+  }
+
   private SampleResult run(SampleCall call, Consumer<SampleStep> onStep) {
     checkOpen();
     SampleRequest resolved = resolve(call.request());
-    PictureDecoder decoder = new PictureDecoder(vae);
-    Sampling sampling =
-        new Sampling(
-            backend,
-            new Denoiser(unet, turn),
-            decoder,
-            turn,
-            files,
-            vae.config().latentChannels(),
-            vae.config().downscale(),
-            this::encoding);
+    return whileOpen(() -> sampling().run(resolved, provenance(), call::checkCancelled, onStep));
+  }
+
+  private Sampling sampling() {
+    return new Sampling(
+        backend,
+        new Denoiser(unet, turn),
+        new PictureDecoder(vae),
+        turn,
+        files,
+        vae.config().latentChannels(),
+        vae.config().downscale(),
+        this::encoding);
+  }
+
+  private <T> T whileOpen(Supplier<T> work) {
     try {
-      return sampling.run(resolved, provenance(), call::checkCancelled, onStep);
+      return work.get();
     } catch (LongAlignException e) {
       if (closed) {
         throw new LongAlignException("this LongAlign was closed while the call ran", e);
@@ -201,6 +232,11 @@ public final class LongAlign implements AutoCloseable {
   /** Side of the pictures that the model was trained on, in pixels. */
   public int nativeSize() {
     return unet.config().sampleSize() * vae.config().downscale();
+  }
+
+  /** How prompts reach the UNet. */
+  public TextEncoding textEncoding() {
+    return textEncoding;
   }
 
   /** The guidance scale of requests that name none. */

@@ -24,6 +24,7 @@ import java.util.List;
 import java.util.concurrent.locks.Lock;
 import java.util.function.BiFunction;
 import java.util.function.Consumer;
+import java.util.function.IntConsumer;
 import java.util.function.Supplier;
 
 /** One request, from its prompts to its pictures. */
@@ -69,35 +70,25 @@ final class Sampling {
       Runnable checkCancelled,
       Consumer<SampleStep> onStep) {
     long begin = System.nanoTime();
-    PromptEncoder.Encoding prompt = encode.apply(request.prompt(), request.splitter());
-    if (request.strict()) {
-      prompt.report().requireComplete();
-    }
-    float guidanceScale = request.guidanceScale().orElseThrow();
-    boolean guided = guidanceScale > 1;
-    PromptEncoder.Encoding negative =
-        guided ? encode.apply(request.negativePrompt(), request.splitter()) : null;
-    if (guided && request.strict()) {
-      negative.report().requireComplete();
-    }
+    PromptEncoder.Encoding prompt = encoded(request.prompt(), request);
+    PromptEncoder.Encoding negative = negative(request);
     long encoded = System.nanoTime();
 
-    SchedulerConfig config = files.schedulerConfig(request.scheduler());
-    if (request.scheduler() == Scheduler.DDIM) {
-      config = config.withEta(request.eta());
-    }
     List<BufferedImage> pictures = new ArrayList<>();
     long decoding = 0;
     int steps = 0;
-    int batchSize = batchSize(request);
+    int batchSize = batchSize(request, request.images());
     int batches = (request.images() + batchSize - 1) / batchSize;
     for (int from = 0; from < request.images(); from += batchSize) {
       List<Long> seeds =
           request.seeds().subList(from, Math.min(from + batchSize, request.images()));
       checkCancelled.run();
       try (TensorScope scope = TensorScope.open();
-          SchedulerRun run = start(request, config)) {
-        Noise noise = new Noise(seeds, request, latentShape(request));
+          SchedulerRun run = start(request)) {
+        Noise noise =
+            new Noise(
+                seeds.stream().map(seed -> generator(request, seed)).toList(),
+                latentShape(request));
         Tensor start = startLatents(request, run, noise);
         int done = steps;
         Denoiser.Observer observer =
@@ -124,19 +115,14 @@ final class Sampling {
                 run,
                 start,
                 repeated(prompt, seeds.size()),
-                guided ? repeated(negative, seeds.size()) : null,
-                guidanceScale,
+                negative == null ? null : repeated(negative, seeds.size()),
+                request.guidanceScale().orElseThrow(),
                 noise::draw,
                 observer);
         steps += run.steps();
         checkCancelled.run();
         long decodingBegins = System.nanoTime();
-        turn.lock();
-        try {
-          pictures.addAll(decoder.decode(latents));
-        } finally {
-          turn.unlock();
-        }
+        pictures.addAll(decode(latents));
         decoding += System.nanoTime() - decodingBegins;
       }
     }
@@ -150,7 +136,68 @@ final class Sampling {
     return new SampleResult(pictures, request, prompt.report(), provenance, timings);
   }
 
-  private static SchedulerRun start(SampleRequest request, SchedulerConfig config) {
+  /**
+   * One picture for each prompt, several at once through the network.
+   *
+   * @param request with everything decided; its prompt is not used, its first seed is that of the
+   *     one generator of all noise
+   * @param onPictures is told how many are done, after every batch
+   */
+  List<BufferedImage> runAll(List<String> prompts, SampleRequest request, IntConsumer onPictures) {
+    PromptEncoder.Encoding negative = negative(request);
+    NoiseSource generator = generator(request, request.seeds().get(0));
+    int batchSize = batchSize(request, prompts.size());
+    List<BufferedImage> pictures = new ArrayList<>();
+    for (int from = 0; from < prompts.size(); from += batchSize) {
+      List<String> batch = prompts.subList(from, Math.min(from + batchSize, prompts.size()));
+      try (TensorScope scope = TensorScope.open();
+          SchedulerRun run = start(request)) {
+        Noise noise = new Noise(Collections.nCopies(batch.size(), generator), latentShape(request));
+        Tensor latents =
+            denoiser.run(
+                run,
+                startLatents(request, run, noise),
+                uploaded(batch.stream().map(prompt -> encoded(prompt, request)).toList()),
+                negative == null ? null : repeated(negative, batch.size()),
+                request.guidanceScale().orElseThrow(),
+                noise::draw,
+                Denoiser.Observer.NONE);
+        pictures.addAll(decode(latents));
+      }
+      onPictures.accept(pictures.size());
+    }
+    return pictures;
+  }
+
+  private PromptEncoder.Encoding encoded(String prompt, SampleRequest request) {
+    PromptEncoder.Encoding encoding = encode.apply(prompt, request.splitter());
+    if (request.strict()) {
+      encoding.report().requireComplete();
+    }
+    return encoding;
+  }
+
+  /** What to move away from; null without guidance. */
+  private PromptEncoder.Encoding negative(SampleRequest request) {
+    return request.guidanceScale().orElseThrow() > 1
+        ? encoded(request.negativePrompt(), request)
+        : null;
+  }
+
+  private List<BufferedImage> decode(Tensor latents) {
+    turn.lock();
+    try {
+      return decoder.decode(latents);
+    } finally {
+      turn.unlock();
+    }
+  }
+
+  private SchedulerRun start(SampleRequest request) {
+    SchedulerConfig config = files.schedulerConfig(request.scheduler());
+    if (request.scheduler() == Scheduler.DDIM) {
+      config = config.withEta(request.eta());
+    }
     int steps = request.steps().orElseThrow();
     if (request.initImage().isEmpty()) {
       return request.scheduler().start(config, steps);
@@ -187,6 +234,11 @@ final class Sampling {
     return Tensor.concat(0, Collections.nCopies(times, one).toArray(Tensor[]::new));
   }
 
+  private Tensor uploaded(List<PromptEncoder.Encoding> encodings) {
+    return Tensor.concat(
+        0, encodings.stream().map(one -> one.upload(backend)).toArray(Tensor[]::new));
+  }
+
   private Shape latentShape(SampleRequest request) {
     return Shape.of(
         1,
@@ -195,26 +247,32 @@ final class Sampling {
         latentChannels);
   }
 
-  private int batchSize(SampleRequest request) {
+  private int batchSize(SampleRequest request, int pictures) {
     Shape latents = latentShape(request);
     int fitting = Math.max(1, BATCH_LATENTS / (latents.intDim(1) * latents.intDim(2)));
-    return Math.min(request.batchSize().orElse(fitting), request.images());
+    return Math.min(request.batchSize().orElse(fitting), pictures);
   }
 
-  /** Noise of a batch: every picture has a generator of its own, so neighbours do not matter. */
+  private static NoiseSource generator(SampleRequest request, long seed) {
+    return switch (request.generator()) {
+      case TORCH_CPU -> new TorchGenerator(seed);
+      case TORCH_CUDA -> new PhiloxGenerator(seed);
+    };
+  }
+
+  /**
+   * Noise of a batch, picture by picture.
+   *
+   * @param sources a generator a picture: with one of its own, its neighbours do not matter
+   * @param shape of one picture's latents
+   */
   private final class Noise {
-    private final List<NoiseSource> sources = new ArrayList<>();
+    private final List<NoiseSource> sources;
     private final Shape shape;
 
-    Noise(List<Long> seeds, SampleRequest request, Shape shape) {
+    Noise(List<NoiseSource> sources, Shape shape) {
+      this.sources = sources;
       this.shape = shape;
-      for (long seed : seeds) {
-        sources.add(
-            switch (request.generator()) {
-              case TORCH_CPU -> new TorchGenerator(seed);
-              case TORCH_CUDA -> new PhiloxGenerator(seed);
-            });
-      }
     }
 
     int images() {

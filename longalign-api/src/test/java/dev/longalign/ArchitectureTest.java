@@ -63,6 +63,11 @@ final class ArchitectureTest {
           "io",
           "random");
 
+  @ArchTest
+  static final ArchRule evaluationComparesPictures =
+      mayUse(
+          "evaluation", "preference", "data", "text", "nn", "autograd", "tensor", "io", "random");
+
   @ArchTest static final ArchRule dataUsesFiles = mayUse("data", "text", "tensor", "io");
 
   /** The error type and nothing else of the root package is known below it. */

@@ -64,6 +64,17 @@ public final class RgbPicture {
     return rgb;
   }
 
+  /** As AWT's pictures: of TYPE_INT_RGB. */
+  public BufferedImage toBufferedImage() {
+    BufferedImage image = new BufferedImage(width, height, BufferedImage.TYPE_INT_RGB);
+    int[] pixels = new int[width * height];
+    for (int i = 0; i < pixels.length; i++) {
+      pixels[i] = (rgb[3 * i] & 255) << 16 | (rgb[3 * i + 1] & 255) << 8 | rgb[3 * i + 2] & 255;
+    }
+    image.setRGB(0, 0, width, height, pixels, 0, width);
+    return image;
+  }
+
   /** {@code value / 255 * 2 - 1}, in [-1, 1]: [height, width, 3]. */
   public float[] toFloats() {
     float[] values = new float[rgb.length];

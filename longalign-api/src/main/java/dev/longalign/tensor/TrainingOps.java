@@ -27,6 +27,12 @@ public interface TrainingOps {
    */
   Tensor conv2d(Tensor x, Tensor weight, Conv2dGeometry geometry);
 
+  /**
+   * {@link Backend#attention} of a sequence to itself, where a position sees itself and those
+   * before it: all [B, L, H*d].
+   */
+  Tensor causalAttention(Tensor q, Tensor k, Tensor v, int heads, float scale);
+
   // ---- pointwise
 
   /** {@code a * b}, element by element; one shape and type. */
@@ -44,13 +50,24 @@ public interface TrainingOps {
   /** {@code x / |x|} along the last axis. */
   Tensor normalizeRows(Tensor x);
 
+  /** {@code exp(logScale) x}; logScale is an f32 scalar. */
+  Tensor scaleExp(Tensor x, Tensor logScale);
+
   // ---- shape and sums
 
   /** A copy of {@code [from, to)} along an axis. */
   Tensor slice(Tensor x, int axis, long from, long to);
 
+  /**
+   * Rows by their numbers, of which one may occur often: {@code [N, ...] -> [rows.length, ...]}.
+   */
+  Tensor gatherRows(Tensor x, int[] rows);
+
   /** The sum of all elements: an f32 scalar, shape []. */
   Tensor sum(Tensor x);
+
+  /** {@code log(sum(exp(x)))} along the last axis: {@code [..., C] -> [...]} in f32. */
+  Tensor logSumExp(Tensor x);
 
   /** Dot products of rows: {@code [..., C] . [..., C] -> [...]} in f32. */
   Tensor rowDots(Tensor a, Tensor b);

@@ -32,7 +32,8 @@ public record TrainedModel(
     TrainableLora lora,
     TrainableTextAdapter adapter,
     TextAdapterConfig adapterConfig,
-    RandomDropout dropout) {
+    RandomDropout dropout)
+    implements Trainable {
   /** The LoRA's name in an export, where the engine and the reference look for it. */
   public static final String LORA_FILE = "lora_vis.pt";
 
@@ -57,6 +58,7 @@ public record TrainedModel(
   }
 
   /** In the reference's order, named {@code lora.<name>} and {@code adapter.<name>}. */
+  @Override
   public List<TrainableParameter> parameters() {
     List<TrainableParameter> all = new ArrayList<>();
     lora.parameters().forEach(p -> all.add(named("lora.", p)));

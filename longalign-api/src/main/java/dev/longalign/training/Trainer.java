@@ -49,7 +49,7 @@ public final class Trainer<E> implements AutoCloseable {
 
   private static final double SECONDS_DECAY = 0.9;
 
-  private final TrainedModel model;
+  private final Trainable model;
   private final Objective<E> objective;
   private final TrainerSettings settings;
   private final Path run;
@@ -75,7 +75,7 @@ public final class Trainer<E> implements AutoCloseable {
    * @param data opens the data, at the start or where a checkpoint says; the trainer closes it
    */
   public Trainer(
-      TrainedModel model,
+      Trainable model,
       Objective<E> objective,
       TrainerSettings settings,
       Path run,

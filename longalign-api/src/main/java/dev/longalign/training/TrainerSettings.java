@@ -106,6 +106,20 @@ public record TrainerSettings(
         maxMemory);
   }
 
+  public TrainerSettings withLimits(double gradientNorm, double decay) {
+    return new TrainerSettings(
+        learningRate,
+        gradientNorm,
+        decay,
+        accumulation,
+        seed,
+        saveEvery,
+        keepLast,
+        emaDecay,
+        validateEvery,
+        maxMemory);
+  }
+
   public TrainerSettings withAccumulation(int microBatches) {
     return new TrainerSettings(
         learningRate,

@@ -138,7 +138,26 @@ record GradientCase(String name, Forward forward, boolean steep) {
 
   private static List<GradientCase> attention() {
     return List.of(
-        attention(2, 5, 7, 8, 2), attention(1, 70, 33, 64, 8), attention(1, 600, 40, 16, 2));
+        attention(2, 5, 7, 8, 2),
+        attention(1, 70, 33, 64, 8),
+        attention(1, 600, 40, 16, 2),
+        causalAttention(3, 1, 8, 2),
+        causalAttention(2, 7, 8, 2),
+        causalAttention(5, 26, 32, 4),
+        causalAttention(1, 600, 16, 2));
+  }
+
+  private static GradientCase causalAttention(long batch, long length, long width, int h) {
+    return new GradientCase(
+        String.format("causal attention [%d, %d, %d], %d heads", batch, length, width, h),
+        (in, v) ->
+            v.of(in.normal(batch, length, width))
+                .causalAttention(
+                    v.of(in.normal(batch, length, width)),
+                    v.of(in.normal(batch, length, width)),
+                    h,
+                    (float) Math.sqrt((double) h / width)),
+        true);
   }
 
   private static GradientCase attention(long batch, long queries, long keys, long width, int h) {
@@ -211,6 +230,7 @@ record GradientCase(String name, Forward forward, boolean steep) {
               Tensor x = v.of(in.normal(3, 33));
               return Tensor.linearCombination(new float[] {2, -3, 1}, x, v.of(in.normal(3, 33)), x);
             }),
+        of("scaleExp", (in, v) -> v.of(in.normal(3, 33)).scaleExp(v.of(in.f32(0.7, 0)))),
         of("dropout", (in, v) -> v.of(in.normal(5, 40)).dropout(0.3f, 17)),
         of("clamp", (in, v) -> v.of(in.normal(5, 40)).clamp(-0.7f, 0.9f)),
         of("pseudoHuber", (in, v) -> v.of(in.normal(5, 40)).pseudoHuber(0.5f)),
@@ -236,6 +256,10 @@ record GradientCase(String name, Forward forward, boolean steep) {
         of(
             "upsampleNearest to odd sizes",
             (in, v) -> v.of(in.normal(1, 3, 4, 5)).upsampleNearest(5, 7)),
+        of("gatherRows", (in, v) -> v.of(in.normal(4, 2, 9)).gatherRows(3, 0, 3, 3, 1)),
+        of("gatherRows of nothing", (in, v) -> v.of(in.normal(4, 9)).gatherRows(2).sum()),
+        of("logSumExp", (in, v) -> v.of(in.around(0, 2, 2, 3, 17)).logSumExp()),
+        of("logSumExp of one", (in, v) -> v.of(in.around(50, 2, 5, 1)).logSumExp()),
         of("sum", (in, v) -> v.of(in.normal(5, 40)).sum()),
         of(
             "meanSquaredError",

@@ -27,6 +27,7 @@ import picocli.CommandLine.Spec;
       SampleCommand.class,
       ScoreCommand.class,
       EtaCommand.class,
+      EvaluateCommand.class,
       TrainCommand.class,
       EncodeCommand.class,
       InspectCommand.class,

@@ -1,26 +1,23 @@
 package dev.longalign.cli;
 
-import dev.longalign.Generator;
 import dev.longalign.LongAlignException;
 import dev.longalign.PictureSettings;
 import dev.longalign.SampleRequest;
 import dev.longalign.SampleRequestBuilder;
 import dev.longalign.Splitter;
 import dev.longalign.io.PictureFile;
-import dev.longalign.scheduler.Scheduler;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.function.Consumer;
 import picocli.CommandLine;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.Parameters;
 
 /** What to sample; every option is a setting of {@link SampleRequest}. */
-final class RequestOptions {
+final class RequestOptions extends SamplerOptions {
   @Parameters(
       arity = "0..1",
       paramLabel = "PROMPT",
@@ -42,27 +39,10 @@ final class RequestOptions {
   @Option(names = "--negative", paramLabel = "TEXT", description = "What to move away from.")
   String negative;
 
-  @Option(names = "--scheduler", description = "One of: ${COMPLETION-CANDIDATES}. Default: unipc.")
-  Scheduler scheduler;
-
-  @Option(names = "--steps", description = "1 to 1000. Default: 25, for lcm 4.")
-  Integer steps;
-
-  @Option(
-      names = "--guidance",
-      description = "Guidance scale. Default: the model's own, for lcm 0.")
-  Float guidance;
-
-  @Option(names = "--seed", description = "The first picture's seed. Default: 42.")
-  Long seed;
-
   @Option(
       names = "--images",
       description = "Pictures a prompt, with consecutive seeds. Default: 1.")
   Integer images;
-
-  @Option(names = "--batch", description = "Pictures at once. Default: as fits.")
-  Integer batch;
 
   @Option(names = "--width", description = "Pixels, a multiple of 8. Default: the model's own.")
   Integer width;
@@ -80,15 +60,6 @@ final class RequestOptions {
       names = "--strength",
       description = "How much of the init image to replace, up to 1. Default: 0.8.")
   Float strength;
-
-  @Option(names = "--eta", description = "DDIM: 0 (deterministic) to 1. Default: 0.")
-  Float eta;
-
-  @Option(
-      names = "--generator",
-      description =
-          "Noise as torch makes it, one of: ${COMPLETION-CANDIDATES}. Default: torch_cpu.")
-  Generator generator;
 
   @Option(
       names = "--splitter",
@@ -124,18 +95,12 @@ final class RequestOptions {
   }
 
   private List<SampleRequest> requests(SampleRequestBuilder builder) {
+    apply(builder);
     set(negative, builder::negativePrompt);
-    set(scheduler, builder::scheduler);
-    set(steps, builder::steps);
-    set(guidance, builder::guidanceScale);
-    set(seed, builder::seed);
     set(images, builder::images);
-    set(batch, builder::batchSize);
     set(width, builder::width);
     set(height, builder::height);
     set(strength, builder::strength);
-    set(eta, builder::eta);
-    set(generator, builder::generator);
     set(splitter, builder::splitter);
     if (strict) {
       builder.strict(true);
@@ -184,11 +149,5 @@ final class RequestOptions {
           "--prompt-file " + promptFile + ": expected a prompt a line, found none");
     }
     return prompts;
-  }
-
-  private static <T> void set(T value, Consumer<T> setter) {
-    if (value != null) {
-      setter.accept(value);
-    }
   }
 }

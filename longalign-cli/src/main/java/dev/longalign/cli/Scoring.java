@@ -3,6 +3,7 @@ package dev.longalign.cli;
 import dev.longalign.EmbeddedModel;
 import dev.longalign.LongAlignException;
 import dev.longalign.Splitter;
+import dev.longalign.evaluation.Evaluator;
 import dev.longalign.preference.CaptionFeatures;
 import dev.longalign.preference.CommonDirection;
 import dev.longalign.preference.PictureBatch;
@@ -81,6 +82,13 @@ final class Scoring implements AutoCloseable {
 
   double omega() {
     return options.omega;
+  }
+
+  /** With the direction asked for, else that of the held-out captions: always the same. */
+  Evaluator evaluator() {
+    return options.common == null
+        ? Evaluator.heldOut(scorer, options.omega)
+        : new Evaluator(scorer, common(List.of()).direction(), options.omega);
   }
 
   /** The direction asked for, else one that is at hand; of {@code captions} if they are many. */

@@ -5,19 +5,13 @@ import static org.assertj.core.api.Assertions.within;
 
 import dev.longalign.LongAlign;
 import dev.longalign.Precision;
+import dev.longalign.SampleRequest;
 import dev.longalign.data.panels.Alignment;
 import dev.longalign.data.panels.CaptionedScene;
+import dev.longalign.data.panels.HeldOut;
 import dev.longalign.data.panels.PanelsReader;
 import dev.longalign.data.panels.Scene;
-import dev.longalign.pipeline.Denoiser;
-import dev.longalign.pipeline.PictureDecoder;
 import dev.longalign.pipeline.TextEncoding;
-import dev.longalign.random.RandomTensors;
-import dev.longalign.random.TorchGenerator;
-import dev.longalign.tensor.Golden;
-import dev.longalign.tensor.Shape;
-import dev.longalign.tensor.Tensor;
-import dev.longalign.tensor.TensorScope;
 import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Test;
@@ -29,29 +23,29 @@ import org.junit.jupiter.api.Test;
  * with 77 tokens.
  */
 final class AlignmentTest {
-  private static final List<CaptionedScene> SCENES =
-      CaptionedScene.read(Golden.miniFolder().resolve("heldout_long.json"));
+  private static final List<CaptionedScene> SCENES = HeldOut.longCaptions();
   private static final List<Scene> ASKED = SCENES.stream().map(CaptionedScene::scene).toList();
-  private static final int BATCH = 16;
 
   @Test
   void longAlignDrawsWhatLongCaptionsSay() {
-    try (MiniModel model = new MiniModel(true)) {
-      assertThat(accuracy(model, TextEncoding.LONGALIGN)).isGreaterThanOrEqualTo(0.98);
+    try (LongAlign longAlign = LongAlign.builder().build()) {
+      assertThat(accuracy(longAlign)).isGreaterThanOrEqualTo(0.98);
     }
   }
 
   @Test
   void withoutLongAlignMuchIsMissing() {
-    try (MiniModel base = new MiniModel(false)) {
-      double truncated = accuracy(base, TextEncoding.TRUNCATED);
-      double segments = accuracy(base, TextEncoding.SEGMENTS);
-      assertThat(truncated).isCloseTo(226.0 / 454, within(0.01));
-      assertThat(segments).isCloseTo(352.0 / 454, within(0.01));
+    assertThat(base(TextEncoding.TRUNCATED)).isCloseTo(226.0 / 454, within(0.01));
+    assertThat(base(TextEncoding.SEGMENTS)).isCloseTo(352.0 / 454, within(0.01));
+  }
+
+  private static double base(TextEncoding encoding) {
+    try (LongAlign base = LongAlign.builder().withoutOwnLora().textEncoding(encoding).build()) {
+      return accuracy(base);
     }
   }
 
-  /** The same through the front door, on a few captions, in both precisions. */
+  /** A few captions one by one, in both precisions. */
   @Test
   void theEngineDrawsWhatLongCaptionsSay() {
     List<CaptionedScene> few = SCENES.subList(0, 6);
@@ -68,19 +62,17 @@ final class AlignmentTest {
   }
 
   /** One generator of seed 42 draws the noise of all pictures, as the reference's did. */
-  private static double accuracy(MiniModel model, TextEncoding encoding) {
-    List<Scene> found = new ArrayList<>();
-    TorchGenerator noise = new TorchGenerator(42);
-    for (int from = 0; from < SCENES.size(); from += BATCH) {
-      List<String> captions =
-          SCENES.subList(from, from + BATCH).stream().map(CaptionedScene::caption).toList();
-      try (TensorScope scope = TensorScope.open()) {
-        Tensor start = RandomTensors.randn(model.backend, noise, Shape.of(BATCH, 12, 12, 4));
-        Tensor latents = model.sample(start, captions, encoding, Denoiser.Observer.NONE);
-        new PictureDecoder(model.vae)
-            .decode(latents).stream().map(PanelsReader::read).forEach(found::add);
-      }
-    }
+  private static double accuracy(LongAlign longAlign) {
+    List<Integer> done = new ArrayList<>();
+    SampleRequest settings =
+        SampleRequest.builder().steps(25).guidanceScale(3).seed(42).batchSize(16).build();
+    List<Scene> found =
+        longAlign
+            .sampleAll(SCENES.stream().map(CaptionedScene::caption).toList(), settings, done::add)
+            .stream()
+            .map(PanelsReader::read)
+            .toList();
+    assertThat(done).containsExactly(16, 32, 48, 64);
     Alignment alignment = Alignment.of(ASKED, found);
     assertThat(alignment.objects()).isEqualTo(454);
     return alignment.align();

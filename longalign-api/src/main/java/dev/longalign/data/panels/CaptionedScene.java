@@ -30,24 +30,38 @@ public record CaptionedScene(String caption, Scene scene) {
    */
   public static List<CaptionedScene> read(Path file) {
     try {
-      JsonElement root = JsonParser.parseString(Files.readString(file));
+      return parse(file.toString(), Files.readString(file));
+    } catch (IOException unreadable) {
+      throw new LongAlignException(
+          file + " cannot be read as captioned scenes: " + unreadable, unreadable);
+    }
+  }
+
+  /**
+   * Reads the text of such a file.
+   *
+   * @param source what messages call it
+   */
+  static List<CaptionedScene> parse(String source, String json) {
+    try {
+      JsonElement root = JsonParser.parseString(json);
       if (!root.isJsonArray()) {
-        throw new LongAlignException(file + ": expected a JSON list of captioned scenes");
+        throw new LongAlignException(source + ": expected a JSON list of captioned scenes");
       }
       List<CaptionedScene> scenes = new ArrayList<>();
       for (JsonElement element : root.getAsJsonArray()) {
         if (!element.isJsonObject()) {
-          throw new LongAlignException(file + ": expected a JSON list of objects");
+          throw new LongAlignException(source + ": expected a JSON list of objects");
         }
-        Config entry = Config.of(file + " entry " + scenes.size(), element.getAsJsonObject());
+        Config entry = Config.of(source + " entry " + scenes.size(), element.getAsJsonObject());
         scenes.add(
             new CaptionedScene(
                 entry.getString("caption"), Scene.parse(entry.getConfig("scene").json())));
       }
       return List.copyOf(scenes);
-    } catch (IOException | JsonParseException unreadable) {
+    } catch (JsonParseException damaged) {
       throw new LongAlignException(
-          file + " cannot be read as captioned scenes: " + unreadable, unreadable);
+          source + " cannot be read as captioned scenes: " + damaged, damaged);
     }
   }
 

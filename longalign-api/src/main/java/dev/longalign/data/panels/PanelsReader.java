@@ -42,10 +42,7 @@ public final class PanelsReader {
 
   /** Reads a picture of 96 x 96 pixels. */
   public static Scene read(RgbPicture picture) {
-    if (picture.width() != PanelsWorld.SIDE || picture.height() != PanelsWorld.SIDE) {
-      throw refusal(picture.toString());
-    }
-    byte[] bytes = picture.bytes();
+    byte[] bytes = sized(picture).bytes();
     float[] levels = new float[bytes.length];
     for (int i = 0; i < levels.length; i++) {
       levels[i] = bytes[i] & 255;
@@ -56,6 +53,14 @@ public final class PanelsReader {
   /** Reads a picture of 96 x 96 pixels. */
   public static Scene read(BufferedImage picture) {
     return read(RgbPicture.of(picture));
+  }
+
+  /** The picture, if it has this world's size. */
+  static RgbPicture sized(RgbPicture picture) {
+    if (picture.width() != PanelsWorld.SIDE || picture.height() != PanelsWorld.SIDE) {
+      throw refusal(picture.toString());
+    }
+    return picture;
   }
 
   private static IllegalArgumentException refusal(String found) {

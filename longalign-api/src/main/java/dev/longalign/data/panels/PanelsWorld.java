@@ -72,6 +72,20 @@ public final class PanelsWorld {
     return TILES[background][code];
   }
 
+  /** The Euclidean distance of a colour to the nearest that the world paints with, in levels. */
+  static double distanceToPalette(int r, int g, int b) {
+    int smallest = Integer.MAX_VALUE;
+    for (int[][] colors : List.of(RGB, BACKGROUND_RGB)) {
+      for (int[] color : colors) {
+        int dr = r - color[0];
+        int dg = g - color[1];
+        int db = b - color[2];
+        smallest = Math.min(smallest, dr * dr + dg * dg + db * db);
+      }
+    }
+    return Math.sqrt(smallest);
+  }
+
   /** Draws a scene. */
   public static RgbPicture render(Scene scene) {
     byte[] picture = new byte[SIDE * SIDE * 3];

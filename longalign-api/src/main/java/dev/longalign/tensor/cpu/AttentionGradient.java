@@ -52,8 +52,18 @@ final class AttentionGradient {
     }
   }
 
+  /**
+   * @param causal whether a query sees only the keys up to its own place
+   */
   Tensor[] attention(
-      Tensor q, Tensor k, Tensor v, int heads, float scale, Tensor dy, boolean[] wanted) {
+      Tensor q,
+      Tensor k,
+      Tensor v,
+      int heads,
+      float scale,
+      Tensor dy,
+      boolean[] wanted,
+      boolean causal) {
     int batch = q.dim(0);
     int queries = q.dim(1);
     int keys = k.dim(1);
@@ -72,7 +82,9 @@ final class AttentionGradient {
     Tensor dk = wanted[1] ? context.backend().zeros(DType.F32, k.shape()) : null;
     Tensor dv = wanted[2] ? context.backend().zeros(DType.F32, v.shape()) : null;
     Tensor scaledQ = q.scale(scale);
-    try (Scores scores = new Scores(context.memory(), headsPerBlock * rowsPerBlock * keys, dtype)) {
+    try (Scores scores =
+        new Scores(
+            context.memory(), headsPerBlock * rowsPerBlock * keys, causal ? queries : 0, dtype)) {
       for (int b = 0; b < batch; b++) {
         for (long h = 0; h < heads; h += headsPerBlock) {
           long keyAt = b * (long) keys * channels + h * depth;
@@ -82,6 +94,7 @@ final class AttentionGradient {
             block(
                 new Block(headsPerBlock, rows, keys, depth, channels, dtype),
                 scores,
+                from,
                 address(scaledQ) + rowAt * bytes,
                 address(k) + keyAt * bytes,
                 address(v) + keyAt * bytes,
@@ -108,18 +121,23 @@ final class AttentionGradient {
     return divisor;
   }
 
-  /** Scratch memory of one block: probabilities, their gradient, and either in the narrow type. */
+  /**
+   * Scratch memory of one block: probabilities, their gradient, and either in the narrow type; and
+   * the causal mask, 0 without.
+   */
   private static final class Scores implements AutoCloseable {
     private final CpuMemory memory;
     private final long p;
     private final long dp;
     private final long narrow;
+    private final long mask;
 
-    Scores(CpuMemory memory, long size, DType dtype) {
+    Scores(CpuMemory memory, long size, long causalLength, DType dtype) {
       this.memory = memory;
       p = memory.allocate(DType.F32.bytes() * size);
       dp = memory.allocate(DType.F32.bytes() * size);
       narrow = memory.allocate(dtype == DType.F32 ? 0 : dtype.bytes() * size);
+      mask = causalLength == 0 ? 0 : CausalMask.write(memory, causalLength);
     }
 
     @Override
@@ -127,14 +145,33 @@ final class AttentionGradient {
       memory.free(p);
       memory.free(dp);
       memory.free(narrow);
+      if (mask != 0) {
+        memory.free(mask);
+      }
     }
   }
 
-  /** The addresses of the gradients are 0 where they are not wanted; dk and dv are added to. */
+  /**
+   * {@code from} is the first query; the addresses of the gradients are 0 where they are not
+   * wanted; dk and dv are added to.
+   */
   private void block(
-      Block block, Scores scores, long q, long k, long v, long dy, long dq, long dk, long dv) {
+      Block block,
+      Scores scores,
+      long from,
+      long q,
+      long k,
+      long v,
+      long dy,
+      long dq,
+      long dk,
+      long dv) {
     CpuMemory memory = context.memory();
     timesTransposed(block).execute(memory, q, k, scores.p);
+    if (scores.mask != 0) {
+      CausalMask.primitive(context.cache(), block.heads, block.rows, block.keys)
+          .execute(memory, scores.p, scores.mask + from * block.keys * DType.F32.bytes(), scores.p);
+    }
     softmax(block).execute(memory, scores.p, scores.p);
     if (dv != 0) {
       long operand = inType(block, scores.p, scores.narrow);

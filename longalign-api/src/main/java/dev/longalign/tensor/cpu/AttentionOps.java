@@ -29,7 +29,10 @@ final class AttentionOps {
     this.workers = workers;
   }
 
-  Tensor attention(Tensor q, Tensor k, Tensor v, int heads, float scale) {
+  /**
+   * @param causal whether a query sees only the keys up to its own place
+   */
+  Tensor attention(Tensor q, Tensor k, Tensor v, int heads, float scale, boolean causal) {
     long batch = q.shape().dim(0);
     long queries = q.shape().dim(1);
     long keys = k.shape().dim(1);
@@ -55,6 +58,7 @@ final class AttentionOps {
     // Every worker has its own scores, which so stay in its core's cache.
     long scoreBytes = block * keys * (DType.F32.bytes() + (dtype == DType.F32 ? 0 : bytes));
     long scores = memory.allocate(workers.count() * scoreBytes);
+    long mask = causal ? CausalMask.write(memory, queries) : 0;
     try {
       scaled(q.shape().size(), dtype, scale).execute(memory, address(q), scaledQ);
       transpose(batch, keys, channels, dtype).execute(memory, address(v), vTransposed);
@@ -66,11 +70,13 @@ final class AttentionOps {
             long from = index % blocks * block;
             long head = index / blocks % heads;
             long image = index / blocks / heads;
-            new Block(Math.min(block, queries - from), keys, depth, channels, queries, dtype)
+            new Block(
+                    Math.min(block, queries - from), keys, depth, channels, queries, causal, dtype)
                 .run(
                     worker.cache(),
                     memory,
                     scores + worker.number() * scoreBytes,
+                    mask + from * keys * DType.F32.bytes(),
                     scaledQ + ((image * queries + from) * channels + head * depth) * bytes,
                     address(k) + (image * keys * channels + head * depth) * bytes,
                     vTransposed + (image * channels + head * depth) * keys * bytes,
@@ -82,6 +88,9 @@ final class AttentionOps {
       memory.free(vTransposed);
       memory.free(yTransposed);
       memory.free(scores);
+      if (causal) {
+        memory.free(mask);
+      }
     }
     return y;
   }
@@ -116,15 +125,27 @@ final class AttentionOps {
   }
 
   /** {@code rows} queries of one head of one image, against all keys. */
-  private record Block(long rows, long keys, long depth, long channels, long queries, DType dtype) {
+  private record Block(
+      long rows, long keys, long depth, long channels, long queries, boolean causal, DType dtype) {
 
     /**
-     * Addresses: room for the scores, the first query, the first key, the head's V^T, and the
-     * block's place in O^T.
+     * Addresses: room for the scores, the mask of the first query, the first query, the first key,
+     * the head's V^T, and the block's place in O^T.
      */
-    void run(PrimitiveCache cache, CpuMemory memory, long scores, long q, long k, long v, long y) {
+    void run(
+        PrimitiveCache cache,
+        CpuMemory memory,
+        long scores,
+        long mask,
+        long q,
+        long k,
+        long v,
+        long y) {
       long probabilities = dtype == DType.F32 ? scores : scores + rows * keys * DType.F32.bytes();
       cache.get(List.of("scores", this), this::scores).execute(memory, q, k, scores);
+      if (causal) {
+        CausalMask.primitive(cache, 1, rows, keys).execute(memory, scores, mask, scores);
+      }
       cache.get(List.of("softmax", this), this::softmax).execute(memory, scores, probabilities);
       cache.get(List.of("values", this), this::values).execute(memory, v, probabilities, y);
     }

@@ -36,7 +36,7 @@ public final class CpuBackend implements Backend {
   private final NormOps norm = new NormOps(context);
   private final PointwiseOps pointwise = new PointwiseOps(context);
   private final ShapeOps shapes = new ShapeOps(context);
-  private final CpuTraining training = new CpuTraining(this, context, matrix, convolution);
+  private final CpuTraining training;
   private final CpuGradients gradients =
       new CpuGradients(this, context, matrix, convolution, pointwise);
   private final CpuThreads threads;
@@ -51,6 +51,7 @@ public final class CpuBackend implements Backend {
     this.threads = new CpuThreads(threads);
     this.workers = new CpuWorkers(memory, this.threads.count());
     this.attention = new AttentionOps(context, workers);
+    this.training = new CpuTraining(this, context, matrix, convolution, attention);
   }
 
   <T> T exclusively(String name, Supplier<T> operation) {
@@ -193,7 +194,7 @@ public final class CpuBackend implements Backend {
 
   @Override
   public Tensor attention(Tensor q, Tensor k, Tensor v, int heads, float scale) {
-    return exclusively("attention", () -> attention.attention(q, k, v, heads, scale));
+    return exclusively("attention", () -> attention.attention(q, k, v, heads, scale, false));
   }
 
   @Override

@@ -21,6 +21,7 @@ final class CpuGradients implements GradientOps {
   private final AttentionGradient attention;
   private final NormGradient norm;
   private final PointwiseGradient pointwise;
+  private final RowOps rows;
 
   CpuGradients(
       CpuBackend backend,
@@ -33,6 +34,7 @@ final class CpuGradients implements GradientOps {
     this.matrix = new MatrixGradient(context, matrix, this.pointwise);
     this.convolution = new ConvolutionGradient(context, convolution);
     this.attention = new AttentionGradient(context);
+    this.rows = new RowOps(context);
     this.norm = new NormGradient(context, this.matrix, this.pointwise);
   }
 
@@ -96,7 +98,15 @@ final class CpuGradients implements GradientOps {
   public Tensor[] attention(
       Tensor q, Tensor k, Tensor v, int heads, float scale, Tensor dy, boolean[] wanted) {
     return several(
-        "attention gradient", () -> attention.attention(q, k, v, heads, scale, dy, wanted));
+        "attention gradient", () -> attention.attention(q, k, v, heads, scale, dy, wanted, false));
+  }
+
+  @Override
+  public Tensor[] causalAttention(
+      Tensor q, Tensor k, Tensor v, int heads, float scale, Tensor dy, boolean[] wanted) {
+    return several(
+        "causalAttention gradient",
+        () -> attention.attention(q, k, v, heads, scale, dy, wanted, true));
   }
 
   @Override
@@ -152,6 +162,16 @@ final class CpuGradients implements GradientOps {
   @Override
   public Tensor scaleRows(Tensor x, Tensor factors) {
     return one("scaleRows", () -> pointwise.scaleRows(x, factors));
+  }
+
+  @Override
+  public Tensor scatterRows(Tensor dy, int[] numbers, long count) {
+    return one("scatterRows", () -> rows.scatter(dy, numbers, count));
+  }
+
+  @Override
+  public Tensor logSumExp(Tensor x, Tensor dy) {
+    return one("logSumExp gradient", () -> rows.logSumExp(x, dy));
   }
 
   @Override

@@ -21,13 +21,21 @@ final class CpuTraining implements TrainingOps {
   private final CpuContext context;
   private final MatrixOps matrix;
   private final ConvolutionOps convolution;
+  private final AttentionOps attention;
+  private final RowOps rows;
 
   CpuTraining(
-      CpuBackend backend, CpuContext context, MatrixOps matrix, ConvolutionOps convolution) {
+      CpuBackend backend,
+      CpuContext context,
+      MatrixOps matrix,
+      ConvolutionOps convolution,
+      AttentionOps attention) {
     this.backend = backend;
     this.context = context;
     this.matrix = matrix;
     this.convolution = convolution;
+    this.attention = attention;
+    this.rows = new RowOps(context);
   }
 
   /** Runs an operation whose intermediate tensors die with it. */
@@ -54,6 +62,11 @@ final class CpuTraining implements TrainingOps {
     return run(
         "conv2d",
         () -> convolution.conv2d(x, convolution.pack(weight, null, g, x.dtype()), Epilogue.NONE));
+  }
+
+  @Override
+  public Tensor causalAttention(Tensor q, Tensor k, Tensor v, int heads, float scale) {
+    return run("causalAttention", () -> attention.attention(q, k, v, heads, scale, true));
   }
 
   @Override
@@ -170,6 +183,21 @@ final class CpuTraining implements TrainingOps {
       sum += (double) a[i] * b[i];
     }
     return sum;
+  }
+
+  @Override
+  public Tensor scaleExp(Tensor x, Tensor logScale) {
+    return run("scaleExp", () -> x.scale((float) Math.exp(logScale.toFloats()[0])));
+  }
+
+  @Override
+  public Tensor gatherRows(Tensor x, int[] numbers) {
+    return run("gatherRows", () -> rows.gather(x, numbers));
+  }
+
+  @Override
+  public Tensor logSumExp(Tensor x) {
+    return run("logSumExp", () -> rows.logSumExp(x));
   }
 
   @Override

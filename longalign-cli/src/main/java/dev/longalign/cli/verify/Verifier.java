@@ -168,6 +168,7 @@ public final class Verifier {
       case "unet/lora" -> new LoraCases(bench, vectors);
       case "unet/vae" -> new VaeCases(bench, vectors);
       case "denscore/denscore" -> new DenscoreCases(bench, vectors);
+      case "denscore/training" -> new DenscoreTrainingCases(bench, vectors);
       case "align/one", "align/accumulation", "align/full" ->
           new TrainingCases(bench, vectors, false);
       case "align/trajectory" -> () -> List.of(VerifyCase.skipped(area, stem, NOT_COVERED));

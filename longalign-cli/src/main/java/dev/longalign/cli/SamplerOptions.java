@@ -1,0 +1,53 @@
+package dev.longalign.cli;
+
+import dev.longalign.Generator;
+import dev.longalign.SampleRequestBuilder;
+import dev.longalign.scheduler.Scheduler;
+import java.util.function.Consumer;
+import picocli.CommandLine.Option;
+
+/** How to sample, whatever the prompts are. */
+class SamplerOptions {
+  @Option(names = "--scheduler", description = "One of: ${COMPLETION-CANDIDATES}. Default: unipc.")
+  Scheduler scheduler;
+
+  @Option(names = "--steps", description = "1 to 1000. Default: 25, for lcm 4.")
+  Integer steps;
+
+  @Option(
+      names = "--guidance",
+      description = "Guidance scale. Default: the model's own, for lcm 0.")
+  Float guidance;
+
+  @Option(names = "--seed", description = "The first picture's seed. Default: 42.")
+  Long seed;
+
+  @Option(names = "--batch", description = "Pictures at once. Default: as fits.")
+  Integer batch;
+
+  @Option(names = "--eta", description = "DDIM: 0 (deterministic) to 1. Default: 0.")
+  Float eta;
+
+  @Option(
+      names = "--generator",
+      description =
+          "Noise as torch makes it, one of: ${COMPLETION-CANDIDATES}. Default: torch_cpu.")
+  Generator generator;
+
+  /** Puts what was given into a request. */
+  final void apply(SampleRequestBuilder builder) {
+    set(scheduler, builder::scheduler);
+    set(steps, builder::steps);
+    set(guidance, builder::guidanceScale);
+    set(seed, builder::seed);
+    set(batch, builder::batchSize);
+    set(eta, builder::eta);
+    set(generator, builder::generator);
+  }
+
+  static <T> void set(T value, Consumer<T> setter) {
+    if (value != null) {
+      setter.accept(value);
+    }
+  }
+}
