@@ -127,6 +127,16 @@ final class AutogradTraining implements TrainingOps {
   }
 
   @Override
+  public void swap(Tensor a, Tensor b) {
+    inner.swap(recorder.in(a), recorder.in(b));
+  }
+
+  @Override
+  public void average(Tensor average, double decay, Tensor x) {
+    inner.average(recorder.in(average), decay, recorder.in(x));
+  }
+
+  @Override
   public double sumOfSquares(Tensor x) {
     return inner.sumOfSquares(recorder.in(x));
   }

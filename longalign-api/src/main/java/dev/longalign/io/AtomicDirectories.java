@@ -57,6 +57,7 @@ public final class AtomicDirectories {
       content.writeTo(beside);
       force(beside);
       replace(beside, place);
+      AtomicFiles.forceDirectory(place.getParent());
     } catch (IOException failure) {
       full = failure;
     } catch (LongAlignException failure) {

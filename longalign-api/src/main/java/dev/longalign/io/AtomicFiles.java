@@ -98,8 +98,11 @@ public final class AtomicFiles {
     }
   }
 
-  /** Makes the rename itself durable, where the platform lets a directory be opened. */
-  private static void forceDirectory(Path directory) {
+  /**
+   * Makes what was renamed, created or removed in a directory durable, where the platform lets a
+   * directory be opened.
+   */
+  public static void forceDirectory(Path directory) {
     try (FileChannel channel = FileChannel.open(directory, StandardOpenOption.READ)) {
       channel.force(true);
     } catch (IOException unsupported) {

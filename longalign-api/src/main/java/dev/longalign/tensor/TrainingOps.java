@@ -77,6 +77,27 @@ public interface TrainingOps {
   /** {@code into += factor * x}; x may be of another type. */
   void accumulate(Tensor into, float factor, Tensor x);
 
+  /** Exchanges the values of two tensors of one shape, bit for bit. */
+  default void swap(Tensor a, Tensor b) {
+    try (TensorScope scope = TensorScope.open()) {
+      Tensor copy = a.scale(1);
+      accumulate(a, -1, a);
+      accumulate(a, 1, b);
+      accumulate(b, -1, b);
+      accumulate(b, 1, copy);
+    }
+  }
+
+  /**
+   * A step of an exponential moving average: {@code average = decay * average + (1 - decay) * x}.
+   *
+   * @param decay in [0, 1]
+   */
+  default void average(Tensor average, double decay, Tensor x) {
+    accumulate(average, (float) (decay - 1), average);
+    accumulate(average, (float) (1 - decay), x);
+  }
+
   /** The sum of the squares of all elements, in double precision and in a fixed order. */
   double sumOfSquares(Tensor x);
 

@@ -29,8 +29,9 @@ import org.slf4j.LoggerFactory;
 /**
  * The checkpoints of a run: directories {@code step-00000500} with {@code state.safetensors},
  * {@code state.json} and {@code manifest.json}, which has size and SHA-256 of the others. Each is
- * written beside and renamed, so that one that has its name is whole; one that was damaged later is
- * told by its manifest, and the one before it is taken.
+ * written beside, forced to disk and renamed, so that one that has its name is whole, whatever ends
+ * the process or the power; one that was damaged later is told by its manifest, and the one before
+ * it is taken.
  */
 final class Checkpoints {
   private static final Logger LOG = LoggerFactory.getLogger(Checkpoints.class);
@@ -117,6 +118,8 @@ final class Checkpoints {
     json.addProperty("step", checkpoint.step());
     json.addProperty("random", Base64.getEncoder().encodeToString(checkpoint.random()));
     json.addProperty("dropout", checkpoint.dropout());
+    json.addProperty("loss_sum", checkpoint.loss().sum());
+    json.addProperty("loss_weight", checkpoint.loss().weight());
     if (checkpoint.position() != null) {
       json.addProperty("position", checkpoint.position().toJson());
     }
@@ -185,6 +188,10 @@ final class Checkpoints {
           Base64.getDecoder().decode(state.getString("random")),
           state.getLong("dropout"),
           state.has("position") ? DataPosition.parse(state.getString("position")) : null,
+          new MovingAverage(
+              Trainer.LOSS_DECAY,
+              state.getDouble("loss_sum", 0),
+              state.getDouble("loss_weight", 0)),
           tensors);
     }
   }

@@ -81,8 +81,8 @@ final class FullDiskScenarios {
   private void checkpoint() throws IOException {
     Path run = disk.resolve("run");
     Map<String, float[]> continued;
-    try (TinyTraining tiny = TrainerTest.tiny();
-        Trainer<FeatureExample> trainer = TrainerTest.trainer(tiny, run, -1)) {
+    try (TinyTraining tiny = TinyRun.tiny();
+        Trainer<FeatureExample> trainer = new TinyRun().trainer(tiny, run)) {
       trainer.trainTo(2);
       List<String> before = files(run);
       long size = size(run);
@@ -99,22 +99,22 @@ final class FullDiskScenarios {
       resumes(run, 2);
       Files.delete(ballast);
       trainer.trainTo(5); // the same process goes on, and saves
-      continued = TrainerTest.values(tiny);
+      continued = TinyRun.values(tiny);
     }
     resumes(run, 5);
     assertThat(Files.list(run).map(p -> p.getFileName().toString()))
         .containsExactlyInAnyOrder("step-00000002", "step-00000005");
-    try (TinyTraining tiny = TrainerTest.tiny();
-        Trainer<FeatureExample> trainer = TrainerTest.trainer(tiny, disk.resolve("other"), -1)) {
+    try (TinyTraining tiny = TinyRun.tiny();
+        Trainer<FeatureExample> trainer = new TinyRun().trainer(tiny, disk.resolve("other"))) {
       trainer.trainTo(5);
-      TrainerTest.values(tiny)
+      TinyRun.values(tiny)
           .forEach((name, x) -> assertThat(continued.get(name)).as(name).isEqualTo(x));
     }
   }
 
   private static void resumes(Path run, long step) {
-    try (TinyTraining tiny = TrainerTest.tiny();
-        Trainer<FeatureExample> trainer = TrainerTest.trainer(tiny, run, -1)) {
+    try (TinyTraining tiny = TinyRun.tiny();
+        Trainer<FeatureExample> trainer = new TinyRun().trainer(tiny, run)) {
       assertThat(trainer.resume()).isTrue();
       assertThat(trainer.step()).isEqualTo(step);
     }
@@ -152,9 +152,9 @@ final class FullDiskScenarios {
     long reached;
     Path ballast;
     try (FeatureCacheWriter writer = FeatureCache.write(directory, key, example)) {
-      writer.share(TrainerTest.features(99, false));
+      writer.share(TinyRun.features(99, false));
       for (int i = 0; i < 6; i++) {
-        writer.add(i, TrainerTest.features(i, true));
+        writer.add(i, TinyRun.features(i, true));
       }
       ballast = fill(4096);
       List<String> before = files(directory);
@@ -162,7 +162,7 @@ final class FullDiskScenarios {
           failure(
               () -> {
                 for (int i = 6; i < 100; i++) {
-                  writer.add(i, TrainerTest.features(i, true));
+                  writer.add(i, TinyRun.features(i, true));
                 }
               });
       assertThat(failure)
@@ -175,7 +175,7 @@ final class FullDiskScenarios {
       reached = writer.next();
       assertThat(reached).isEqualTo(6);
       for (long i = reached; i < 10; i++) {
-        writer.add(i, TrainerTest.features(i, true));
+        writer.add(i, TinyRun.features(i, true));
       }
       writer.finish(10);
     }
@@ -189,8 +189,8 @@ final class FullDiskScenarios {
   /** The limit is below a checkpoint, and above all else. */
   private void fileLimit() throws IOException {
     Path run = disk.resolve("run");
-    try (TinyTraining tiny = TrainerTest.tiny();
-        Trainer<FeatureExample> trainer = TrainerTest.trainer(tiny, run, -1)) {
+    try (TinyTraining tiny = TinyRun.tiny();
+        Trainer<FeatureExample> trainer = new TinyRun().trainer(tiny, run)) {
       LongAlignException failure = failure(() -> trainer.trainTo(2));
       assertThat(failure)
           .hasMessageContaining("files may not be so large here (File too large, ")

@@ -96,6 +96,11 @@ public final class CpuBackend implements Backend {
   }
 
   @Override
+  public void limitMemory(long bytes) {
+    memory.limit(bytes);
+  }
+
+  @Override
   public Map<String, OperationCost> costs() {
     lock.lock();
     try {

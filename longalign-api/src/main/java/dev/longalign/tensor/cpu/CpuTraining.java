@@ -349,6 +349,37 @@ final class CpuTraining implements TrainingOps {
   }
 
   @Override
+  public void swap(Tensor a, Tensor b) {
+    long toA = address(a);
+    long toB = address(b);
+    HostLoops.forEach(
+        a.shape().size(),
+        (from, count) -> {
+          float[] values = HostLoops.read(toA, from, count);
+          HostLoops.write(toA, from, HostLoops.read(toB, from, count));
+          HostLoops.write(toB, from, values);
+        });
+  }
+
+  @Override
+  public void average(Tensor average, double decay, Tensor x) {
+    long toAverage = address(average);
+    long toX = address(x);
+    float kept = (float) decay;
+    float taken = (float) (1 - decay);
+    HostLoops.forEach(
+        x.shape().size(),
+        (from, count) -> {
+          float[] a = HostLoops.read(toAverage, from, count);
+          float[] v = HostLoops.read(toX, from, count);
+          for (int i = 0; i < count; i++) {
+            a[i] = kept * a[i] + taken * v[i];
+          }
+          HostLoops.write(toAverage, from, a);
+        });
+  }
+
+  @Override
   public double sumOfSquares(Tensor x) {
     long at = address(x);
     return HostLoops.sum(
