@@ -2,6 +2,7 @@ package dev.longalign.data;
 
 import dev.longalign.LongAlignException;
 import dev.longalign.io.SafetensorsFile;
+import dev.longalign.io.Sha256;
 import dev.longalign.io.StoredTensor;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -141,7 +142,7 @@ public final class FeatureCache implements Dataset<FeatureExample> {
   public void verify() {
     for (FeatureManifest.Shard shard : manifest.shards()) {
       Path file = directory.resolve(shard.file());
-      String found = FeatureKey.hashOf(file);
+      String found = Sha256.of(file);
       if (!found.equals(shard.sha256())) {
         throw new LongAlignException(
             file

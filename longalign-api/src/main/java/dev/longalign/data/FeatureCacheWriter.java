@@ -2,6 +2,7 @@ package dev.longalign.data;
 
 import dev.longalign.LongAlignException;
 import dev.longalign.io.SafetensorsWriter;
+import dev.longalign.io.Sha256;
 import dev.longalign.io.StoredTensor;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -130,7 +131,7 @@ public final class FeatureCacheWriter implements AutoCloseable {
     Path file = directory.resolve(name);
     SafetensorsWriter.write(file, tensors, metadata);
     FeatureManifest.Shard shard =
-        new FeatureManifest.Shard(name, pending.size(), size(file), FeatureKey.hashOf(file));
+        new FeatureManifest.Shard(name, pending.size(), size(file), Sha256.of(file));
     shards.add(shard);
     try {
       new FeatureManifest(key, false, next, shards).write(directory);

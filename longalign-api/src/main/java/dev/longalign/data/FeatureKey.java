@@ -1,16 +1,10 @@
 package dev.longalign.data;
 
 import dev.longalign.LongAlignException;
-import java.io.IOException;
-import java.io.InputStream;
+import dev.longalign.io.Sha256;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
-import java.nio.file.Path;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
 import java.util.Collections;
-import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -23,7 +17,7 @@ import java.util.TreeMap;
  * <pre>{@code
  * FeatureKey key = FeatureKey.of(Map.of(
  *     "dataset", "LongAlign, 2000000 rows", "resolution", "512",
- *     "vae", FeatureKey.hashOf(vaeFile), "text_encoder", FeatureKey.hashOf(clipFile)));
+ *     "vae", Sha256.of(vaeFile), "text_encoder", Sha256.of(clipFile)));
  * }</pre>
  *
  * @param parts by name; messages quote those that differ
@@ -40,41 +34,17 @@ public record FeatureKey(Map<String, String> parts) {
 
   /** SHA-256 over names and values with their lengths, in hexadecimal digits. */
   public String hash() {
-    MessageDigest digest = sha256();
+    Sha256 sha256 = new Sha256();
     parts.forEach(
         (name, value) -> {
-          update(digest, name);
-          update(digest, value);
+          update(sha256, name);
+          update(sha256, value);
         });
-    return HexFormat.of().formatHex(digest.digest());
+    return sha256.hex();
   }
 
-  private static void update(MessageDigest digest, String text) {
-    byte[] bytes = text.getBytes(StandardCharsets.UTF_8);
-    digest.update((bytes.length + ":").getBytes(StandardCharsets.UTF_8));
-    digest.update(bytes);
-  }
-
-  /** SHA-256 of a file's content, in hexadecimal digits: the part that stands for weights. */
-  public static String hashOf(Path file) {
-    MessageDigest digest = sha256();
-    try (InputStream in = Files.newInputStream(file)) {
-      byte[] chunk = new byte[1 << 20];
-      for (int n = in.read(chunk); n >= 0; n = in.read(chunk)) {
-        digest.update(chunk, 0, n);
-      }
-    } catch (IOException unreadable) {
-      throw new LongAlignException(file + " cannot be read: " + unreadable, unreadable);
-    }
-    return HexFormat.of().formatHex(digest.digest());
-  }
-
-  private static MessageDigest sha256() {
-    try {
-      return MessageDigest.getInstance("SHA-256");
-    } catch (NoSuchAlgorithmException impossible) {
-      throw new IllegalStateException("every Java platform has SHA-256", impossible);
-    }
+  private static void update(Sha256 sha256, String text) {
+    sha256.update(text.getBytes(StandardCharsets.UTF_8).length + ":").update(text);
   }
 
   /** What differs from another key, for a person; empty if nothing does. */

@@ -13,9 +13,9 @@ import java.util.Set;
 import java.util.function.Function;
 
 /**
- * A JSON object with typed access, for the configs of models. {@code null} counts as absent, as
- * diffusers writes it. Every refusal names file, key, what was expected and what was found.
- * Immutable.
+ * A JSON object, or the same from YAML, with typed access, for the configs of models and runs.
+ * {@code null} counts as absent, as diffusers writes it. Every refusal names file, key, what was
+ * expected and what was found. Immutable.
  *
  * <pre>{@code
  * Config config = Config.read(Path.of("unet/config.json"));
@@ -35,6 +35,22 @@ public final class Config {
 
   public static Config read(Path file) {
     return new Config(Names.of(file), Json.readObject(file));
+  }
+
+  /**
+   * Reads a YAML 1.2 file, of which JSON is a part: for what people write by hand.
+   *
+   * @throws LongAlignException naming file and line if it is not valid, a key is there twice, or it
+   *     is no mapping
+   */
+  public static Config readYaml(Path file) {
+    String source = Names.of(file);
+    return new Config(source, Yaml.parseObject(Json.readText(file), source));
+  }
+
+  /** {@link #readYaml} of a text. */
+  public static Config parseYaml(String source, String text) {
+    return new Config(source, Yaml.parseObject(text, source));
   }
 
   /** A config from elsewhere; {@code source} stands for the file in messages. */

@@ -17,18 +17,23 @@ final class Json {
   private Json() {}
 
   static JsonObject readObject(Path path) {
+    return parseObject(readText(path), Names.of(path));
+  }
+
+  /** A file in UTF-8, without a byte order mark. */
+  static String readText(Path path) {
     MappedFile file = MappedFile.open(path);
     if (file.size() > MAX_BYTES) {
       throw new LongAlignException(
           file.source()
               + ": "
               + file.size()
-              + " bytes, expected a JSON text of at most "
+              + " bytes, expected a text of at most "
               + MAX_BYTES
               + " bytes");
     }
     String text = utf8(file.slice(0, file.size()), file.source());
-    return parseObject(text.startsWith("\uFEFF") ? text.substring(1) : text, file.source());
+    return text.startsWith("\uFEFF") ? text.substring(1) : text;
   }
 
   static JsonObject parseObject(String text, String source) {

@@ -72,6 +72,7 @@ public final class PromptEncoder implements AutoCloseable {
       };
 
   private Clip clip;
+  private float[] padEmbedding;
   private T5 t5;
 
   private record Clip(Tokenizer tokenizer, TextEncoder encoder, int window) {
@@ -220,8 +221,15 @@ public final class PromptEncoder implements AutoCloseable {
     return ids;
   }
 
-  /** The mean of the last 60 positions of the encoded empty prompt: [D]. */
   private Tensor padEmbedding() {
+    if (padEmbedding == null) {
+      padEmbedding = meanOfEmptyPrompt();
+    }
+    return Tensor.of(backend, Shape.of(padEmbedding.length), padEmbedding);
+  }
+
+  /** The mean of the last 60 positions of the encoded empty prompt: [D]. */
+  private float[] meanOfEmptyPrompt() {
     HiddenStates empty = clipStates(List.of(clip.tokenizer.encode("")), clip.window);
     int positions = Math.min(PAD_POSITIONS, empty.length());
     double[] sum = new double[empty.width()];
@@ -234,7 +242,7 @@ public final class PromptEncoder implements AutoCloseable {
     for (int d = 0; d < mean.length; d++) {
       mean[d] = (float) (sum[d] / positions);
     }
-    return Tensor.of(backend, Shape.of(mean.length), mean);
+    return mean;
   }
 
   private HiddenStates clipStates(List<int[]> ids, int length) {
@@ -259,6 +267,7 @@ public final class PromptEncoder implements AutoCloseable {
     if (clip != null) {
       clip.close();
       clip = null;
+      padEmbedding = null;
     }
     if (t5 != null) {
       t5.close();

@@ -18,6 +18,25 @@ public final class Dropout {
     return (z >>> 40) * 0x1p-24f >= p;
   }
 
+  /**
+   * Replaces {@code values}, the elements from {@code first} on, by {@code value / (1 - p)} where
+   * {@link #keeps} says so, and by 0 elsewhere.
+   */
+  public static void apply(long key, long first, float p, float[] values) {
+    long[] bits = new long[values.length];
+    for (int i = 0; i < bits.length; i++) { // apart from the comparison: this loop is vectorised
+      long z = key + (first + i + 1) * STEP;
+      z = (z ^ (z >>> 30)) * 0xbf58476d1ce4e5b9L;
+      z = (z ^ (z >>> 27)) * 0x94d049bb133111ebL;
+      bits[i] = (z ^ (z >>> 31)) >>> 40;
+    }
+    long least = (long) Math.ceil(p * 0x1p24);
+    float kept = 1 / (1 - p);
+    for (int i = 0; i < values.length; i++) {
+      values[i] *= bits[i] >= least ? kept : 0;
+    }
+  }
+
   /** A key for the {@code n}-th mask of a seed. */
   public static long key(long seed, long n) {
     long z = (seed ^ 0x6a09e667f3bcc909L) + n * 0xd1342543de82ef95L;

@@ -8,21 +8,17 @@ import dev.longalign.io.AtomicFiles;
 import dev.longalign.io.Config;
 import dev.longalign.io.SafetensorsFile;
 import dev.longalign.io.SafetensorsWriter;
+import dev.longalign.io.Sha256;
 import dev.longalign.io.StoredTensor;
 import dev.longalign.io.TensorFile;
 import java.io.IOException;
-import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
-import java.security.DigestInputStream;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
 import java.util.Base64;
 import java.util.Comparator;
-import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -148,23 +144,12 @@ final class Checkpoints {
     for (String name : List.of(TENSORS, STATE)) {
       JsonObject file = new JsonObject();
       file.addProperty("bytes", Files.size(directory.resolve(name)));
-      file.addProperty("sha256", sha256(directory.resolve(name)));
+      file.addProperty("sha256", Sha256.of(directory.resolve(name)));
       files.add(name, file);
     }
     JsonObject json = new JsonObject();
     json.add("files", files);
     return json;
-  }
-
-  private static String sha256(Path file) throws IOException {
-    try (InputStream in = Files.newInputStream(file);
-        DigestInputStream digest =
-            new DigestInputStream(in, MessageDigest.getInstance("SHA-256"))) {
-      digest.transferTo(java.io.OutputStream.nullOutputStream());
-      return HexFormat.of().formatHex(digest.getMessageDigest().digest());
-    } catch (NoSuchAlgorithmException e) {
-      throw new IllegalStateException("every Java has SHA-256", e);
-    }
   }
 
   // ---- reading
@@ -192,7 +177,7 @@ final class Checkpoints {
       for (Map.Entry<String, JsonElement> entry : files.entrySet()) {
         String expected = entry.getValue().getAsJsonObject().get("sha256").getAsString();
         Path file = directory.resolve(entry.getKey());
-        if (!Files.isRegularFile(file) || !sha256(file).equals(expected)) {
+        if (!Files.isRegularFile(file) || !Sha256.of(file).equals(expected)) {
           return entry.getKey() + " is not what was written";
         }
       }

@@ -52,6 +52,11 @@ public final class LcmObjective<E> implements Objective<E> {
     public static final Settings DEFAULT =
         new Settings(PredictionType.EPSILON, 7.5f, 50, 10, 1e-3f);
 
+    /** The same for networks that output something else. */
+    public Settings withPrediction(PredictionType type) {
+      return new Settings(type, guidanceScale, ddimSteps, firstTimestep, huber);
+    }
+
     public Settings {
       if (!Float.isFinite(guidanceScale) || firstTimestep < 0 || !(huber > 0)) {
         throw new LongAlignException(

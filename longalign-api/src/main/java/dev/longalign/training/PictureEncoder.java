@@ -17,9 +17,7 @@ import dev.longalign.text.HiddenStates;
 import dev.longalign.text.TextEncoder;
 import dev.longalign.text.Tokenizer;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
-import java.util.function.Function;
 
 /**
  * Encodes pictures with the model's autoencoder and captions with its two text encoders, as
@@ -53,6 +51,11 @@ public final class PictureEncoder implements ExampleEncoder<TrainingExample>, Au
     this.t5Encoder = provider.t5Encoder(t5, threads);
   }
 
+  /** The frozen autoencoder; closed with the encoder. */
+  AutoencoderKL vae() {
+    return vae;
+  }
+
   @Override
   public List<String> ids(List<TrainingExample> examples) {
     return examples.stream().map(TrainingExample::id).toList();
@@ -80,28 +83,27 @@ public final class PictureEncoder implements ExampleEncoder<TrainingExample>, Au
   }
 
   private Texts encode(List<String> captions) {
-    return new Texts(rows(captions, this::clip), rows(captions, this::t5));
+    return new Texts(clip(captions), t5(captions));
   }
 
-  private static Tensor rows(List<String> captions, Function<String, Tensor> encode) {
-    List<Tensor> rows = new ArrayList<>();
-    captions.forEach(caption -> rows.add(encode.apply(caption)));
-    return rows.size() == 1 ? rows.get(0) : Tensor.concat(0, rows.toArray(new Tensor[0]));
+  private Tensor clip(List<String> captions) { // [B, 240, D]
+    Tensor[] rows = new Tensor[captions.size()];
+    for (int i = 0; i < rows.length; i++) {
+      rows[i] = clip.encode(captions.get(i), TextEncoding.LONGALIGN, false).upload(backend);
+    }
+    return rows.length == 1 ? rows[0] : Tensor.concat(0, rows);
   }
 
-  private Tensor clip(String caption) { // [1, 240, D]
-    return clip.encode(caption, TextEncoding.LONGALIGN, false).upload(backend);
-  }
-
-  private Tensor t5(String caption) { // [1, 240, d]: T5 reads the padding too
+  private Tensor t5(List<String> captions) { // [B, 240, d]: T5 reads the padding too
     int[][] ids =
         Tokenizer.pad(
-            List.of(t5Tokenizer.encode(caption)),
+            t5Tokenizer.encodeAll(captions),
             PromptEncoder.TOKEN_LENGTH,
             t5Tokenizer.padId(),
             t5Tokenizer.eosId());
     HiddenStates states = t5Encoder.encode(ids);
-    return Tensor.of(backend, Shape.of(1, states.length(), states.width()), states.values());
+    return Tensor.of(
+        backend, Shape.of(captions.size(), states.length(), states.width()), states.values());
   }
 
   @Override

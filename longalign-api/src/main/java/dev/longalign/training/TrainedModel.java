@@ -70,20 +70,25 @@ public record TrainedModel(
     return new TrainableParameter(prefix + p.name(), p.value(), p.shape());
   }
 
+  /** {@link #export(Path, String)} with the LoRA in {@value #LORA_FILE}. */
+  public void export(Path directory) {
+    export(directory, LORA_FILE);
+  }
+
   /**
-   * Writes what sampling needs: {@value #LORA_FILE}, the bare list of the reference in half
-   * precision, and {@value #ADAPTER_DIRECTORY}, a diffusers directory in f32.
+   * Writes what sampling needs: the LoRA, the bare list of the reference in half precision, and, if
+   * it is trained, {@value #ADAPTER_DIRECTORY}, a diffusers directory in f32.
    *
    * @throws LongAlignException if it cannot be written
    */
-  public void export(Path directory) {
+  public void export(Path directory, String loraFile) {
     Path adapterDirectory = directory.resolve(ADAPTER_DIRECTORY);
     try {
       Files.createDirectories(adapter == null ? directory : adapterDirectory);
     } catch (IOException e) {
       throw new LongAlignException(directory + ": cannot be created (" + e + ")", e);
     }
-    lora.write(directory.resolve(LORA_FILE));
+    lora.write(directory.resolve(loraFile));
     if (adapter != null) {
       SafetensorsWriter.write(
           adapterDirectory.resolve("diffusion_pytorch_model.safetensors"),

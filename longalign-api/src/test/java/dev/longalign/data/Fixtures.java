@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import dev.longalign.LongAlignException;
 import dev.longalign.io.PictureFile;
 import java.awt.image.BufferedImage;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.net.URISyntaxException;
@@ -16,13 +17,15 @@ import java.util.List;
 import java.util.Map;
 import java.util.OptionalLong;
 import java.util.Set;
+import org.apache.commons.compress.archivers.tar.TarArchiveEntry;
+import org.apache.commons.compress.archivers.tar.TarArchiveOutputStream;
 
-/** Files and small datasets for the tests of this package. */
-final class Fixtures {
+/** Files and small datasets for tests. */
+public final class Fixtures {
   private Fixtures() {}
 
   /** Made by src/test/oracle/data_fixtures.py. */
-  static Path folder() {
+  public static Path folder() {
     try {
       return Path.of(Fixtures.class.getResource("baseline.jpg").toURI()).getParent();
     } catch (URISyntaxException e) {
@@ -30,11 +33,11 @@ final class Fixtures {
     }
   }
 
-  static byte[] bytes(String name) {
+  public static byte[] bytes(String name) {
     return read(folder().resolve(name));
   }
 
-  static byte[] read(Path file) {
+  public static byte[] read(Path file) {
     try {
       return Files.readAllBytes(file);
     } catch (IOException e) {
@@ -42,7 +45,7 @@ final class Fixtures {
     }
   }
 
-  static Path write(Path file, byte[] bytes) {
+  public static Path write(Path file, byte[] bytes) {
     try {
       Files.createDirectories(file.getParent());
       return Files.write(file, bytes);
@@ -51,12 +54,12 @@ final class Fixtures {
     }
   }
 
-  static Path write(Path file, String text) {
+  public static Path write(Path file, String text) {
     return write(file, text.getBytes(java.nio.charset.StandardCharsets.UTF_8));
   }
 
   /** A small PNG of one colour. */
-  static Path png(Path file, int rgb) {
+  public static Path png(Path file, int rgb) {
     BufferedImage image = new BufferedImage(4, 3, BufferedImage.TYPE_INT_RGB);
     for (int i = 0; i < 12; i++) {
       image.setRGB(i % 4, i / 4, rgb);
@@ -68,6 +71,25 @@ final class Fixtures {
     }
     PictureFile.writePng(file, image, Map.of());
     return file;
+  }
+
+  /** A tar shard of files, in the order of the map. */
+  public static Path tar(Path file, Map<String, byte[]> members) {
+    ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+    try (TarArchiveOutputStream tar = new TarArchiveOutputStream(bytes, "UTF-8")) {
+      tar.setLongFileMode(TarArchiveOutputStream.LONGFILE_POSIX);
+      tar.setAddPaxHeadersForNonAsciiNames(true);
+      for (Map.Entry<String, byte[]> member : members.entrySet()) {
+        TarArchiveEntry entry = new TarArchiveEntry(member.getKey());
+        entry.setSize(member.getValue().length);
+        tar.putArchiveEntry(entry);
+        tar.write(member.getValue());
+        tar.closeArchiveEntry();
+      }
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+    return write(file, bytes.toByteArray());
   }
 
   /** A path with letters that not every system's file names can have. */

@@ -7,7 +7,6 @@ import dev.longalign.LongAlignException;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
-import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -16,8 +15,6 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.zip.GZIPOutputStream;
-import org.apache.commons.compress.archivers.tar.TarArchiveEntry;
-import org.apache.commons.compress.archivers.tar.TarArchiveOutputStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -133,23 +130,10 @@ final class WebDatasetTest {
 
   @SafeVarargs
   private Path shard(String name, Map<String, byte[]>... samples) {
-    ByteArrayOutputStream bytes = new ByteArrayOutputStream();
-    try (TarArchiveOutputStream tar = new TarArchiveOutputStream(bytes, "UTF-8")) {
-      tar.setLongFileMode(TarArchiveOutputStream.LONGFILE_POSIX);
-      tar.setAddPaxHeadersForNonAsciiNames(true);
-      for (Map<String, byte[]> sample : samples) {
-        for (Map.Entry<String, byte[]> file : sample.entrySet()) {
-          TarArchiveEntry entry = new TarArchiveEntry(file.getKey());
-          entry.setSize(file.getValue().length);
-          tar.putArchiveEntry(entry);
-          tar.write(file.getValue());
-          tar.closeArchiveEntry();
-        }
-      }
-      tar.finish();
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
+    Map<String, byte[]> members = new LinkedHashMap<>();
+    for (Map<String, byte[]> sample : samples) {
+      members.putAll(sample);
     }
-    return Fixtures.write(directory.resolve(name), bytes.toByteArray());
+    return Fixtures.tar(directory.resolve(name), members);
   }
 }

@@ -25,7 +25,9 @@ final class Progress implements AutoCloseable {
   private final ProgressBar bar;
   private final long start = System.nanoTime();
   private long nextLine = start + FIRST_LINE_NANOS;
+  private long before;
   private long done;
+  private String note = "";
 
   private Progress(String task, long total, PrintWriter err, ProgressBar bar) {
     this.task = task;
@@ -56,11 +58,27 @@ final class Progress implements AutoCloseable {
         .build();
   }
 
+  /** So many were finished before this process began; they say nothing about its speed. */
+  synchronized void startAt(long finished) {
+    before = finished;
+    done = finished;
+    if (bar != null) {
+      bar.stepTo(finished);
+    }
+  }
+
   /** {@code done} of the total are finished. */
   synchronized void stepTo(long done) {
+    stepTo(done, "");
+  }
+
+  /** The same, with a few words on how it goes. */
+  synchronized void stepTo(long done, String note) {
     this.done = done;
+    this.note = note;
     if (bar != null) {
       bar.stepTo(done);
+      bar.setExtraMessage(" " + note);
     } else if (err != null && System.nanoTime() >= nextLine) {
       nextLine = System.nanoTime() + NEXT_LINE_NANOS;
       err.println(line());
@@ -75,10 +93,13 @@ final class Progress implements AutoCloseable {
   private String line() {
     double seconds = (System.nanoTime() - start) * 1e-9;
     String left =
-        done == 0
+        done == before
             ? ""
-            : String.format(Locale.ROOT, ", %.0f s left", seconds / done * (total - done));
-    return String.format(Locale.ROOT, "%s %d/%d (%.0f s%s)", task, done, total, seconds, left);
+            : String.format(
+                Locale.ROOT, ", %.0f s left", seconds / (done - before) * (total - done));
+    String words = note.isEmpty() ? "" : ": " + note;
+    return String.format(
+        Locale.ROOT, "%s %d/%d (%.0f s%s)%s", task, done, total, seconds, left, words);
   }
 
   @Override

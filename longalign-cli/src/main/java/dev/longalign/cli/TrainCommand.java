@@ -9,9 +9,14 @@ import picocli.CommandLine.Spec;
 @Command(
     name = "train",
     sortOptions = false,
-    description = "Trains a LoRA and the text adapter on pictures with long captions.",
+    description = "Trains a LoRA, stage by stage, and in the first the text adapter.",
     synopsisSubcommandLabel = "STAGE",
-    subcommands = TrainAlignCommand.class)
+    subcommands = {
+      TrainStageCommand.Align.class,
+      TrainStageCommand.Lcm.class,
+      TrainStageCommand.Reward.class,
+      TrainStageCommand.RewardLcm.class
+    })
 final class TrainCommand implements Runnable {
   @Spec CommandSpec spec;
 
@@ -19,6 +24,6 @@ final class TrainCommand implements Runnable {
   public void run() {
     throw new CommandLine.ParameterException(
         spec.commandLine(),
-        "expected a stage, found none; try: longalign train align --config run.json");
+        "expected a stage, found none; try: longalign train align --config run.yaml");
   }
 }

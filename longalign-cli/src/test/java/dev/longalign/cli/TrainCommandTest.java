@@ -11,6 +11,8 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /** Training the embedded model by the command line: two steps, then two more, then a picture. */
 final class TrainCommandTest {
@@ -26,7 +28,7 @@ final class TrainCommandTest {
   }
 
   private Path config(String more) throws IOException {
-    return Files.writeString(temp.resolve("run.json"), "{\"output\": \"run\", " + more + "}");
+    return Files.writeString(temp.resolve("run.yaml"), "{\"output\": \"run\", " + more + "}");
   }
 
   private JsonObject json() {
@@ -66,6 +68,29 @@ final class TrainCommandTest {
       temp + "/o.png"
     };
     assertThat(run(sample)).as(err.toString()).isEqualTo(ExitCode.OK);
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "lcm, lora_lcm.pt, 'batchSize: 2'",
+    "reward, lora_reward.pt, 'batchSize: 2, samplingSteps: 2, every: 2, guidanceScale: 3'",
+    "reward-lcm, lora_reward_lcm.pt, 'batchSize: 1, commonDirection: data, samplingSteps: 2'"
+  })
+  void laterStagesTrainALoraOnTopOfTheFirst(String stage, String lora, String settings)
+      throws IOException {
+    Path config =
+        Files.writeString(
+            temp.resolve("run.yaml"),
+            "# a comment\noutput: run\nsteps: 1\nrank: 2\nwarmupSteps: 0\ndata: panels:40\n"
+                + settings.replace(", ", "\n")
+                + "\n");
+    assertThat(run("train", stage, "--json", "--config", config.toString()))
+        .as(err.toString())
+        .isEqualTo(ExitCode.OK);
+    assertThat(json().get("stage").getAsString()).isEqualTo(stage);
+    assertThat(json().get("loss").getAsDouble()).isFinite();
+    assertThat(temp.resolve("run/export").resolve(lora)).isRegularFile();
+    assertThat(temp.resolve("run/export/adapter")).doesNotExist();
   }
 
   @Test

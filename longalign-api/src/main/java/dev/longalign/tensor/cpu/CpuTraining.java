@@ -108,23 +108,19 @@ final class CpuTraining implements TrainingOps {
     return run(
         "dropout",
         () -> {
-          Tensor mask = context.allocate(DType.F32, x.shape());
-          long to = address(mask);
-          float kept = 1 / (1 - p);
+          // In f32 and rounded once: 1 / (1 - p) has more digits than bf16.
+          Tensor wide = x.cast(DType.F32);
+          Tensor y = context.allocate(DType.F32, x.shape());
+          long from = address(wide);
+          long to = address(y);
           HostLoops.forEach(
               x.shape().size(),
-              (from, count) -> {
-                float[] values = new float[count];
-                for (int i = 0; i < count; i++) {
-                  values[i] = Dropout.keeps(key, from + i, p) ? kept : 0;
-                }
-                HostLoops.write(to, from, values);
+              (first, count) -> {
+                float[] values = HostLoops.read(from, first, count);
+                Dropout.apply(key, first, p, values);
+                HostLoops.write(to, first, values);
               });
-          if (x.dtype() == DType.F32) {
-            return product(context, x, mask);
-          }
-          // In f32 and rounded once: 1 / (1 - p) has more digits than bf16.
-          return product(context, x.cast(DType.F32), mask).cast(x.dtype());
+          return y.cast(x.dtype());
         });
   }
 

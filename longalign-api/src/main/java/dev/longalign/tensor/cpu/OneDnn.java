@@ -17,7 +17,7 @@ final class OneDnn {
     // JavaCPP would otherwise refuse small allocations once mapped model files count as resident
     // memory.
     setIfAbsent("org.bytedeco.javacpp.maxPhysicalBytes", "0");
-    CpuThreads.dontSpin();
+    CpuThreads.spinShortly();
     ENGINE = new dnnl_engine();
     STREAM = new dnnl_stream();
     check(dnnl_engine_create(ENGINE, dnnl_cpu, 0), "engine");

@@ -1,0 +1,258 @@
+package dev.longalign.training;
+
+import dev.longalign.LongAlignException;
+import dev.longalign.data.ParquetColumns;
+import dev.longalign.io.Config;
+import dev.longalign.scheduler.PredictionType;
+import dev.longalign.tensor.DType;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+
+/**
+ * From keys and values to a {@link RunConfig}. Only {@code output} and {@code steps} have no
+ * default; the defaults are what LongAlign trains with.
+ */
+final class RunConfigReader {
+  private static final List<String> COMMON =
+      List.of(
+          "output",
+          "steps",
+          "data",
+          "pictures",
+          "captionColumn",
+          "pictureColumn",
+          "captionKey",
+          "resolution",
+          "batchSize",
+          "accumulation",
+          "rank",
+          "dropout",
+          "precision",
+          "checkpointing",
+          "learningRate",
+          "warmupSteps",
+          "maxGradientNorm",
+          "weightDecay",
+          "seed",
+          "saveEvery",
+          "keepLast");
+  private static final List<String> ALIGN =
+      List.of("adapter", "adapterWidth", "captionDropout", "huber");
+  private static final List<String> LCM =
+      List.of("guidanceScale", "ddimSteps", "firstTimestep", "huber");
+  private static final List<String> REWARD_LCM =
+      List.of("scorer", "whole", "omega", "commonDirection", "samplingSteps", "every");
+  private static final int LAVI_BRIDGE_WIDTH = 1280;
+
+  private final Config config;
+  private final Path base;
+  private final Stage stage;
+
+  RunConfigReader(Config config, Path base, Stage stage) {
+    this.config = config;
+    this.base = base;
+    this.stage = stage;
+  }
+
+  static List<String> keys(Stage stage) {
+    List<String> keys = new ArrayList<>(COMMON);
+    switch (stage) {
+      case ALIGN -> keys.addAll(ALIGN);
+      case LCM -> keys.addAll(LCM);
+      case REWARD -> {
+        keys.addAll(REWARD_LCM);
+        keys.add("guidanceScale");
+      }
+      case REWARD_LCM -> keys.addAll(REWARD_LCM);
+    }
+    return keys;
+  }
+
+  RunConfig read() {
+    checkKeys();
+    RunConfig run =
+        new RunConfig(
+            stage,
+            base.resolve(config.getString("output")),
+            config.getLong("steps"),
+            data(),
+            config.getInt("resolution", 0),
+            config.getInt("batchSize", 1),
+            config.getInt("rank", 32),
+            config.getFloat("dropout", 0.1f),
+            newAdapter(),
+            precision(),
+            config.getBoolean("checkpointing", stage.rewarded()),
+            settings(),
+            stage == Stage.ALIGN ? align() : null,
+            stage == Stage.LCM ? lcm() : null,
+            stage.rewarded() ? reward() : null);
+    check(run.steps() >= 1, "steps", "a positive number");
+    check(run.resolution() >= 0, "resolution", "a side in pixels, or 0");
+    check(run.batchSize() >= 1, "batchSize", "a positive number");
+    check(run.rank() >= 1, "rank", "a positive number");
+    check(run.dropout() >= 0 && run.dropout() < 1, "dropout", "a number in [0, 1)");
+    contradictions(run);
+    return run;
+  }
+
+  // ---- what is wrong with keys
+
+  private void checkKeys() {
+    List<String> known = keys(stage);
+    for (String key : config.keys()) {
+      if (!known.contains(key)) {
+        List<String> others = new ArrayList<>();
+        for (Stage other : Stage.values()) {
+          if (keys(other).contains(key)) {
+            others.add(other.key());
+          }
+        }
+        throw config.refusal(
+            key,
+            others.isEmpty()
+                ? "one of the keys " + known.stream().sorted().toList()
+                : "no such key in stage "
+                    + stage.key()
+                    + " (it belongs to "
+                    + String.join(", ", others)
+                    + ")");
+      }
+    }
+  }
+
+  private void contradictions(RunConfig run) {
+    TrainingData.Kind kind = run.data().kind();
+    boolean cached = kind == TrainingData.Kind.CACHE;
+    contradicts(cached, "resolution", "the cache's pictures have their size already");
+    contradicts(
+        kind != TrainingData.Kind.PARQUET && config.has("data"),
+        "pictures",
+        "it is for Parquet files, and data is " + run.data());
+    contradicts(!wantsNewAdapter(), "adapterWidth", "it is for adapter: new");
+    contradicts(
+        run.settings().learningRate().warmupSteps() > run.steps(),
+        "warmupSteps",
+        "all " + run.steps() + " steps would be warm-up; the learning rate would never be reached");
+    if (run.reward() != null
+        && run.reward().direction() == RewardSettings.Direction.BATCH
+        && run.batchSize() < 2
+        && run.reward().omega() != 1) {
+      throw new LongAlignException(
+          config.source()
+              + ": commonDirection batch contradicts batchSize 1: the direction of a single caption"
+              + " is the caption itself, and nothing would be left of it; set commonDirection: data,"
+              + " or a batchSize of at least 2");
+    }
+  }
+
+  private void contradicts(boolean condition, String key, String why) {
+    if (condition && config.has(key)) {
+      throw config.refusal(key, "no such key here: " + why);
+    }
+  }
+
+  private void check(boolean condition, String key, String expected) {
+    if (!condition) {
+      throw config.refusal(key, expected);
+    }
+  }
+
+  // ---- groups of keys
+
+  private TrainingData data() {
+    TrainingData.Options options =
+        TrainingData.Options.DEFAULT
+            .withSeed(config.getLong("seed", TrainerSettings.DEFAULT.seed()))
+            .withCaptionKey(
+                config.getString("captionKey", TrainingData.Options.DEFAULT.captionKey()))
+            .withColumns(
+                new ParquetColumns(
+                    config.getString("captionColumn", ParquetColumns.PATHS.caption()),
+                    config.getString("pictureColumn", ParquetColumns.PATHS.picture())));
+    if (config.has("pictures")) {
+      options = options.withPictures(base.resolve(config.getString("pictures")));
+    }
+    return TrainingData.parse(config.getString("data", "panels"), base, options);
+  }
+
+  private boolean wantsNewAdapter() {
+    return config.has("adapter") && config.getString("adapter").equals("new");
+  }
+
+  private int newAdapter() {
+    if (!wantsNewAdapter()) {
+      check(
+          !config.has("adapter") || config.getString("adapter").equals("given"),
+          "adapter",
+          "new or given");
+      return 0;
+    }
+    int width = config.getInt("adapterWidth", LAVI_BRIDGE_WIDTH);
+    check(width >= 1, "adapterWidth", "a positive number");
+    return width;
+  }
+
+  private DType precision() {
+    String name = config.getString("precision", "f32");
+    check(List.of("f32", "bf16").contains(name), "precision", "f32 or bf16");
+    return DType.valueOf(name.toUpperCase(Locale.ROOT));
+  }
+
+  private TrainerSettings settings() {
+    TrainerSettings d = TrainerSettings.DEFAULT;
+    double rate = config.getDouble("learningRate", d.learningRate().peak());
+    int warmup = config.getInt("warmupSteps", d.learningRate().warmupSteps());
+    check(rate > 0 && Double.isFinite(rate), "learningRate", "a positive number");
+    check(warmup >= 0, "warmupSteps", "a number of steps");
+    return new TrainerSettings(
+            d.learningRate(),
+            config.getDouble("maxGradientNorm", d.maxGradientNorm()),
+            config.getDouble("weightDecay", d.weightDecay()),
+            config.getInt("accumulation", d.accumulation()),
+            config.getLong("seed", d.seed()),
+            config.getInt("saveEvery", d.saveEvery()),
+            config.getInt("keepLast", d.keepLast()))
+        .withLearningRate(rate, warmup);
+  }
+
+  private AlignObjective.Settings align() {
+    AlignObjective.Settings d = AlignObjective.Settings.DEFAULT;
+    return new AlignObjective.Settings(
+        config.getDouble("captionDropout", d.captionDropout()),
+        config.getFloat("huber", d.huber()));
+  }
+
+  private LcmObjective.Settings lcm() {
+    LcmObjective.Settings d = LcmObjective.Settings.DEFAULT;
+    return new LcmObjective.Settings(
+        PredictionType.EPSILON,
+        config.getFloat("guidanceScale", d.guidanceScale()),
+        config.getInt("ddimSteps", d.ddimSteps()),
+        config.getInt("firstTimestep", d.firstTimestep()),
+        config.getFloat("huber", d.huber()));
+  }
+
+  private RewardSettings reward() {
+    RewardSettings d = RewardSettings.of(stage);
+    String direction = config.getString("commonDirection", "batch");
+    boolean named = direction.equals("batch") || direction.equals("data");
+    int samplingSteps = config.getInt("samplingSteps", d.samplingSteps());
+    int every = config.getInt("every", Math.max(1, samplingSteps * d.every() / d.samplingSteps()));
+    check(samplingSteps >= 1, "samplingSteps", "a positive number");
+    check(every >= 1 && every <= samplingSteps, "every", "a number in [1, " + samplingSteps + "]");
+    return new RewardSettings(
+        config.has("scorer") ? base.resolve(config.getString("scorer")) : null,
+        config.getBoolean("whole", false),
+        config.getDouble("omega", d.omega()),
+        named
+            ? RewardSettings.Direction.valueOf(direction.toUpperCase(Locale.ROOT))
+            : RewardSettings.Direction.FILE,
+        named ? null : base.resolve(direction),
+        config.getFloat("guidanceScale", d.guidanceScale()),
+        samplingSteps,
+        every);
+  }
+}

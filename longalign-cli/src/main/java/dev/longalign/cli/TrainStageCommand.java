@@ -1,0 +1,201 @@
+package dev.longalign.cli;
+
+import dev.longalign.EmbeddedModel;
+import dev.longalign.pipeline.ModelFiles;
+import dev.longalign.tensor.Device;
+import dev.longalign.training.RunConfig;
+import dev.longalign.training.Stage;
+import dev.longalign.training.StepReport;
+import dev.longalign.training.TrainingListener;
+import dev.longalign.training.TrainingRun;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+
+/** {@code longalign train STAGE}: what the four stages have in common. */
+abstract class TrainStageCommand implements Callable<Integer> {
+  @Mixin CommonOptions common;
+
+  @Option(
+      names = "--config",
+      required = true,
+      paramLabel = "FILE",
+      description = "The run, as YAML or JSON.")
+  Path config;
+
+  @Option(
+      names = "--model",
+      paramLabel = "DIR",
+      description = "The base, a diffusers directory. Default: the small model in the jar.")
+  Path model;
+
+  @Option(
+      names = "--lora",
+      paramLabel = "FILE[:SCALE]",
+      converter = LoraOption.Converter.class,
+      description =
+          "Merge a LoRA of an earlier stage into the base; may be repeated. Default: none for"
+              + " align, else the lora_vis.pt in the model's directory.")
+  List<LoraOption> loras = new ArrayList<>();
+
+  @Option(
+      names = "--adapter",
+      paramLabel = "DIR",
+      description = "The text adapter. Default: adapter in the model's directory.")
+  Path adapter;
+
+  @Option(
+      names = "--t5",
+      paramLabel = "DIR",
+      description = "T5's tokenizer and encoder. Default: t5 in the model's directory.")
+  Path t5;
+
+  @Option(names = "--threads", description = "CPU threads. Default: one per core.")
+  int threads;
+
+  private final Stage stage;
+
+  TrainStageCommand(Stage stage) {
+    this.stage = stage;
+  }
+
+  /**
+   * What is printed at the end.
+   *
+   * @param loss of the last step; null if none was left to make
+   */
+  record Result(String stage, long steps, Double loss, String export) {}
+
+  @Override
+  public Integer call() {
+    RunConfig run = RunConfig.read(config, stage);
+    ModelFiles files =
+        ModelFiles.find(
+            model == null ? EmbeddedModel.directory() : model,
+            adapter,
+            t5,
+            loras.stream().map(l -> new ModelFiles.LoraFile(l.path(), l.scale())).toList(),
+            stage != Stage.ALIGN);
+    Path export = run.output().resolve("export");
+    Thread trains = Thread.currentThread();
+    try (CancelOnInterrupt cancel = new CancelOnInterrupt(trains::interrupt);
+        TrainingRun training = TrainingRun.open(run, files, Device.cpu().open(threads), threads)) {
+      boolean resumed = training.trainer().resume();
+      if (resumed && !common.quiet) {
+        common.err().println("continuing after step " + training.trainer().step());
+        common.err().flush();
+      }
+      Double loss = train(training, run);
+      cancel.check();
+      training.export(export);
+      report(new Result(stage.key(), training.trainer().step(), loss, export.toString()));
+    }
+    return ExitCode.OK;
+  }
+
+  private Double train(TrainingRun training, RunConfig run) {
+    Double[] loss = {null};
+    try (Progress progress = common.progress(stage.key(), run.steps())) {
+      progress.startAt(training.trainer().step());
+      training
+          .trainer()
+          .listen(
+              new TrainingListener() {
+                @Override
+                public void onStep(StepReport step) {
+                  loss[0] = step.loss();
+                  progress.stepTo(step.step(), line(step));
+                }
+              });
+      training.trainer().trainTo(run.steps());
+    }
+    return loss[0];
+  }
+
+  private static String line(StepReport step) {
+    return String.format(
+        Locale.ROOT,
+        "loss %.4f, |g| %.3f, %.1f pictures/s, %.1f GiB",
+        step.loss(),
+        step.gradientNorm(),
+        step.picturesPerSecond(),
+        step.peakBytes() / (double) (1 << 30));
+  }
+
+  private void report(Result result) {
+    if (common.json) {
+      common.printJson(result);
+      return;
+    }
+    String adapterOption = stage == Stage.ALIGN ? " --adapter " + result.export() + "/adapter" : "";
+    common
+        .out()
+        .printf(
+            Locale.ROOT,
+            "%d steps%s; sample with --lora %s/%s%s%n",
+            result.steps(),
+            result.loss() == null
+                ? ""
+                : String.format(Locale.ROOT, ", last loss %.4f", result.loss()),
+            result.export(),
+            stage.loraFile(),
+            adapterOption);
+    common.out().flush();
+  }
+
+  /** {@code longalign train align}. */
+  @Command(
+      name = "align",
+      sortOptions = false,
+      description = {
+        "Stage 1: teaches the UNet the context of long captions. Continues from the newest"
+            + " checkpoint in the run's output directory, if there is one; at the end, the LoRA and"
+            + " the adapter are in its directory export."
+      })
+  static final class Align extends TrainStageCommand {
+    Align() {
+      super(Stage.ALIGN);
+    }
+  }
+
+  /** {@code longalign train lcm}. */
+  @Command(
+      name = "lcm",
+      sortOptions = false,
+      description = "Stage 2: distils guided sampling into a few steps (latent consistency).")
+  static final class Lcm extends TrainStageCommand {
+    Lcm() {
+      super(Stage.LCM);
+    }
+  }
+
+  /** {@code longalign train reward}. */
+  @Command(
+      name = "reward",
+      sortOptions = false,
+      description =
+          "Stage 3: follows the gradient of a preference model through the sampling, its"
+              + " text-irrelevant part turned down.")
+  static final class Reward extends TrainStageCommand {
+    Reward() {
+      super(Stage.REWARD);
+    }
+  }
+
+  /** {@code longalign train reward-lcm}. */
+  @Command(
+      name = "reward-lcm",
+      sortOptions = false,
+      description =
+          "Stage 4: the same for a distilled model: give --lora of stage 1 and of stage 2.")
+  static final class RewardLcm extends TrainStageCommand {
+    RewardLcm() {
+      super(Stage.REWARD_LCM);
+    }
+  }
+}
