@@ -2,7 +2,7 @@ package dev.longalign.data;
 
 import dev.longalign.LongAlignException;
 import java.util.OptionalLong;
-import java.util.function.UnaryOperator;
+import java.util.function.Function;
 
 /**
  * Examples by index. The same index gives the same example at any time and from any thread; threads
@@ -29,7 +29,7 @@ public interface Dataset<E> extends AutoCloseable {
   String source();
 
   /** This dataset with every example changed, in the thread that loads it. */
-  default Dataset<E> map(UnaryOperator<E> change) {
+  default <F> Dataset<F> map(Function<? super E, ? extends F> change) {
     Dataset<E> original = this;
     return new Dataset<>() {
       @Override
@@ -38,7 +38,7 @@ public interface Dataset<E> extends AutoCloseable {
       }
 
       @Override
-      public E example(long index) {
+      public F example(long index) {
         return change.apply(original.example(index));
       }
 

@@ -148,7 +148,8 @@ public final class PictureEncoder implements ExampleEncoder<TrainingExample>, Au
     return encode(List.of(""));
   }
 
-  private Texts encode(List<String> captions) {
+  /** Both halves of captions' contexts. */
+  Texts encode(List<String> captions) {
     return new Texts(clip(captions), t5(captions));
   }
 

@@ -2,7 +2,6 @@ package dev.longalign.training;
 
 import dev.longalign.LongAlignException;
 import dev.longalign.data.Dataset;
-import dev.longalign.data.TrainingExample;
 import dev.longalign.model.AutoencoderKL;
 import dev.longalign.preference.CommonDirection;
 import dev.longalign.preference.PictureScorer;
@@ -25,13 +24,13 @@ final class RewardModel implements AutoCloseable {
 
   /**
    * @param directory the diffusion model's, with a scorer for settings that name none
-   * @param data to calibrate the common direction on, if the settings say so
+   * @param captions of the data, to calibrate the common direction on, if the settings say so
    */
   static RewardModel open(
       RewardSettings settings,
       Path directory,
       AutoencoderKL vae,
-      Dataset<TrainingExample> data,
+      Dataset<String> captions,
       int threads) {
     Path scorer = settings.scorer() == null ? directory.resolve(OWN_SCORER) : settings.scorer();
     if (!Files.exists(scorer)) {
@@ -47,7 +46,7 @@ final class RewardModel implements AutoCloseable {
       CommonDirection common =
           switch (settings.direction()) {
             case BATCH -> null;
-            case DATA -> calibrated(pictures, data);
+            case DATA -> calibrated(pictures, captions);
             case FILE -> read(settings.directionFile(), model.width());
           };
       return new RewardModel(model, new PictureReward(vae, pictures, common, settings.omega()));
@@ -57,13 +56,14 @@ final class RewardModel implements AutoCloseable {
     }
   }
 
-  private static CommonDirection calibrated(PictureScorer scorer, Dataset<TrainingExample> data) {
-    long count = Math.min(RewardSettings.CALIBRATION_CAPTIONS, data.size().orElse(Long.MAX_VALUE));
+  private static CommonDirection calibrated(PictureScorer scorer, Dataset<String> captions) {
+    long count =
+        Math.min(RewardSettings.CALIBRATION_CAPTIONS, captions.size().orElse(Long.MAX_VALUE));
     CommonDirection.Accumulator sum = new CommonDirection.Accumulator();
     for (long i = 0; i < count; i++) {
       String caption;
       try {
-        caption = data.example(i).caption();
+        caption = captions.example(i);
       } catch (LongAlignException unusable) {
         continue; // the loader names it when its turn comes
       }

@@ -2,8 +2,13 @@ package dev.longalign.training;
 
 import dev.longalign.io.Config;
 import dev.longalign.tensor.DType;
+import dev.longalign.training.export.ExportFormat;
 import java.nio.file.Path;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Set;
 
 /**
  * What a run of training is made of; {@link RunConfigReader} has the keys of its YAML form.
@@ -20,6 +25,8 @@ import java.util.List;
  * @param precision of the frozen networks in training; what is trained is f32
  * @param checkpointing computes activations again instead of keeping them
  * @param settings of the trainer
+ * @param validation what is sampled on its schedule; null without one
+ * @param formats of the export
  * @param align of that stage, else null
  * @param lcm of that stage, else null; the prediction type is the model's
  * @param reward of the stages reward and reward-lcm, else null
@@ -37,6 +44,8 @@ public record RunConfig(
     DType precision,
     boolean checkpointing,
     TrainerSettings settings,
+    ValidationSettings validation,
+    Set<ExportFormat> formats,
     AlignObjective.Settings align,
     LcmObjective.Settings lcm,
     RewardSettings reward) {
@@ -55,6 +64,39 @@ public record RunConfig(
   /** {@link #read} for a run that is described in code. */
   public static RunConfig parse(String yaml, Stage stage, Path base) {
     return new RunConfigReader(Config.parseYaml("run", yaml), base, stage).read();
+  }
+
+  /** What a model card says of the run, by key. */
+  Map<String, String> summary() {
+    Map<String, String> all = new LinkedHashMap<>();
+    all.put("rank", Integer.toString(rank));
+    all.put("batchSize", Integer.toString(batchSize));
+    all.put("accumulation", Integer.toString(settings.accumulation()));
+    all.put("learningRate", Double.toString(settings.learningRate().peak()));
+    all.put("warmupSteps", Integer.toString(settings.learningRate().warmupSteps()));
+    all.put("maxGradientNorm", Double.toString(settings.maxGradientNorm()));
+    all.put("weightDecay", Double.toString(settings.weightDecay()));
+    all.put("dropout", Float.toString(dropout));
+    all.put("emaDecay", Double.toString(settings.emaDecay()));
+    all.put("precision", precision.name().toLowerCase(Locale.ROOT));
+    all.put("seed", Long.toString(settings.seed()));
+    if (align != null) {
+      all.put("captionDropout", Double.toString(align.captionDropout()));
+      all.put("huber", Float.toString(align.huber()));
+      all.put("adapter", newAdapter == 0 ? "given" : "new");
+    } else if (lcm != null) {
+      all.put("guidanceScale", Float.toString(lcm.guidanceScale()));
+      all.put("ddimSteps", Integer.toString(lcm.ddimSteps()));
+      all.put("firstTimestep", Integer.toString(lcm.firstTimestep()));
+      all.put("huber", Float.toString(lcm.huber()));
+    } else {
+      all.put("omega", Double.toString(reward.omega()));
+      all.put("commonDirection", reward.direction().name().toLowerCase(Locale.ROOT));
+      all.put("guidanceScale", Float.toString(reward.guidanceScale()));
+      all.put("samplingSteps", Integer.toString(reward.samplingSteps()));
+      all.put("every", Integer.toString(reward.every()));
+    }
+    return all;
   }
 
   /** The keys that a stage understands. */

@@ -4,11 +4,16 @@ import dev.longalign.LongAlignException;
 import dev.longalign.data.ParquetColumns;
 import dev.longalign.io.Config;
 import dev.longalign.scheduler.PredictionType;
+import dev.longalign.scheduler.Scheduler;
 import dev.longalign.tensor.DType;
+import dev.longalign.training.export.ExportFormat;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.EnumSet;
 import java.util.List;
 import java.util.Locale;
+import java.util.Set;
 
 /**
  * From keys and values to a {@link RunConfig}. Only {@code output} and {@code steps} have no
@@ -37,7 +42,14 @@ final class RunConfigReader {
           "weightDecay",
           "seed",
           "saveEvery",
-          "keepLast");
+          "keepLast",
+          "emaDecay",
+          "maxMemoryGiB",
+          "validateEvery",
+          "validationPrompts",
+          "validationSteps",
+          "validationGuidance",
+          "formats");
   private static final List<String> ALIGN =
       List.of("adapter", "adapterWidth", "captionDropout", "huber");
   private static final List<String> LCM =
@@ -86,6 +98,8 @@ final class RunConfigReader {
             precision(),
             config.getBoolean("checkpointing", stage.rewarded()),
             settings(),
+            config.getInt("validateEvery", 0) > 0 ? validation() : null,
+            formats(),
             stage == Stage.ALIGN ? align() : null,
             stage == Stage.LCM ? lcm() : null,
             stage.rewarded() ? reward() : null);
@@ -131,6 +145,9 @@ final class RunConfigReader {
         kind != TrainingData.Kind.PARQUET && config.has("data"),
         "pictures",
         "it is for Parquet files, and data is " + run.data());
+    for (String key : List.of("validationPrompts", "validationSteps", "validationGuidance")) {
+      contradicts(run.validation() == null, key, "nothing is sampled without validateEvery");
+    }
     contradicts(!wantsNewAdapter(), "adapterWidth", "it is for adapter: new");
     contradicts(
         run.settings().learningRate().warmupSteps() > run.steps(),
@@ -215,7 +232,44 @@ final class RunConfigReader {
             config.getLong("seed", d.seed()),
             config.getInt("saveEvery", d.saveEvery()),
             config.getInt("keepLast", d.keepLast()))
-        .withLearningRate(rate, warmup);
+        .withLearningRate(rate, warmup)
+        .withEma(config.getDouble("emaDecay", d.emaDecay()))
+        .withValidation(config.getInt("validateEvery", d.validateEvery()))
+        .withMaxMemory((long) (config.getDouble("maxMemoryGiB", 0) * (1 << 30)));
+  }
+
+  private ValidationSettings validation() {
+    boolean distilled = ValidationSettings.scheduler(stage) == Scheduler.LCM;
+    boolean panels = data().kind() == TrainingData.Kind.PANELS;
+    check(
+        panels || config.has("validationPrompts"),
+        "validationPrompts",
+        "a list of prompts, because there is validateEvery");
+    List<String> prompts =
+        config.getStringList("validationPrompts", panels ? ValidationSettings.panels() : List.of());
+    int steps = config.getInt("validationSteps", distilled ? 4 : 25);
+    float guidance = config.getFloat("validationGuidance", distilled ? 1 : 7.5f);
+    check(!prompts.isEmpty(), "validationPrompts", "at least one prompt");
+    check(steps >= 1, "validationSteps", "a positive number");
+    check(Float.isFinite(guidance), "validationGuidance", "a finite number");
+    return new ValidationSettings(prompts, steps, guidance);
+  }
+
+  private Set<ExportFormat> formats() {
+    Set<ExportFormat> formats = EnumSet.noneOf(ExportFormat.class);
+    for (String name : config.getStringList("formats", List.of("longalign"))) {
+      check(
+          Arrays.stream(ExportFormat.values()).anyMatch(f -> word(f).equals(name)),
+          "formats",
+          "some of " + Arrays.stream(ExportFormat.values()).map(RunConfigReader::word).toList());
+      formats.add(ExportFormat.valueOf(name.toUpperCase(Locale.ROOT)));
+    }
+    check(!formats.isEmpty(), "formats", "at least one");
+    return formats;
+  }
+
+  private static String word(ExportFormat format) {
+    return format.name().toLowerCase(Locale.ROOT);
   }
 
   private AlignObjective.Settings align() {

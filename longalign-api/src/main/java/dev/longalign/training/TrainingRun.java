@@ -4,6 +4,7 @@ import dev.longalign.LongAlignException;
 import dev.longalign.autograd.AutogradBackend;
 import dev.longalign.data.DataLoader;
 import dev.longalign.data.Dataset;
+import dev.longalign.data.FeatureExample;
 import dev.longalign.data.PicturePreprocessing;
 import dev.longalign.data.TrainingExample;
 import dev.longalign.io.ComponentDirectory;
@@ -26,9 +27,15 @@ import dev.longalign.tensor.Backend;
 import dev.longalign.tensor.DType;
 import dev.longalign.tensor.Tensor;
 import dev.longalign.text.EncoderProvider;
+import dev.longalign.training.export.ExportSettings;
+import dev.longalign.training.export.Exports;
+import dev.longalign.training.export.ModelCard;
 import java.nio.file.Path;
 import java.util.ArrayDeque;
+import java.util.ArrayList;
 import java.util.Deque;
+import java.util.List;
+import java.util.function.Function;
 import java.util.function.UnaryOperator;
 
 /**
@@ -54,7 +61,8 @@ public final class TrainingRun implements AutoCloseable {
   private final int threads;
   private final Deque<AutoCloseable> open = new ArrayDeque<>();
   private TrainedModel model;
-  private Trainer<TrainingExample> trainer;
+  private PictureEncoder encoder;
+  private Trainer<?> trainer;
 
   private TrainingRun(RunConfig config, ModelFiles files, Backend backend, int threads) {
     this.config = config;
@@ -112,25 +120,83 @@ public final class TrainingRun implements AutoCloseable {
       adapter = frozen::forward;
     }
     UNet2DCondition unet = opened(files.loadUNet(autograd, config.precision(), lora.branches()));
-    PictureEncoder encoder =
-        opened(new PictureEncoder(EncoderProvider.find(), files, autograd, threads));
-    int scale = 1 << (files.model().config("vae").getIntList("block_out_channels").size() - 1);
-    int size = config.resolution() > 0 ? config.resolution() : unetConfig.sampleSize() * scale;
-    Dataset<TrainingExample> data =
-        opened(config.data().open().map(new PicturePreprocessing(size)));
+    if (config.data().kind() == TrainingData.Kind.CACHE) {
+      Path cache = Path.of(config.data().location());
+      CachedFeatures features = opened(CachedFeatures.open(cache, files, autograd));
+      train(unet, adapter, features.examples(), features.encoder(), FeatureExample::caption);
+    } else {
+      Dataset<TrainingExample> pictures =
+          opened(config.data().open().map(new PicturePreprocessing(pictureSize())));
+      train(unet, adapter, pictures, encoder(), TrainingExample::caption);
+    }
+    trainer.listen(new JsonLinesEvents(config.output()));
+    trainer.listen(new TensorBoardEvents(config.output()));
+    if (config.validation() != null) {
+      trainer.validate(validation(unet, adapter));
+    }
+  }
+
+  private <E> void train(
+      UNet2DCondition unet,
+      UnaryOperator<Tensor> adapter,
+      Dataset<E> data,
+      ExampleEncoder<E> examples,
+      Function<E, String> caption) {
     trainer =
         opened(
             new Trainer<>(
                 model,
-                objective(unet, adapter, encoder, size / scale, data),
+                objective(unet, adapter, data, examples, caption),
                 config.settings(),
                 config.output(),
                 from -> {
-                  DataLoader.Builder<TrainingExample> loader =
-                      DataLoader.builder(data).batchSize(config.batchSize()).seed(seed);
+                  DataLoader.Builder<E> loader =
+                      DataLoader.builder(data)
+                          .batchSize(config.batchSize())
+                          .seed(config.settings().seed());
                   from.ifPresent(loader::position);
                   return loader.build();
                 }));
+  }
+
+  private int pictureSize() {
+    return config.resolution() > 0 ? config.resolution() : files.nativeSize();
+  }
+
+  private int latentSize() {
+    int levels = files.model().config("vae").getIntList("block_out_channels").size();
+    return pictureSize() >> (levels - 1);
+  }
+
+  /** Autoencoder and text encoders, opened by the first that needs them. */
+  private PictureEncoder encoder() {
+    if (encoder == null) {
+      encoder = opened(new PictureEncoder(EncoderProvider.find(), files, autograd, threads));
+    }
+    return encoder;
+  }
+
+  private PictureValidation validation(UNet2DCondition unet, UnaryOperator<Tensor> adapter) {
+    ValidationSettings sampled = config.validation();
+    Scheduler scheduler = ValidationSettings.scheduler(config.stage());
+    List<PictureValidation.Prompt> prompts = new ArrayList<>();
+    for (String prompt : sampled.prompts()) {
+      prompts.add(new PictureValidation.Prompt(prompt, prompts.size()));
+    }
+    return new PictureValidation(
+        unet,
+        adapter,
+        encoder().vae(),
+        files.schedulerConfig(scheduler),
+        encoder()::encode,
+        new PictureValidation.Settings(
+            prompts,
+            scheduler,
+            sampled.steps(),
+            sampled.guidanceScale(),
+            latentSize(),
+            latentSize()),
+        config.output());
   }
 
   // ---- the adapter
@@ -179,16 +245,16 @@ public final class TrainingRun implements AutoCloseable {
 
   // ---- the objective
 
-  private Objective<TrainingExample> objective(
+  private <E> Objective<E> objective(
       UNet2DCondition unet,
       UnaryOperator<Tensor> adapter,
-      PictureEncoder encoder,
-      int latentSize,
-      Dataset<TrainingExample> data) {
+      Dataset<E> data,
+      ExampleEncoder<E> examples,
+      Function<E, String> caption) {
     SchedulerConfig scheduler = files.schedulerConfig(Scheduler.DDIM);
     NoiseSchedule schedule = NoiseSchedule.of(scheduler.noise());
     return switch (config.stage()) {
-      case ALIGN -> new AlignObjective<>(unet, adapter, schedule, encoder, config.align());
+      case ALIGN -> new AlignObjective<>(unet, adapter, schedule, examples, config.align());
       case LCM ->
           new LcmObjective<>(
               autograd,
@@ -196,7 +262,7 @@ public final class TrainingRun implements AutoCloseable {
               opened(files.loadUNet(autograd, config.precision())),
               adapter,
               schedule,
-              encoder,
+              examples,
               config.lcm().withPrediction(scheduler.predictionType()));
       case REWARD, REWARD_LCM ->
           new RewardObjective<>(
@@ -206,14 +272,18 @@ public final class TrainingRun implements AutoCloseable {
               schedule,
               opened(
                       RewardModel.open(
-                          config.reward(), files.model().path(), encoder.vae(), data, threads))
+                          config.reward(),
+                          files.model().path(),
+                          encoder().vae(),
+                          data.map(caption),
+                          threads))
                   .reward(),
-              encoder,
-              sampling(scheduler, latentSize));
+              examples,
+              sampling(scheduler));
     };
   }
 
-  private RewardObjective.Settings sampling(SchedulerConfig scheduler, int latentSize) {
+  private RewardObjective.Settings sampling(SchedulerConfig scheduler) {
     RewardSettings reward = config.reward();
     return new RewardObjective.Settings(
         config.stage().key(),
@@ -222,8 +292,8 @@ public final class TrainingRun implements AutoCloseable {
         reward.every(),
         reward.guidanceScale(),
         config.stage() == Stage.REWARD_LCM,
-        latentSize,
-        latentSize);
+        latentSize(),
+        latentSize());
   }
 
   // ---- use
@@ -236,13 +306,28 @@ public final class TrainingRun implements AutoCloseable {
     return model;
   }
 
-  public Trainer<TrainingExample> trainer() {
+  public Trainer<?> trainer() {
     return trainer;
   }
 
-  /** Writes what sampling needs: the stage's LoRA and, of stage align, the adapter. */
+  /**
+   * Writes what sampling needs, with a model card: the stage's LoRA in the formats of the run and,
+   * of stage align, the adapter; their averages, if the run has some.
+   *
+   * @throws LongAlignException if it cannot be written, or there is something else than an earlier
+   *     export
+   */
   public void export(Path directory) {
-    model.export(directory, config.stage().loraFile());
+    ExportSettings settings =
+        ExportSettings.DEFAULT
+            .withFormats(config.formats())
+            .withName(config.stage().loraFile().replace(".pt", ""));
+    ModelCard card =
+        ModelCard.of("LongAlign, stage " + config.stage().key())
+            .withTraining(
+                config.stage().key(), trainer.step(), config.data().description(), config.summary())
+            .withBackend(autograd.name());
+    trainer.withAverages(() -> Exports.write(model, files, settings, card, directory));
   }
 
   @Override

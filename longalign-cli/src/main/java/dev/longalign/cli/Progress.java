@@ -86,6 +86,14 @@ final class Progress implements AutoCloseable {
     }
   }
 
+  /** A line beside the progress. */
+  synchronized void say(String line) {
+    if (err != null) {
+      err.println((bar == null ? "" : "\r") + line);
+      err.flush();
+    }
+  }
+
   synchronized void step() {
     stepTo(done + 1);
   }

@@ -1,6 +1,8 @@
 package dev.longalign.cli;
 
 import dev.longalign.EmbeddedModel;
+import dev.longalign.data.Skip;
+import dev.longalign.data.SkipReport;
 import dev.longalign.pipeline.ModelFiles;
 import dev.longalign.tensor.Device;
 import dev.longalign.training.RunConfig;
@@ -111,6 +113,17 @@ abstract class TrainStageCommand implements Callable<Integer> {
                   loss[0] = step.loss();
                   progress.stepTo(step.step(), line(step));
                 }
+
+                @Override
+                public void onSkipped(long step, SkipReport soFar) {
+                  List<Skip> named = soFar.named();
+                  progress.say(
+                      "skipped so far: "
+                          + soFar.skipped()
+                          + (named.isEmpty()
+                              ? ""
+                              : ", lastly " + named.get(named.size() - 1).reason()));
+                }
               });
       training.trainer().trainTo(run.steps());
     }
@@ -121,10 +134,10 @@ abstract class TrainStageCommand implements Callable<Integer> {
     return String.format(
         Locale.ROOT,
         "loss %.4f, |g| %.3f, %.1f pictures/s, %.1f GiB",
-        step.loss(),
+        step.smoothedLoss(),
         step.gradientNorm(),
         step.picturesPerSecond(),
-        step.peakBytes() / (double) (1 << 30));
+        step.memoryBytes() / (double) (1 << 30));
   }
 
   private void report(Result result) {
