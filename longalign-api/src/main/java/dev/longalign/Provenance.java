@@ -1,7 +1,7 @@
 package dev.longalign;
 
+import dev.longalign.io.Software;
 import java.util.List;
-import java.util.Objects;
 import java.util.Optional;
 
 /**
@@ -28,8 +28,6 @@ public record Provenance(
 
   /** {@code longalign-java} and the version in the jar's manifest. */
   public static String thisSoftware() {
-    return "longalign-java "
-        + Objects.requireNonNullElse(
-            Provenance.class.getPackage().getImplementationVersion(), "development");
+    return Software.name();
   }
 }

@@ -199,6 +199,11 @@ public final class AutogradBackend implements Backend {
   }
 
   @Override
+  public void limitMemory(long bytes) {
+    inner.limitMemory(bytes);
+  }
+
+  @Override
   public Map<String, OperationCost> costs() {
     return inner.costs();
   }

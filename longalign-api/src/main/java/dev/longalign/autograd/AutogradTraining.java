@@ -40,6 +40,13 @@ final class AutogradTraining implements TrainingOps {
   }
 
   @Override
+  public Tensor causalAttention(Tensor q, Tensor k, Tensor v, int heads, float scale) {
+    Tensor y = inner.causalAttention(recorder.in(q), recorder.in(k), recorder.in(v), heads, scale);
+    return recorder.record(
+        y, derivatives.causalAttention(heads, scale), Recorder.list(q, k, v), q, k, v);
+  }
+
+  @Override
   public Tensor multiply(Tensor a, Tensor b) {
     Tensor y = inner.multiply(recorder.in(a), recorder.in(b));
     return recorder.record(
@@ -69,6 +76,29 @@ final class AutogradTraining implements TrainingOps {
   }
 
   @Override
+  public Tensor scaleExp(Tensor x, Tensor logScale) {
+    Tensor y = inner.scaleExp(recorder.in(x), recorder.in(logScale));
+    return recorder.record(
+        y,
+        derivatives.scaleExp(),
+        Recorder.list(x, logScale),
+        logScale,
+        recorder.ifWanted(logScale, x));
+  }
+
+  @Override
+  public Tensor gatherRows(Tensor x, int[] rows) {
+    Tensor y = inner.gatherRows(recorder.in(x), rows);
+    return recorder.record(y, derivatives.gatherRows(rows, x.shape().dim(0)), Recorder.list(x));
+  }
+
+  @Override
+  public Tensor logSumExp(Tensor x) {
+    Tensor y = inner.logSumExp(recorder.in(x));
+    return recorder.record(y, derivatives.logSumExp(), Recorder.list(x), x);
+  }
+
+  @Override
   public Tensor slice(Tensor x, int axis, long from, long to) {
     Tensor y = inner.slice(recorder.in(x), axis, from, to);
     return recorder.record(y, derivatives.slice(axis, from, to, x.shape()), Recorder.list(x));
@@ -94,6 +124,16 @@ final class AutogradTraining implements TrainingOps {
   @Override
   public void accumulate(Tensor into, float factor, Tensor x) {
     inner.accumulate(recorder.in(into), factor, recorder.in(x));
+  }
+
+  @Override
+  public void swap(Tensor a, Tensor b) {
+    inner.swap(recorder.in(a), recorder.in(b));
+  }
+
+  @Override
+  public void average(Tensor average, double decay, Tensor x) {
+    inner.average(recorder.in(average), decay, recorder.in(x));
   }
 
   @Override

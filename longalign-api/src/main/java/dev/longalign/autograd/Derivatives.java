@@ -94,6 +94,10 @@ final class Derivatives {
     return (dy, wanted, s) -> g.attention(s[0], s[1], s[2], heads, scale, dy, wanted);
   }
 
+  Derivative causalAttention(int heads, float scale) { // q, k, v; keeps all three
+    return (dy, wanted, s) -> g.causalAttention(s[0], s[1], s[2], heads, scale, dy, wanted);
+  }
+
   // ---- normalisation and pointwise
 
   Derivative groupNorm(int groups, float eps, Activation activation) { // x, gamma, beta; keeps all
@@ -130,6 +134,11 @@ final class Derivatives {
 
   Derivative multiply() { // a, b; keeps b for a, a for b
     return (dy, wanted, s) -> each(wanted, () -> dy.multiply(s[1]), () -> dy.multiply(s[0]));
+  }
+
+  Derivative scaleExp() { // x, logScale; keeps logScale, x for logScale
+    return (dy, wanted, s) ->
+        each(wanted, () -> dy.scaleExp(s[0]), () -> dy.multiply(s[1]).sum().scaleExp(s[0]));
   }
 
   Derivative dropout(float p, long key) { // x; keeps nothing, the key gives the same mask
@@ -170,12 +179,20 @@ final class Derivatives {
     };
   }
 
+  Derivative gatherRows(int[] rows, long count) { // x; keeps nothing
+    return (dy, wanted, s) -> one(g.scatterRows(dy, rows, count));
+  }
+
   Derivative upsampleNearest(int height, int width) { // x; keeps nothing
     return (dy, wanted, s) -> one(g.upsampleNearest(dy, height, width));
   }
 
   Derivative sum(DType dtype, Shape x) { // x; keeps nothing
     return (dy, wanted, s) -> one(g.expand(dy, dtype, x));
+  }
+
+  Derivative logSumExp() { // x; keeps x
+    return (dy, wanted, s) -> one(g.logSumExp(s[0], dy));
   }
 
   Derivative rowDots() { // a, b; keeps b for a, a for b

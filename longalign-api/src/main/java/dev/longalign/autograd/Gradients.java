@@ -21,6 +21,11 @@ public final class Gradients {
     byVariable.values().forEach(scope::keep);
   }
 
+  /** How many variables took part in what was differentiated. */
+  public int size() {
+    return byVariable.size();
+  }
+
   /** Whether the variable took part in what was differentiated. */
   public boolean has(Tensor variable) {
     return byVariable.containsKey(TapeStorage.of(variable).node());

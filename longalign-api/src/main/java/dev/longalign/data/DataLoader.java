@@ -47,7 +47,8 @@ public final class DataLoader<E> implements Iterator<Batch<E>>, AutoCloseable {
     this.order = new DataOrder(builder.dataset.size(), builder.shuffle, builder.seed);
     this.batchSize = builder.batchSize;
     this.dropLast = builder.dropLast;
-    this.position = order.check(builder.position);
+    this.position =
+        builder.position == null ? order.place(builder.start) : order.check(builder.position);
     this.wholeEpoch = position.index() == 0;
     this.skips = new SkipLog(builder.dataset.source(), builder.listener, builder.maxSkipsInARow);
     int ahead = builder.prefetch > 0 ? builder.prefetch : 2 * (batchSize + builder.threads);
@@ -150,6 +151,7 @@ public final class DataLoader<E> implements Iterator<Batch<E>>, AutoCloseable {
     private int prefetch;
     private int maxSkipsInARow = 1000;
     private DataPosition position;
+    private long start;
     private SkipListener listener = skip -> {};
 
     private Builder(Dataset<E> dataset) {
@@ -207,6 +209,12 @@ public final class DataLoader<E> implements Iterator<Batch<E>>, AutoCloseable {
     /** Where to begin; the start of epoch 0 by default. */
     public Builder<E> position(DataPosition saved) {
       position = Objects.requireNonNull(saved, "saved");
+      return this;
+    }
+
+    /** Where to begin in epoch 0, as a place of its order; 0 by default. */
+    public Builder<E> start(long index) {
+      start = index;
       return this;
     }
 

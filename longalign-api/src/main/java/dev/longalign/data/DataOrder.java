@@ -39,11 +39,13 @@ final class DataOrder {
         : new DataPosition(epoch, index + 1, description());
   }
 
-  /** The position, or the very first one for null, if it is one of this order. */
+  /** A position in epoch 0. */
+  DataPosition place(long index) {
+    return check(new DataPosition(0, index, description()));
+  }
+
+  /** The position, if it is one of this order. */
   DataPosition check(DataPosition position) {
-    if (position == null) {
-      return new DataPosition(0, 0, description());
-    }
     if (!position.order().equals(description())) {
       throw new LongAlignException(
           "the saved data position belongs to another order: expected '"

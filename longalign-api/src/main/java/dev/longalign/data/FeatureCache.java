@@ -13,6 +13,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Optional;
 import java.util.OptionalLong;
 
 /**
@@ -33,14 +34,18 @@ public final class FeatureCache implements Dataset<FeatureExample> {
   private final Path directory;
   private final FeatureManifest manifest;
   private final List<Shard> shards;
+  private final FeatureExample shared;
+  private final SafetensorsFile sharedFile;
   private final long[] firsts;
 
   private record Shard(SafetensorsFile file, List<Map<String, StoredTensor>> examples) {}
 
-  private FeatureCache(Path directory, FeatureManifest manifest, List<Shard> shards) {
+  private FeatureCache(Path directory, FeatureManifest manifest, List<Shard> shards, Shard shared) {
     this.directory = directory;
     this.manifest = manifest;
     this.shards = shards;
+    this.shared = shared == null ? null : example(shared, 0);
+    this.sharedFile = shared == null ? null : shared.file();
     this.firsts = new long[shards.size() + 1];
     for (int i = 0; i < shards.size(); i++) {
       firsts[i + 1] = firsts[i] + shards.get(i).examples().size();
@@ -72,12 +77,7 @@ public final class FeatureCache implements Dataset<FeatureExample> {
    *     something else than the key says; the message says what
    */
   public static FeatureCache open(Path directory, FeatureKey key) {
-    FeatureManifest manifest =
-        FeatureManifest.read(directory)
-            .orElseThrow(
-                () ->
-                    new LongAlignException(
-                        directory + " has no manifest.json: not a feature cache, or none yet"));
+    FeatureManifest manifest = manifest(directory);
     key.check(directory, manifest.key());
     if (!manifest.complete()) {
       throw new LongAlignException(
@@ -88,13 +88,37 @@ public final class FeatureCache implements Dataset<FeatureExample> {
               + manifest.next()
               + " of its dataset; run the computation again, it continues there");
     }
-    List<Shard> shards = new ArrayList<>();
-    for (FeatureManifest.Shard shard : manifest.shards()) {
-      checkSize(directory, shard);
-      SafetensorsFile file = SafetensorsFile.open(directory.resolve(shard.file()));
-      shards.add(new Shard(file, group(file, shard.examples())));
-    }
-    return new FeatureCache(directory, manifest, List.copyOf(shards));
+    List<Shard> shards = manifest.shards().stream().map(shard -> open(directory, shard)).toList();
+    Shard shared = manifest.shared() == null ? null : open(directory, manifest.shared());
+    return new FeatureCache(directory, manifest, shards, shared);
+  }
+
+  private static Shard open(Path directory, FeatureManifest.Shard shard) {
+    checkSize(directory, shard);
+    SafetensorsFile file = SafetensorsFile.open(directory.resolve(shard.file()));
+    return new Shard(file, group(file, shard.examples()));
+  }
+
+  private static FeatureManifest manifest(Path directory) {
+    return FeatureManifest.read(directory)
+        .orElseThrow(
+            () ->
+                new LongAlignException(
+                    directory + " has no manifest.json: not a feature cache, or none yet"));
+  }
+
+  /**
+   * What a cache was computed from, complete or not.
+   *
+   * @throws LongAlignException if there is none
+   */
+  public static FeatureKey key(Path directory) {
+    return manifest(directory).key();
+  }
+
+  /** Whether a cache has been finished; false if there is none. */
+  public static boolean isComplete(Path directory) {
+    return FeatureManifest.read(directory).map(FeatureManifest::complete).orElse(false);
   }
 
   static void checkSize(Path directory, FeatureManifest.Shard shard) {
@@ -140,7 +164,11 @@ public final class FeatureCache implements Dataset<FeatureExample> {
    * @throws LongAlignException naming the first shard that has changed since it was written
    */
   public void verify() {
-    for (FeatureManifest.Shard shard : manifest.shards()) {
+    List<FeatureManifest.Shard> all = new ArrayList<>(manifest.shards());
+    if (manifest.shared() != null) {
+      all.add(manifest.shared());
+    }
+    for (FeatureManifest.Shard shard : all) {
       Path file = directory.resolve(shard.file());
       String found = Sha256.of(file);
       if (!found.equals(shard.sha256())) {
@@ -166,12 +194,26 @@ public final class FeatureCache implements Dataset<FeatureExample> {
     int found = Arrays.binarySearch(firsts, index);
     int shard = found >= 0 ? found : -found - 2;
     int local = Math.toIntExact(index - firsts[shard]);
-    Shard from = shards.get(shard);
+    return example(shards.get(shard), local);
+  }
+
+  private static FeatureExample example(Shard from, int local) {
     Map<String, String> metadata = from.file().metadata();
     return new FeatureExample(
         metadata.getOrDefault(local + "/id", ""),
         metadata.getOrDefault(local + "/caption", ""),
         from.examples().get(local));
+  }
+
+  /** What belongs to all examples, such as the features of the empty caption. */
+  public Optional<FeatureExample> shared() {
+    return Optional.ofNullable(shared);
+  }
+
+  /** What was cached, and what was left out and why. */
+  public SkipReport report() {
+    return new SkipReport(
+        manifest.examples(), manifest.skipped().count(), manifest.skipped().named());
   }
 
   @Override
@@ -182,5 +224,8 @@ public final class FeatureCache implements Dataset<FeatureExample> {
   @Override
   public void close() {
     shards.forEach(shard -> shard.file().close());
+    if (sharedFile != null) {
+      sharedFile.close();
+    }
   }
 }

@@ -36,6 +36,9 @@ public final class FeatureCacheWriter implements AutoCloseable {
   private final List<FeatureManifest.Shard> shards;
   private final List<FeatureExample> pending = new ArrayList<>();
   private long pendingBytes;
+  private final List<Skip> skips;
+  private FeatureManifest.Shard shared;
+  private long skipped;
   private long next;
   private boolean finished;
 
@@ -48,8 +51,7 @@ public final class FeatureCacheWriter implements AutoCloseable {
     } catch (IOException failure) {
       throw new LongAlignException(directory + " cannot be made: " + failure, failure);
     }
-    FeatureManifest manifest =
-        FeatureManifest.read(directory).orElse(new FeatureManifest(key, false, 0, List.of()));
+    FeatureManifest manifest = FeatureManifest.read(directory).orElse(FeatureManifest.empty(key));
     key.check(directory, manifest.key());
     if (manifest.complete()) {
       throw new LongAlignException(
@@ -57,12 +59,38 @@ public final class FeatureCacheWriter implements AutoCloseable {
     }
     manifest.shards().forEach(shard -> FeatureCache.checkSize(directory, shard));
     this.shards = new ArrayList<>(manifest.shards());
+    this.shared = manifest.shared();
+    if (shared != null) {
+      FeatureCache.checkSize(directory, shared);
+    }
+    this.skips = new ArrayList<>(manifest.skipped().named());
+    this.skipped = manifest.skipped().count();
     this.next = manifest.next();
   }
 
   /** The first index of the source dataset that is not in the finished shards, nor left out. */
   public long next() {
     return next;
+  }
+
+  /** Whether {@link #share} has been called, in this run or an earlier one. */
+  public boolean hasShared() {
+    return shared != null;
+  }
+
+  /**
+   * Writes what belongs to all examples, such as the features of the empty caption.
+   *
+   * @throws LongAlignException if it cannot be written
+   */
+  public void share(FeatureExample example) {
+    shared = shard(FeatureManifest.SHARED, List.of(example));
+    try {
+      writeManifest(false);
+    } catch (RuntimeException failed) {
+      shared = null;
+      throw failed;
+    }
   }
 
   /** How many examples have been added, those of an earlier, interrupted run included. */
@@ -100,6 +128,24 @@ public final class FeatureCacheWriter implements AutoCloseable {
   }
 
   /**
+   * Leaves out an example, and remembers why.
+   *
+   * @param index of the example in the source dataset; larger than any before
+   */
+  public void skip(long index, String reason) {
+    skipped++;
+    if (skips.size() < SkipReport.MAX_NAMED) {
+      skips.add(new Skip(0, index, reason));
+    }
+    next = Math.max(next, index + 1);
+  }
+
+  /** What has been added and left out, by earlier, interrupted runs too. */
+  public SkipReport report() {
+    return new SkipReport(size(), skipped, skips);
+  }
+
+  /**
    * Completes the cache.
    *
    * @param size of the source dataset: all of it has been looked at
@@ -108,21 +154,63 @@ public final class FeatureCacheWriter implements AutoCloseable {
     next = Math.max(next, size);
     flush();
     if (shards.isEmpty()) {
-      throw new LongAlignException(directory + ": no examples to cache");
+      throw new LongAlignException(
+          directory
+              + ": no examples to cache"
+              + (skips.isEmpty()
+                  ? ""
+                  : "; " + skipped + " could not be used, the first: " + skips.get(0).reason()));
     }
-    new FeatureManifest(key, true, next, shards).write(directory);
+    writeManifest(true);
     finished = true;
   }
 
-  private void flush() {
+  /**
+   * Ends the shard, so that an interruption loses nothing.
+   *
+   * @throws LongAlignException if it cannot be written; as {@link #add}
+   */
+  public void flush() {
     if (pending.isEmpty()) {
       return;
     }
     String name = String.format("features-%05d.safetensors", shards.size());
+    FeatureManifest.Shard shard;
+    try {
+      shard = shard(name, pending);
+    } catch (LongAlignException failed) {
+      if (failed.getCause() instanceof IOException) {
+        throw new LongAlignException(failed.getMessage() + kept(), failed);
+      }
+      throw failed;
+    }
+    shards.add(shard);
+    try {
+      writeManifest(false);
+    } catch (RuntimeException failed) {
+      shards.remove(shard);
+      discard(directory.resolve(name));
+      throw failed;
+    }
+    pending.clear();
+    pendingBytes = 0;
+  }
+
+  private String kept() {
+    long examples = shards.stream().mapToLong(FeatureManifest.Shard::examples).sum();
+    return ". The cache keeps the " + examples + " examples before; run it again to continue";
+  }
+
+  private void writeManifest(boolean complete) {
+    FeatureManifest.Skipped left = new FeatureManifest.Skipped(skipped, skips);
+    new FeatureManifest(key, complete, next, shards, shared, left).write(directory);
+  }
+
+  private FeatureManifest.Shard shard(String name, List<FeatureExample> examples) {
     Map<String, String> metadata = new HashMap<>();
     List<StoredTensor> tensors = new ArrayList<>();
-    for (int i = 0; i < pending.size(); i++) {
-      FeatureExample example = pending.get(i);
+    for (int i = 0; i < examples.size(); i++) {
+      FeatureExample example = examples.get(i);
       metadata.put(i + "/id", valid(example.id()));
       metadata.put(i + "/caption", valid(example.caption()));
       String prefix = i + "/";
@@ -130,17 +218,16 @@ public final class FeatureCacheWriter implements AutoCloseable {
     }
     Path file = directory.resolve(name);
     SafetensorsWriter.write(file, tensors, metadata);
-    FeatureManifest.Shard shard =
-        new FeatureManifest.Shard(name, pending.size(), size(file), Sha256.of(file));
-    shards.add(shard);
+    return new FeatureManifest.Shard(name, examples.size(), size(file), Sha256.of(file));
+  }
+
+  /** A shard that no manifest names would lie there for ever. */
+  private static void discard(Path file) {
     try {
-      new FeatureManifest(key, false, next, shards).write(directory);
-    } catch (RuntimeException failed) {
-      shards.remove(shard);
-      throw failed;
+      Files.deleteIfExists(file);
+    } catch (IOException stays) {
+      // The next writer replaces it.
     }
-    pending.clear();
-    pendingBytes = 0;
   }
 
   /** The text with half surrogate pairs, which no UTF-8 file can hold, replaced. */

@@ -21,8 +21,17 @@ import java.util.TreeMap;
  *
  * @param complete whether the writer has finished
  * @param next the first index of the source dataset that has not been looked at
+ * @param shared what belongs to all examples; null: nothing
+ * @param skipped examples before {@code next} that could not be used
  */
-record FeatureManifest(FeatureKey key, boolean complete, long next, List<Shard> shards) {
+record FeatureManifest(
+    FeatureKey key,
+    boolean complete,
+    long next,
+    List<Shard> shards,
+    Shard shared,
+    Skipped skipped) {
+  static final String SHARED = "shared.safetensors";
   private static final String NAME = "manifest.json";
   private static final String FORMAT = "longalign-features";
   private static final int VERSION = 1;
@@ -32,10 +41,59 @@ record FeatureManifest(FeatureKey key, boolean complete, long next, List<Shard> 
    *
    * @param sha256 of its content
    */
-  record Shard(String file, int examples, long bytes, String sha256) {}
+  record Shard(String file, int examples, long bytes, String sha256) {
+    private JsonObject json() {
+      JsonObject json = new JsonObject();
+      json.addProperty("file", file);
+      json.addProperty("examples", examples);
+      json.addProperty("bytes", bytes);
+      json.addProperty("sha256", sha256);
+      return json;
+    }
+  }
+
+  /**
+   * How many examples were left out.
+   *
+   * @param named the first of them, at most {@link SkipReport#MAX_NAMED}
+   */
+  record Skipped(long count, List<Skip> named) {
+    static final Skipped NONE = new Skipped(0, List.of());
+
+    Skipped {
+      named = List.copyOf(named);
+    }
+
+    private JsonObject json() {
+      JsonObject json = new JsonObject();
+      json.addProperty("count", count);
+      JsonArray list = new JsonArray();
+      for (Skip skip : named) {
+        JsonObject entry = new JsonObject();
+        entry.addProperty("index", skip.index());
+        entry.addProperty("reason", skip.reason());
+        list.add(entry);
+      }
+      json.add("named", list);
+      return json;
+    }
+
+    private static Skipped of(Config config) {
+      List<Skip> named = new ArrayList<>();
+      for (Config entry : objects(config, "named")) {
+        named.add(new Skip(0, entry.getLong("index"), entry.getString("reason")));
+      }
+      return new Skipped(config.getLong("count"), named);
+    }
+  }
 
   FeatureManifest {
     shards = List.copyOf(shards);
+  }
+
+  /** Of a cache that has nothing yet. */
+  static FeatureManifest empty(FeatureKey key) {
+    return new FeatureManifest(key, false, 0, List.of(), null, Skipped.NONE);
   }
 
   long examples() {
@@ -53,15 +111,12 @@ record FeatureManifest(FeatureKey key, boolean complete, long next, List<Shard> 
     key.parts().forEach(parts::addProperty);
     json.add("key", parts);
     JsonArray list = new JsonArray();
-    for (Shard shard : shards) {
-      JsonObject entry = new JsonObject();
-      entry.addProperty("file", shard.file());
-      entry.addProperty("examples", shard.examples());
-      entry.addProperty("bytes", shard.bytes());
-      entry.addProperty("sha256", shard.sha256());
-      list.add(entry);
-    }
+    shards.forEach(shard -> list.add(shard.json()));
     json.add("shards", list);
+    if (shared != null) {
+      json.add("shared", shared.json());
+    }
+    json.add("skipped", skipped.json());
     byte[] bytes = json.toString().getBytes(StandardCharsets.UTF_8);
     AtomicFiles.write(directory.resolve(NAME), out -> out.write(bytes));
   }
@@ -86,23 +141,33 @@ record FeatureManifest(FeatureKey key, boolean complete, long next, List<Shard> 
     if (!config.getString("hash").equals(found.hash())) {
       throw new LongAlignException(config.source() + ": the key was changed by hand");
     }
-    List<Shard> shards = new ArrayList<>();
-    if (!config.isList("shards")) {
-      throw config.refusal("shards", "a list of shards");
-    }
-    for (JsonElement element : config.json().getAsJsonArray("shards")) {
-      if (!element.isJsonObject()) {
-        throw config.refusal("shards", "a list of objects");
-      }
-      shards.add(shard(Config.of(config.source(), element.getAsJsonObject())));
-    }
     return Optional.of(
-        new FeatureManifest(found, config.getBoolean("complete"), config.getLong("next"), shards));
+        new FeatureManifest(
+            found,
+            config.getBoolean("complete"),
+            config.getLong("next"),
+            objects(config, "shards").stream().map(FeatureManifest::shard).toList(),
+            config.has("shared") ? shard(config.getConfig("shared")) : null,
+            config.has("skipped") ? Skipped.of(config.getConfig("skipped")) : Skipped.NONE));
+  }
+
+  private static List<Config> objects(Config config, String key) {
+    if (!config.isList(key)) {
+      throw config.refusal(key, "a list of objects");
+    }
+    List<Config> objects = new ArrayList<>();
+    for (JsonElement element : config.json().getAsJsonArray(key)) {
+      if (!element.isJsonObject()) {
+        throw config.refusal(key, "a list of objects");
+      }
+      objects.add(Config.of(config.source(), element.getAsJsonObject()));
+    }
+    return objects;
   }
 
   private static Shard shard(Config entry) {
     String file = entry.getString("file");
-    if (!file.matches("features-[0-9]+\\.safetensors")) {
+    if (!file.equals(SHARED) && !file.matches("features-[0-9]+\\.safetensors")) {
       throw entry.refusal("file", "the name of a shard");
     }
     int examples = entry.getInt("examples");

@@ -44,7 +44,7 @@ public record PicturePreprocessing(int resolution) implements UnaryOperator<Trai
   }
 
   /** The whole picture, its short side as long as the resolution. */
-  RgbPicture resize(RgbPicture picture) {
+  public RgbPicture resize(RgbPicture picture) {
     int width = picture.width();
     int height = picture.height();
     int shorter = Math.min(width, height);

@@ -2,17 +2,15 @@ package dev.longalign.io;
 
 import dev.longalign.LongAlignException;
 import java.io.BufferedOutputStream;
+import java.io.FileOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
-import java.nio.channels.Channels;
 import java.nio.channels.FileChannel;
-import java.nio.file.AccessDeniedException;
 import java.nio.file.AtomicMoveNotSupportedException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
-import java.util.Locale;
 import java.util.UUID;
 
 /**
@@ -38,6 +36,15 @@ public final class AtomicFiles {
    *     through unchanged, except that an {@link IOException} is wrapped
    */
   public static void write(Path target, Content content) {
+    write(target, 0, content);
+  }
+
+  /**
+   * As {@link #write(Path, Content)}.
+   *
+   * @param needed how many bytes will be written, for messages; 0 if that is not known
+   */
+  public static void write(Path target, long needed, Content content) {
     try {
       Path file = Files.isSymbolicLink(target) ? target.toRealPath() : target.toAbsolutePath();
       if (Files.isDirectory(file)) {
@@ -49,7 +56,7 @@ public final class AtomicFiles {
         writeBeside(file, content);
       }
     } catch (IOException failure) {
-      throw refusal(target, failure);
+      throw WriteFailure.of(target, needed, failure);
     }
   }
 
@@ -62,21 +69,21 @@ public final class AtomicFiles {
 
   private static void writeBeside(Path file, Content content) throws IOException {
     Path beside = file.resolveSibling("." + file.getFileName() + "." + UUID.randomUUID() + ".tmp");
-    boolean created = false;
     boolean done = false;
+    Files.createFile(beside);
     try {
-      try (FileChannel channel =
-          FileChannel.open(beside, StandardOpenOption.WRITE, StandardOpenOption.CREATE_NEW)) {
-        created = true;
-        OutputStream out = new BufferedOutputStream(Channels.newOutputStream(channel), BUFFER);
+      // Not a channel: that would be closed if this thread is interrupted, and who stops a training
+      // wants it to save.
+      try (FileOutputStream disk = new FileOutputStream(beside.toFile())) {
+        OutputStream out = new BufferedOutputStream(disk, BUFFER);
         content.writeTo(out);
         out.flush();
-        channel.force(true);
+        disk.getFD().sync();
       }
       rename(beside, file);
       done = true;
     } finally {
-      if (created && !done) {
+      if (!done) {
         Files.deleteIfExists(beside);
       }
     }
@@ -91,37 +98,15 @@ public final class AtomicFiles {
     }
   }
 
-  /** Makes the rename itself durable, where the platform lets a directory be opened. */
-  private static void forceDirectory(Path directory) {
+  /**
+   * Makes what was renamed, created or removed in a directory durable, where the platform lets a
+   * directory be opened.
+   */
+  public static void forceDirectory(Path directory) {
     try (FileChannel channel = FileChannel.open(directory, StandardOpenOption.READ)) {
       channel.force(true);
     } catch (IOException unsupported) {
       // Windows cannot open directories; the file itself is already complete on disk.
     }
-  }
-
-  private static LongAlignException refusal(Path target, IOException failure) {
-    Throwable root = failure;
-    while (root.getCause() != null) { // ImageIO wraps what the disk said
-      root = root.getCause();
-    }
-    String reason = String.valueOf(root.getMessage());
-    String lower = reason.toLowerCase(Locale.ROOT);
-    Path parent = target.toAbsolutePath().getParent();
-    String explanation;
-    if (lower.contains("no space left")
-        || lower.contains("not enough space")
-        || lower.contains("quota")) {
-      explanation = "the disk is full (" + reason + "); free some space or write elsewhere";
-    } else if (parent != null && !Files.exists(parent)) {
-      explanation = "the directory " + parent + " does not exist; create it first";
-    } else if (parent != null && !Files.isDirectory(parent)) {
-      explanation = parent + " is not a directory";
-    } else if (root instanceof AccessDeniedException || lower.contains("read-only")) {
-      explanation = "no permission to write into " + parent + " (" + reason + ")";
-    } else {
-      explanation = root.getClass().getSimpleName() + ": " + reason;
-    }
-    return new LongAlignException(target + " cannot be written: " + explanation, failure);
   }
 }

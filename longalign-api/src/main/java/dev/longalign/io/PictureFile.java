@@ -4,8 +4,10 @@ import dev.longalign.LongAlignException;
 import java.awt.Color;
 import java.awt.Graphics2D;
 import java.awt.image.BufferedImage;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
+import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -48,6 +50,17 @@ public final class PictureFile {
   public static void writePng(Path path, BufferedImage image, Map<String, String> texts) {
     texts.forEach((keyword, text) -> checkText(path, keyword, text));
     AtomicFiles.write(path, out -> encode(toRgb(image), texts, out));
+  }
+
+  /** An RGB PNG in memory, as {@link #writePng} writes it. */
+  public static byte[] png(BufferedImage image, Map<String, String> texts) {
+    ByteArrayOutputStream out = new ByteArrayOutputStream();
+    try {
+      encode(toRgb(image), texts, out);
+    } catch (IOException impossible) {
+      throw new UncheckedIOException(impossible);
+    }
+    return out.toByteArray();
   }
 
   /** The text chunks of a PNG by keyword; empty for other formats and for a PNG without any. */

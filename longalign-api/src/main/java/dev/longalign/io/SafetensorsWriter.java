@@ -42,8 +42,10 @@ public final class SafetensorsWriter {
       Path path, Collection<StoredTensor> tensors, Map<String, String> metadata) {
     List<StoredTensor> sorted = tensors.stream().sorted(ORDER).toList();
     ByteBuffer header = header(path, sorted, metadata);
+    long bytes = header.limit() + sorted.stream().mapToLong(StoredTensor::byteSize).sum();
     AtomicFiles.write(
         path,
+        bytes,
         out -> {
           out.write(header.array(), 0, header.limit());
           for (StoredTensor tensor : sorted) {

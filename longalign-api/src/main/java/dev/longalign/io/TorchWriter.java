@@ -46,6 +46,7 @@ public final class TorchWriter {
     byte[] pickle = TorchPickle.write(path, tensors, named);
     AtomicFiles.write(
         path,
+        tensors.stream().mapToLong(StoredTensor::byteSize).sum(),
         out -> {
           CountingStream counter = new CountingStream(out);
           ZipOutputStream zip = new ZipOutputStream(counter);

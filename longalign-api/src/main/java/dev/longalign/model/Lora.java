@@ -6,6 +6,7 @@ import dev.longalign.io.TensorFiles;
 import dev.longalign.nn.LayerBranches;
 import dev.longalign.nn.LayerSpec;
 import dev.longalign.nn.WeightSource;
+import dev.longalign.tensor.DType;
 import java.nio.file.Path;
 import java.util.Collections;
 import java.util.LinkedHashMap;
@@ -109,6 +110,25 @@ public final class Lora {
   /** The parameters of {@code base} with {@code scale} times this LoRA added to its layers. */
   public WeightSource mergedInto(WeightSource base, float scale) {
     return new MergedWeights(base, this, scale);
+  }
+
+  /**
+   * Writes a file that {@link #read} reads back with the same numbers, if {@code dtype} can hold
+   * them. Where the format has no place for a layer's scale, it goes into the factors.
+   *
+   * @param layers of the UNet, see {@link UNet2DCondition#layers}
+   * @param dtype F16, which LoRA files mostly have, BF16 or F32
+   * @throws dev.longalign.LongAlignException if the file cannot be written, or the format or type
+   *     cannot hold this LoRA
+   */
+  public void write(Path file, LoraFormat format, List<LayerSpec> layers, DType dtype) {
+    LoraWriter writer = new LoraWriter(file, this, dtype);
+    switch (format) {
+      case LONGALIGN -> writer.longAlign(layers);
+      case KOHYA -> writer.kohya();
+      case PEFT -> writer.peft();
+      case DIFFUSERS -> writer.diffusers();
+    }
   }
 
   /** Runs {@code scale} times this LoRA beside its layers. */

@@ -2,7 +2,6 @@ package dev.longalign.model;
 
 import dev.longalign.LongAlignException;
 import dev.longalign.autograd.AutogradBackend;
-import dev.longalign.io.TorchWriter;
 import dev.longalign.nn.LayerBranch;
 import dev.longalign.nn.LayerBranches;
 import dev.longalign.nn.LayerDropout;
@@ -202,9 +201,24 @@ public final class TrainableLora implements AutoCloseable {
     return all;
   }
 
+  /** The factors as they are now, in f32, to be written to a file or merged. */
+  public Lora snapshot() {
+    Map<String, Lora.Entry> entries = new LinkedHashMap<>();
+    factors.forEach(
+        (path, pair) -> {
+          List<TrainableParameter> both = pair.parameters();
+          entries.put(
+              path,
+              new Lora.Entry(
+                  pair.layer, both.get(0).stored(DType.F32), both.get(1).stored(DType.F32), 1));
+        });
+    return new Lora("the LoRA in training", entries, 0);
+  }
+
   /** Writes the bare list [up, down, up, down, ...] that the reference reads, in half precision. */
   public void write(Path path) {
-    TorchWriter.writeList(path, parameters().stream().map(p -> p.stored(DType.F16)).toList());
+    List<LayerSpec> layers = factors.values().stream().map(Factors::layer).toList();
+    snapshot().write(path, LoraFormat.LONGALIGN, layers, DType.F16);
   }
 
   /** Frees the factors. */

@@ -1,7 +1,11 @@
 package dev.longalign.model;
 
+import com.google.gson.GsonBuilder;
+import com.google.gson.JsonObject;
 import dev.longalign.LongAlignException;
 import dev.longalign.autograd.AutogradBackend;
+import dev.longalign.io.AtomicFiles;
+import dev.longalign.io.SafetensorsWriter;
 import dev.longalign.nn.LayerDropout;
 import dev.longalign.nn.LayerSpec;
 import dev.longalign.nn.Parameter;
@@ -10,6 +14,10 @@ import dev.longalign.tensor.Backend;
 import dev.longalign.tensor.DType;
 import dev.longalign.tensor.Tensor;
 import dev.longalign.tensor.TensorScope;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -124,6 +132,30 @@ public final class TrainableTextAdapter implements WeightSource, AutoCloseable {
   @Override
   public Tensor load(Backend backend, Parameter parameter) {
     return Tensor.of(backend, parameter.shape(), value(parameter.name()).toFloats());
+  }
+
+  /**
+   * Writes a diffusers directory in f32, file by file: config and weights.
+   *
+   * @throws LongAlignException if it cannot be written
+   */
+  public void write(Path directory) {
+    try {
+      Files.createDirectories(directory);
+    } catch (IOException e) {
+      throw new LongAlignException(directory + ": cannot be created (" + e + ")", e);
+    }
+    SafetensorsWriter.write(
+        directory.resolve("diffusion_pytorch_model.safetensors"),
+        parameters.values().stream().map(p -> p.stored(DType.F32)).toList());
+    JsonObject json = new JsonObject();
+    json.addProperty("_class_name", "TextAdapter");
+    json.addProperty("in_dim", config.inDim());
+    json.addProperty("int_dim", config.intDim());
+    json.addProperty("out_dim", config.outDim());
+    String text = new GsonBuilder().setPrettyPrinting().create().toJson(json) + "\n";
+    AtomicFiles.write(
+        directory.resolve("config.json"), out -> out.write(text.getBytes(StandardCharsets.UTF_8)));
   }
 
   /** Frees the parameters. */

@@ -22,9 +22,31 @@ public final class FiniteCheck {
    *     finite
    */
   public static void check(StoredTensor tensor) {
+    if (!isFinite(tensor)) {
+      refuse(tensor, tensor.data());
+    }
+  }
+
+  /**
+   * The tensor, which was converted from another type, unless that made a number infinite.
+   *
+   * @throws LongAlignException if its type cannot hold all numbers
+   */
+  public static StoredTensor converted(StoredTensor tensor) {
+    if (!isFinite(tensor)) {
+      throw new LongAlignException(
+          tensor.name()
+              + ": expected numbers that "
+              + tensor.dtype()
+              + " can hold, found larger ones; write f32 or bf16");
+    }
+    return tensor;
+  }
+
+  private static boolean isFinite(StoredTensor tensor) {
     long exponents = exponentMask(tensor.dtype());
     if (exponents == 0) {
-      return; // 8-bit types and integers
+      return true; // 8-bit types and integers
     }
     ByteBuffer data = tensor.data();
     long lowest = exponents & ~(exponents << 1);
@@ -45,9 +67,7 @@ public final class FiniteCheck {
     for (int i = tail; i < data.limit(); i += tensor.dtype().bytes()) {
       tailFinite &= isFinite(data, i, tensor.dtype());
     }
-    if (found != 0 || !tailFinite) {
-      refuse(tensor, data);
-    }
+    return found == 0 && tailFinite;
   }
 
   private static long exponentMask(DType dtype) {

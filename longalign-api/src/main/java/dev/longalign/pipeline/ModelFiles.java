@@ -22,6 +22,7 @@ import dev.longalign.tensor.DType;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 
 /**
@@ -94,6 +95,21 @@ public record ModelFiles(
     return Optional.of(directory.resolve(name)).filter(Files::isDirectory);
   }
 
+  /**
+   * Every file but the LoRAs, by its place in a complete diffusers directory: {@code
+   * unet/config.json}, {@code t5/model.safetensors}. Of weights, only those that are read; the
+   * adapter, T5 and Denscore are there if they exist.
+   */
+  public Map<String, Path> files() {
+    return ModelFileList.of(this);
+  }
+
+  /** The side of the pictures that the UNet was trained on. */
+  public int nativeSize() {
+    int levels = model.config("vae").getIntList("block_out_channels").size();
+    return UNet2DConditionConfig.of(model.config("unet")).sampleSize() << (levels - 1);
+  }
+
   /** The UNet with every LoRA merged. */
   public UNet2DCondition loadUNet(Backend backend, DType dtype) {
     return loadUNet(backend, dtype, LayerBranches.NONE);
@@ -107,13 +123,19 @@ public record ModelFiles(
   public UNet2DCondition loadUNet(Backend backend, DType dtype, LayerBranches branches) {
     UNet2DConditionConfig config = UNet2DConditionConfig.of(model.config("unet"));
     try (TensorFile weights = model.weights("unet")) {
-      WeightSource source = new FileWeights(weights);
-      for (LoraFile lora : loras) {
-        source =
-            Lora.read(lora.file(), UNet2DCondition.layers(config)).mergedInto(source, lora.scale());
-      }
-      return UNet2DCondition.load(config, source, backend, dtype, branches);
+      return UNet2DCondition.load(config, mergedWeights(weights), backend, dtype, branches);
     }
+  }
+
+  /** The UNet's weights with every LoRA merged. */
+  WeightSource mergedWeights(TensorFile weights) {
+    UNet2DConditionConfig config = UNet2DConditionConfig.of(model.config("unet"));
+    WeightSource source = new FileWeights(weights);
+    for (LoraFile lora : loras) {
+      source =
+          Lora.read(lora.file(), UNet2DCondition.layers(config)).mergedInto(source, lora.scale());
+    }
+    return source;
   }
 
   public AutoencoderKL loadVae(Backend backend, DType dtype) {

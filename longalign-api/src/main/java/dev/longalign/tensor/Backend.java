@@ -25,6 +25,21 @@ public interface Backend extends AutoCloseable {
   /** Starts the peak of {@link #memory()} anew, from what is live now. */
   void resetPeakMemory();
 
+  /**
+   * From now on an operation that would make the memory of {@link #memory()}, live and cached,
+   * exceed so many bytes is refused with a {@link LongAlignException}; nothing is lost by that but
+   * the operation.
+   *
+   * @param bytes 0: no limit
+   * @throws LongAlignException if this backend knows no limit
+   */
+  default void limitMemory(long bytes) {
+    if (bytes != 0) {
+      throw new LongAlignException(
+          name() + " has no limit of memory but the device's; leave maxMemory at 0");
+    }
+  }
+
   /** What each operation has cost since the backend was opened, by the operation's name. */
   Map<String, OperationCost> costs();
 

@@ -1,39 +1,64 @@
 package dev.longalign.tensor;
 
+import java.util.stream.IntStream;
+
 /**
  * Dropout masks that need no memory: whether an element is kept depends on a key and its position
  * only, on every backend alike, so a backward pass draws the same mask again.
  */
 public final class Dropout {
-  private static final long STEP = 0x9e3779b97f4a7c15L;
+  /** How many elements {@link #mask} can do at once. */
+  private static final int CHUNK = 2048;
+
+  /** A loop's index as values: loops over them are vectorised, loops over the index are not. */
+  private static final int[] INDICES = IntStream.range(0, CHUNK).toArray();
+
+  private static final int BITS = 24;
 
   private Dropout() {}
 
-  /** Whether the element at {@code index} survives dropout with probability {@code p} of a zero. */
+  /**
+   * Whether the element at {@code index} survives dropout with probability {@code p} of a zero,
+   * which is rounded to a multiple of 2^-24.
+   */
   public static boolean keeps(long key, long index, float p) {
-    long z = key + (index + 1) * STEP; // splitmix64 (Steele et al. 2014)
-    z = (z ^ (z >>> 30)) * 0xbf58476d1ce4e5b9L;
-    z = (z ^ (z >>> 27)) * 0x94d049bb133111ebL;
-    z ^= z >>> 31;
-    return (z >>> 40) * 0x1p-24f >= p;
+    return bits((int) index, low(key, index), high(key)) >= least(p);
+  }
+
+  /** The hash of an index below 2^32, with the rest of the index in {@code low}. */
+  private static int bits(int index, int low, int high) {
+    int z = index * 0x9e3779b9 + low;
+    z = (z ^ (z >>> 16)) * 0x21f0aaad ^ high; // lowbias32 (Wellons 2018), keyed
+    z = (z ^ (z >>> 15)) * 0xd35a2d97;
+    return (z ^ (z >>> 15)) >>> Integer.SIZE - BITS;
+  }
+
+  private static int low(long key, long index) {
+    return (int) key + (int) (index >>> Integer.SIZE) * 0x85ebca6b;
+  }
+
+  private static int high(long key) {
+    return (int) (key >>> Integer.SIZE);
+  }
+
+  private static int least(float p) {
+    return Math.round(p * (1 << BITS));
   }
 
   /**
-   * Replaces {@code values}, the elements from {@code first} on, by {@code value / (1 - p)} where
-   * {@link #keeps} says so, and by 0 elsewhere.
+   * For each element from {@code first} on the bits of the float {@code 1 / (1 - p)} where {@link
+   * #keeps} says so, else those of 0.
+   *
+   * @param into at most 2048 elements, of which no two are 2^32 apart
    */
-  public static void apply(long key, long first, float p, float[] values) {
-    long[] bits = new long[values.length];
-    for (int i = 0; i < bits.length; i++) { // apart from the comparison: this loop is vectorised
-      long z = key + (first + i + 1) * STEP;
-      z = (z ^ (z >>> 30)) * 0xbf58476d1ce4e5b9L;
-      z = (z ^ (z >>> 27)) * 0x94d049bb133111ebL;
-      bits[i] = (z ^ (z >>> 31)) >>> 40;
-    }
-    long least = (long) Math.ceil(p * 0x1p24);
-    float kept = 1 / (1 - p);
-    for (int i = 0; i < values.length; i++) {
-      values[i] *= bits[i] >= least ? kept : 0;
+  public static void mask(long key, long first, float p, int[] into) {
+    int from = (int) first;
+    int low = low(key, first);
+    int high = high(key);
+    int least = least(p);
+    int kept = Float.floatToRawIntBits(1 / (1 - p));
+    for (int i = 0; i < into.length; i++) {
+      into[i] = kept & ~(bits(INDICES[i] + from, low, high) - least >> Integer.SIZE - 1);
     }
   }
 

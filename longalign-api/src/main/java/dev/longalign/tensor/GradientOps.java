@@ -38,6 +38,10 @@ public interface GradientOps {
   Tensor[] attention(
       Tensor q, Tensor k, Tensor v, int heads, float scale, Tensor dy, boolean[] wanted);
 
+  /** Of {@link TrainingOps#causalAttention}; as {@link #attention}. */
+  Tensor[] causalAttention(
+      Tensor q, Tensor k, Tensor v, int heads, float scale, Tensor dy, boolean[] wanted);
+
   // ---- normalisation
 
   /**
@@ -85,6 +89,15 @@ public interface GradientOps {
 
   /** {@code factors[...] * x[..., :]} with one f32 factor per row, in the type of x. */
   Tensor scaleRows(Tensor x, Tensor factors);
+
+  /**
+   * Of {@link TrainingOps#gatherRows}, with respect to a tensor with {@code count} rows: sums over
+   * the places that a row went to.
+   */
+  Tensor scatterRows(Tensor dy, int[] rows, long count);
+
+  /** Of {@link TrainingOps#logSumExp}: dy, one f32 a row, times the row's softmax. */
+  Tensor logSumExp(Tensor x, Tensor dy);
 
   /** A tensor filled with the one element of {@code scalar}. */
   Tensor expand(Tensor scalar, DType dtype, Shape shape);

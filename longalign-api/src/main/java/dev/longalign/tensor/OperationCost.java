@@ -8,6 +8,12 @@ package dev.longalign.tensor;
  * @param flops multiplications and additions of matrix products and convolutions; 0 for the others
  */
 public record OperationCost(long calls, double seconds, double flops) {
+  /**
+   * Not an operation: what derivatives compute again of their forward pass, which is counted in
+   * their own cost too.
+   */
+  public static final String REPEATED = "repeated by derivatives";
+
   public OperationCost plus(OperationCost other) {
     return new OperationCost(calls + other.calls, seconds + other.seconds, flops + other.flops);
   }

@@ -162,32 +162,7 @@ public final class Tensor {
    * [B, L, H*d]}.
    */
   public Tensor attention(Tensor k, Tensor v, int heads, float scale) {
-    check(
-        shape.rank() == 3 && k.shape.rank() == 3 && k.shape.equals(v.shape),
-        "attention",
-        "q %s, k %s, v %s",
-        shape,
-        k.shape,
-        v.shape);
-    check(
-        dim(0) == k.dim(0) && dim(2) == k.dim(2),
-        "attention",
-        "q %s does not go with k %s",
-        shape,
-        k.shape);
-    check(
-        heads > 0 && dim(2) % heads == 0,
-        "attention",
-        "%d channels do not divide into %d heads",
-        dim(2),
-        heads);
-    check(
-        dtype == k.dtype && dtype == v.dtype,
-        "attention",
-        "types differ: %s, %s, %s",
-        dtype,
-        k.dtype,
-        v.dtype);
+    checkAttention("attention", k, v, heads);
     return backend.attention(this, k, v, heads, scale);
   }
 
@@ -395,6 +370,16 @@ public final class Tensor {
     return weight.backend.training().conv2d(this, weight, geometry);
   }
 
+  /**
+   * Attention of a sequence to itself, with this as q: a position sees itself and those before it.
+   * All [B, L, H*d].
+   */
+  public Tensor causalAttention(Tensor k, Tensor v, int heads, float scale) {
+    checkAttention("causalAttention", k, v, heads);
+    check(dim(1) == k.dim(1), "causalAttention", "q %s, k %s: two sequences", shape, k.shape);
+    return backend.training().causalAttention(this, k, v, heads, scale);
+  }
+
   /** {@code this * other}, element by element. */
   public Tensor multiply(Tensor other) {
     check(shape.equals(other.shape) && dtype == other.dtype, "multiply", "%s * %s", this, other);
@@ -419,6 +404,25 @@ public final class Tensor {
     return backend.training().normalizeRows(this);
   }
 
+  /** {@code exp(logScale) this}; logScale is an f32 scalar. */
+  public Tensor scaleExp(Tensor logScale) {
+    check(
+        logScale.shape.size() == 1 && logScale.dtype == DType.F32,
+        "scaleExp",
+        "expected an F32 scalar, found %s",
+        logScale);
+    return backend.training().scaleExp(this, logScale);
+  }
+
+  /** A copy of the rows of these numbers along the first axis; a row may be taken often. */
+  public Tensor gatherRows(int... rows) {
+    check(shape.rank() >= 1, "gatherRows", "%s has no rows", shape);
+    for (int row : rows) {
+      check(row >= 0 && row < shape.dim(0), "gatherRows", "row %d of %s", row, shape);
+    }
+    return backend.training().gatherRows(this, rows.clone());
+  }
+
   /** A copy of {@code [from, to)} along an axis; a negative axis counts from the end. */
   public Tensor slice(int axis, long from, long to) {
     int at = axis < 0 ? shape.rank() + axis : axis;
@@ -436,6 +440,12 @@ public final class Tensor {
   /** The sum of all elements: an f32 scalar. */
   public Tensor sum() {
     return backend.training().sum(this);
+  }
+
+  /** {@code log(sum(exp(this)))} along the last axis: {@code [..., C] -> [...]} in f32. */
+  public Tensor logSumExp() {
+    check(shape.rank() >= 1 && shape.dim(-1) > 0, "logSumExp", "%s has no rows", shape);
+    return backend.training().logSumExp(this);
   }
 
   /** The mean of all elements: an f32 scalar. */
@@ -512,6 +522,31 @@ public final class Tensor {
         channelBias,
         dtype,
         result);
+  }
+
+  private void checkAttention(String op, Tensor k, Tensor v, int heads) {
+    check(
+        shape.rank() == 3 && k.shape.rank() == 3 && k.shape.equals(v.shape),
+        op,
+        "q %s, k %s, v %s",
+        shape,
+        k.shape,
+        v.shape);
+    check(
+        dim(0) == k.dim(0) && dim(2) == k.dim(2), op, "q %s does not go with k %s", shape, k.shape);
+    check(
+        heads > 0 && dim(2) % heads == 0,
+        op,
+        "%d channels do not divide into %d heads",
+        dim(2),
+        heads);
+    check(
+        dtype == k.dtype && dtype == v.dtype,
+        op,
+        "types differ: %s, %s, %s",
+        dtype,
+        k.dtype,
+        v.dtype);
   }
 
   private void checkAffine(String op, Tensor gamma, Tensor beta) {

@@ -27,6 +27,12 @@ public interface TrainingOps {
    */
   Tensor conv2d(Tensor x, Tensor weight, Conv2dGeometry geometry);
 
+  /**
+   * {@link Backend#attention} of a sequence to itself, where a position sees itself and those
+   * before it: all [B, L, H*d].
+   */
+  Tensor causalAttention(Tensor q, Tensor k, Tensor v, int heads, float scale);
+
   // ---- pointwise
 
   /** {@code a * b}, element by element; one shape and type. */
@@ -44,13 +50,24 @@ public interface TrainingOps {
   /** {@code x / |x|} along the last axis. */
   Tensor normalizeRows(Tensor x);
 
+  /** {@code exp(logScale) x}; logScale is an f32 scalar. */
+  Tensor scaleExp(Tensor x, Tensor logScale);
+
   // ---- shape and sums
 
   /** A copy of {@code [from, to)} along an axis. */
   Tensor slice(Tensor x, int axis, long from, long to);
 
+  /**
+   * Rows by their numbers, of which one may occur often: {@code [N, ...] -> [rows.length, ...]}.
+   */
+  Tensor gatherRows(Tensor x, int[] rows);
+
   /** The sum of all elements: an f32 scalar, shape []. */
   Tensor sum(Tensor x);
+
+  /** {@code log(sum(exp(x)))} along the last axis: {@code [..., C] -> [...]} in f32. */
+  Tensor logSumExp(Tensor x);
 
   /** Dot products of rows: {@code [..., C] . [..., C] -> [...]} in f32. */
   Tensor rowDots(Tensor a, Tensor b);
@@ -59,6 +76,27 @@ public interface TrainingOps {
 
   /** {@code into += factor * x}; x may be of another type. */
   void accumulate(Tensor into, float factor, Tensor x);
+
+  /** Exchanges the values of two tensors of one shape, bit for bit. */
+  default void swap(Tensor a, Tensor b) {
+    try (TensorScope scope = TensorScope.open()) {
+      Tensor copy = a.scale(1);
+      accumulate(a, -1, a);
+      accumulate(a, 1, b);
+      accumulate(b, -1, b);
+      accumulate(b, 1, copy);
+    }
+  }
+
+  /**
+   * A step of an exponential moving average: {@code average = decay * average + (1 - decay) * x}.
+   *
+   * @param decay in [0, 1]
+   */
+  default void average(Tensor average, double decay, Tensor x) {
+    accumulate(average, (float) (decay - 1), average);
+    accumulate(average, (float) (1 - decay), x);
+  }
 
   /** The sum of the squares of all elements, in double precision and in a fixed order. */
   double sumOfSquares(Tensor x);

@@ -17,7 +17,7 @@ import java.util.function.UnaryOperator;
  * prediction type.
  *
  * <p>Inputs: {@code latents} and {@code noise} [B, h, w, C], {@code clip} [B, L, D], {@code t5} [B,
- * L, d], integers {@code timesteps} [B].
+ * L, d], integers {@code timesteps} [B]. Traced: {@code noisy} and {@code predicted} [B, h, w, C].
  *
  * @param <E> an example of the dataset
  */
@@ -99,7 +99,12 @@ public final class AlignObjective<E> implements Objective<E> {
 
   @Override
   public Loss loss(StepInputs inputs) {
-    Tensor predicted = predict(inputs); // [B, h, w, C]
+    return loss(inputs, Trace.NONE);
+  }
+
+  @Override
+  public Loss loss(StepInputs inputs, Trace trace) {
+    Tensor predicted = predict(inputs, trace); // [B, h, w, C]
     Tensor noise = inputs.tensor("noise");
     return Loss.of(
         settings.huber == 0
@@ -107,12 +112,15 @@ public final class AlignObjective<E> implements Objective<E> {
             : Draws.difference(predicted, noise).pseudoHuber(settings.huber).mean());
   }
 
-  private Tensor predict(StepInputs inputs) {
+  private Tensor predict(StepInputs inputs, Trace trace) {
     int[] timesteps = inputs.integers("timesteps");
     Tensor noisy = schedule.addNoise(inputs.tensor("latents"), inputs.tensor("noise"), timesteps);
+    trace.value("noisy", noisy);
     Tensor text = adapter.apply(inputs.tensor("t5")); // [B, L, D]
     PreparedContext context =
         unet.prepareContext(Tensor.concat(1, inputs.tensor("clip"), text)); // [B, 2 L, D]
-    return unet.forward(noisy, Draws.floats(timesteps), context);
+    Tensor predicted = unet.forward(noisy, Draws.floats(timesteps), context);
+    trace.value("predicted", predicted);
+    return predicted;
   }
 }

@@ -12,7 +12,8 @@ import java.util.List;
  * @param random state of the generator
  * @param dropout state of the dropout masks; 0 without dropout
  * @param position in the data; null before the first batch
- * @param tensors parameters and moments, f32
+ * @param loss smoothed
+ * @param tensors parameters, moments and averages, f32
  */
 record Checkpoint(
     String stage,
@@ -20,8 +21,5 @@ record Checkpoint(
     byte[] random,
     long dropout,
     DataPosition position,
-    List<StoredTensor> tensors) {
-  static final String VALUE = "value:";
-  static final String FIRST = "first_moment:";
-  static final String SECOND = "second_moment:";
-}
+    MovingAverage loss,
+    List<StoredTensor> tensors) {}

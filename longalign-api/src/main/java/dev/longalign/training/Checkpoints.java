@@ -4,6 +4,7 @@ import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import dev.longalign.LongAlignException;
 import dev.longalign.data.DataPosition;
+import dev.longalign.io.AtomicDirectories;
 import dev.longalign.io.AtomicFiles;
 import dev.longalign.io.Config;
 import dev.longalign.io.SafetensorsFile;
@@ -15,14 +16,12 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
 import java.util.Base64;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.UUID;
 import java.util.stream.Stream;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -30,8 +29,9 @@ import org.slf4j.LoggerFactory;
 /**
  * The checkpoints of a run: directories {@code step-00000500} with {@code state.safetensors},
  * {@code state.json} and {@code manifest.json}, which has size and SHA-256 of the others. Each is
- * written beside and renamed, so that one that has its name is whole; one that was damaged later is
- * told by its manifest, and the one before it is taken.
+ * written beside, forced to disk and renamed, so that one that has its name is whole, whatever ends
+ * the process or the power; one that was damaged later is told by its manifest, and the one before
+ * it is taken.
  */
 final class Checkpoints {
   private static final Logger LOG = LoggerFactory.getLogger(Checkpoints.class);
@@ -53,9 +53,7 @@ final class Checkpoints {
     this.keepLast = keepLast;
     try {
       Files.createDirectories(run);
-      for (Path left : list("." + PREFIX)) {
-        delete(left);
-      }
+      AtomicDirectories.clean(run, PREFIX);
     } catch (IOException e) {
       throw new LongAlignException(run + ": cannot be used for checkpoints (" + e + ")", e);
     }
@@ -70,55 +68,42 @@ final class Checkpoints {
     }
   }
 
-  private static void delete(Path directory) throws IOException {
-    try (Stream<Path> all = Files.walk(directory)) {
-      for (Path path : all.sorted(Comparator.reverseOrder()).toList()) {
-        Files.deleteIfExists(path);
-      }
-    }
-  }
-
   // ---- writing
 
   /** Writes a checkpoint, then removes those that are too old. */
   Path save(Checkpoint checkpoint) {
     Path target = run.resolve(String.format("%s%08d", PREFIX, checkpoint.step()));
-    Path beside = hidden(target);
+    long bytes = checkpoint.tensors().stream().mapToLong(StoredTensor::byteSize).sum();
     try {
-      try {
-        Files.createDirectory(beside);
-        SafetensorsWriter.write(beside.resolve(TENSORS), checkpoint.tensors());
-        write(beside.resolve(STATE), state(checkpoint));
-        write(beside.resolve(MANIFEST), manifest(beside));
-        remove(target);
-        Files.move(beside, target, StandardCopyOption.ATOMIC_MOVE);
-      } finally {
-        if (Files.exists(beside)) {
-          delete(beside);
-        }
-      }
+      AtomicDirectories.write(
+          target,
+          bytes,
+          beside -> {
+            SafetensorsWriter.write(beside.resolve(TENSORS), checkpoint.tensors());
+            write(beside.resolve(STATE), state(checkpoint));
+            write(beside.resolve(MANIFEST), manifest(beside));
+          });
       List<Path> all = list(PREFIX);
       for (Path old : all.subList(Math.min(keepLast, all.size()), all.size())) {
-        remove(old);
+        AtomicDirectories.remove(old);
       }
       return target;
+    } catch (LongAlignException e) {
+      throw new LongAlignException(e.getMessage() + kept(), e);
     } catch (IOException e) {
-      throw new LongAlignException(
-          target + ": cannot be written (" + e + "); the checkpoint before it is kept", e);
+      throw new LongAlignException(run + ": old checkpoints cannot be removed (" + e + ")", e);
     }
   }
 
-  /** Hidden first: a directory that is being deleted must not pass for a checkpoint. */
-  private static void remove(Path directory) throws IOException {
-    if (Files.exists(directory)) {
-      Path away = hidden(directory);
-      Files.move(directory, away, StandardCopyOption.ATOMIC_MOVE);
-      delete(away);
+  private String kept() {
+    try {
+      List<Path> all = list(PREFIX);
+      return all.isEmpty()
+          ? ". There is no earlier checkpoint"
+          : ". The checkpoints before it are kept; " + all.get(0).getFileName() + " is the newest";
+    } catch (IOException unreadable) {
+      return "";
     }
-  }
-
-  private static Path hidden(Path directory) {
-    return directory.resolveSibling("." + directory.getFileName() + "." + UUID.randomUUID());
   }
 
   private static void write(Path file, JsonObject json) {
@@ -133,6 +118,8 @@ final class Checkpoints {
     json.addProperty("step", checkpoint.step());
     json.addProperty("random", Base64.getEncoder().encodeToString(checkpoint.random()));
     json.addProperty("dropout", checkpoint.dropout());
+    json.addProperty("loss_sum", checkpoint.loss().sum());
+    json.addProperty("loss_weight", checkpoint.loss().weight());
     if (checkpoint.position() != null) {
       json.addProperty("position", checkpoint.position().toJson());
     }
@@ -201,6 +188,10 @@ final class Checkpoints {
           Base64.getDecoder().decode(state.getString("random")),
           state.getLong("dropout"),
           state.has("position") ? DataPosition.parse(state.getString("position")) : null,
+          new MovingAverage(
+              Trainer.LOSS_DECAY,
+              state.getDouble("loss_sum", 0),
+              state.getDouble("loss_weight", 0)),
           tensors);
     }
   }

@@ -47,7 +47,11 @@ public final class FeatureEncoder implements ExampleEncoder<FeatureExample> {
     if (!examples.get(0).tensors().containsKey(MOMENTS)) {
       return stack(examples, LATENTS);
     }
-    Tensor moments = stack(examples, MOMENTS); // [B, h, w, 2 C]
+    return sample(backend, stack(examples, MOMENTS), noise);
+  }
+
+  /** One draw from moments [B, h, w, 2 C]: [B, h, w, C]. */
+  static Tensor sample(Backend backend, Tensor moments, NoiseSource noise) {
     long channels = moments.shape().dim(3) / 2;
     Tensor mean = moments.slice(3, 0, channels);
     Tensor deviation = moments.slice(3, channels, 2 * channels);

@@ -21,7 +21,10 @@ import java.util.function.UnaryOperator;
  * frozen teacher.
  *
  * <p>Inputs: {@code latents} and {@code noise} [B, h, w, C], {@code context} and {@code
- * unconditional} [B, S, D], integers {@code timesteps} [B], where the steps start.
+ * unconditional} [B, S, D], integers {@code timesteps} [B], where the steps start. Traced, all [B,
+ * h, w, C]: {@code noisy}, {@code student} (its output), {@code online}, {@code teacher_cond},
+ * {@code teacher_uncond}, {@code guided_x0}, {@code guided_noise}, {@code x_prev}, {@code
+ * target_out}, {@code target}.
  *
  * @param <E> an example of the dataset
  */
@@ -122,6 +125,11 @@ public final class LcmObjective<E> implements Objective<E> {
 
   @Override
   public Loss loss(StepInputs inputs) {
+    return loss(inputs, Trace.NONE);
+  }
+
+  @Override
+  public Loss loss(StepInputs inputs, Trace trace) {
     PredictionType type = settings.predictionType;
     int[] start = inputs.integers("timesteps");
     int[] end = new int[start.length];
@@ -133,13 +141,19 @@ public final class LcmObjective<E> implements Objective<E> {
     Tensor output = student.forward(noisy, Draws.floats(start), context);
     Tensor x0 = schedule.predictedOriginal(type, output, noisy, start);
     Tensor online = ConsistencyBoundary.DEFAULT.apply(noisy, x0, start);
+    trace.value("noisy", noisy);
+    trace.value("student", output);
+    trace.value("online", online);
 
     Tensor target;
     try (AutogradBackend.NoGradient off = autograd.noGradient()) {
-      Tensor previous = teacherStep(inputs, noisy, start);
+      Tensor previous = teacherStep(inputs, noisy, start, trace);
       Tensor later = student.forward(previous, Draws.floats(end), context);
       Tensor guess = schedule.predictedOriginal(type, later, previous, end);
       target = ConsistencyBoundary.DEFAULT.apply(previous, guess, end);
+      trace.value("x_prev", previous);
+      trace.value("target_out", later);
+      trace.value("target", target);
     }
     return Loss.of(Draws.difference(online, target).pseudoHuber(settings.huber).mean());
   }
@@ -148,7 +162,7 @@ public final class LcmObjective<E> implements Objective<E> {
    * One guided DDIM step. As in the published code the raw output takes the place of the noise, for
    * v-prediction too.
    */
-  private Tensor teacherStep(StepInputs inputs, Tensor noisy, int[] start) {
+  private Tensor teacherStep(StepInputs inputs, Tensor noisy, int[] start, Trace trace) {
     float[] times = Draws.floats(start);
     Tensor conditional =
         teacher.forward(noisy, times, teacher.prepareContext(inputs.tensor("context")));
@@ -161,6 +175,11 @@ public final class LcmObjective<E> implements Objective<E> {
             schedule.predictedOriginal(type, conditional, noisy, start),
             schedule.predictedOriginal(type, unconditional, noisy, start),
             w);
-    return solver.step(x0, Draws.guided(conditional, unconditional, w), start);
+    Tensor noise = Draws.guided(conditional, unconditional, w);
+    trace.value("teacher_cond", conditional);
+    trace.value("teacher_uncond", unconditional);
+    trace.value("guided_x0", x0);
+    trace.value("guided_noise", noise);
+    return solver.step(x0, noise, start);
   }
 }

@@ -28,4 +28,9 @@ public interface Objective<E> {
    * @throws dev.longalign.LongAlignException if an input is missing or has another shape
    */
   Loss loss(StepInputs inputs);
+
+  /** The same, telling what it computes on the way; by default nothing. */
+  default Loss loss(StepInputs inputs, Trace trace) {
+    return loss(inputs);
+  }
 }

@@ -1,23 +1,30 @@
 package dev.longalign.training;
 
 import dev.longalign.LongAlignException;
+import dev.longalign.data.FeatureExample;
 import dev.longalign.data.TrainingExample;
+import dev.longalign.io.StoredTensor;
 import dev.longalign.model.AutoencoderKL;
+import dev.longalign.model.DiagonalGaussian;
+import dev.longalign.nn.FiniteCheck;
 import dev.longalign.pipeline.ModelFiles;
 import dev.longalign.pipeline.PromptEncoder;
 import dev.longalign.pipeline.TextEncoding;
 import dev.longalign.random.NoiseSource;
-import dev.longalign.random.RandomTensors;
 import dev.longalign.tensor.Backend;
 import dev.longalign.tensor.DType;
 import dev.longalign.tensor.Shape;
 import dev.longalign.tensor.Tensor;
+import dev.longalign.tensor.TensorScope;
 import dev.longalign.text.EncoderProvider;
 import dev.longalign.text.HiddenStates;
 import dev.longalign.text.TextEncoder;
 import dev.longalign.text.Tokenizer;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 
 /**
  * Encodes pictures with the model's autoencoder and captions with its two text encoders, as
@@ -68,8 +75,67 @@ public final class PictureEncoder implements ExampleEncoder<TrainingExample>, Au
 
   @Override
   public Tensor latents(List<TrainingExample> examples, NoiseSource noise) {
-    var posterior = vae.encode(TrainingExample.pictures(backend, examples));
-    return vae.scale(posterior.sample(RandomTensors.randn(backend, noise, posterior.shape())));
+    return FeatureEncoder.sample(backend, moments(examples), noise);
+  }
+
+  /** Mean, then standard deviation of the scaled latents: [B, h, w, 2 C] f32. */
+  private Tensor moments(List<TrainingExample> examples) {
+    try (TensorScope scope = TensorScope.open()) {
+      DiagonalGaussian posterior = vae.encode(TrainingExample.pictures(backend, examples));
+      Tensor deviation = posterior.std().scale(vae.config().scalingFactor());
+      return scope.keep(Tensor.concat(3, vae.scale(posterior.mean()), deviation));
+    }
+  }
+
+  /**
+   * What {@link FeatureEncoder} reads, to be kept: the encoders then need not run again.
+   *
+   * @param dtype F32, or F16 for half of the size
+   * @throws LongAlignException if a number is too large for {@code dtype}
+   */
+  public List<FeatureExample> features(List<TrainingExample> examples, DType dtype) {
+    try (TensorScope scope = TensorScope.open()) {
+      Tensor moments = moments(examples);
+      Texts texts = texts(examples);
+      List<FeatureExample> features = new ArrayList<>();
+      for (int i = 0; i < examples.size(); i++) {
+        TrainingExample example = examples.get(i);
+        features.add(
+            new FeatureExample(
+                example.id(),
+                example.caption(),
+                Map.of(
+                    FeatureEncoder.MOMENTS,
+                    row(FeatureEncoder.MOMENTS, moments, i, dtype),
+                    FeatureEncoder.CLIP,
+                    row(FeatureEncoder.CLIP, texts.clip(), i, dtype),
+                    FeatureEncoder.T5,
+                    row(FeatureEncoder.T5, texts.t5(), i, dtype))));
+      }
+      return features;
+    }
+  }
+
+  /** What {@link FeatureEncoder} reads of the empty caption. */
+  public FeatureExample emptyFeatures(DType dtype) {
+    try (TensorScope scope = TensorScope.open()) {
+      Texts empty = emptyText();
+      return new FeatureExample(
+          "empty caption",
+          "",
+          Map.of(
+              FeatureEncoder.CLIP,
+              row(FeatureEncoder.CLIP, empty.clip(), 0, dtype),
+              FeatureEncoder.T5,
+              row(FeatureEncoder.T5, empty.t5(), 0, dtype)));
+    }
+  }
+
+  private static StoredTensor row(String name, Tensor batch, int index, DType dtype) {
+    long[] dims = batch.shape().toArray();
+    Shape shape = Shape.of(Arrays.copyOfRange(dims, 1, dims.length));
+    float[] values = batch.slice(0, index, index + 1).toFloats();
+    return FiniteCheck.converted(StoredTensor.ofFloats(name, dtype, shape, values));
   }
 
   @Override

@@ -68,13 +68,13 @@ public record PictureReward(
   }
 
   /**
-   * {@code 0.5 (1 - mean score) - 0.09 (1 - omega)}.
+   * {@code 0.5 (1 - mean score) - 0.09 (1 - omega)}, as a function of the {@link #picture}.
    *
    * @param latents scaled [B, h, w, C]
    * @param texts T' [B, width]
    * @param topLeft of the crop
    */
-  Loss loss(Tensor latents, Tensor texts, int[] topLeft) {
+  public Loss loss(Tensor latents, Tensor texts, int[] topLeft) {
     Tensor picture = picture(latents);
     PictureBatch pictures = PictureBatch.of(picture);
     int side =

@@ -25,7 +25,9 @@ import java.util.function.UnaryOperator;
  *
  * <p>Inputs: {@code noise} [B, h, w, C], {@code context} and, if guided, {@code unconditional} [B,
  * S, D], {@code texts} [B, width] (T'), integers {@code crop} (top, left), {@code offset} of the
- * first differentiated step; for stage 4 {@code step_noise.0} and so on [B, h, w, C].
+ * first differentiated step; for stage 4 {@code step_noise.0} and so on [B, h, w, C]. Traced: the
+ * latents {@code x_after_0} and so on after each step, and {@code final_x0}, which is decoded, [B,
+ * h, w, C].
  *
  * @param <E> an example of the dataset
  */
@@ -153,6 +155,11 @@ public final class RewardObjective<E> implements Objective<E> {
 
   @Override
   public Loss loss(StepInputs inputs) {
+    return loss(inputs, Trace.NONE);
+  }
+
+  @Override
+  public Loss loss(StepInputs inputs, Trace trace) {
     PreparedContext context = unet.prepareContext(inputs.tensor("context"));
     PreparedContext unconditional =
         settings.guided() ? unet.prepareContext(inputs.tensor("unconditional")) : null;
@@ -164,12 +171,12 @@ public final class RewardObjective<E> implements Objective<E> {
       int t = timesteps[i];
       Tensor output = output(x, t, i % settings.every == offset, context, unconditional);
       x0 = schedule.predictedOriginal(settings.predictionType, output, x, t);
-      if (i + 1 < timesteps.length) {
-        // The published code puts the raw output in the noise's place, for v-prediction too.
-        Tensor noise = settings.freshNoise ? inputs.tensor(stepNoise(i)) : output;
-        x = solver.step(x0, noise, t);
-      }
+      // The published code puts the raw output in the noise's place, for v-prediction too.
+      Tensor noise = settings.freshNoise ? inputs.tensor(stepNoise(i)) : output;
+      x = solver.step(x0, noise, t);
+      trace.value("x_after_" + i, x);
     }
+    trace.value("final_x0", x0);
     return reward.loss(x0, inputs.tensor("texts"), inputs.integers("crop"));
   }
 

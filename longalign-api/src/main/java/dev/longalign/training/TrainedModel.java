@@ -1,19 +1,13 @@
 package dev.longalign.training;
 
-import com.google.gson.GsonBuilder;
-import com.google.gson.JsonObject;
 import dev.longalign.LongAlignException;
 import dev.longalign.autograd.AutogradBackend;
-import dev.longalign.io.AtomicFiles;
-import dev.longalign.io.SafetensorsWriter;
 import dev.longalign.model.TextAdapterConfig;
 import dev.longalign.model.TrainableLora;
 import dev.longalign.model.TrainableParameter;
 import dev.longalign.model.TrainableTextAdapter;
 import dev.longalign.nn.RandomDropout;
-import dev.longalign.tensor.DType;
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -32,7 +26,8 @@ public record TrainedModel(
     TrainableLora lora,
     TrainableTextAdapter adapter,
     TextAdapterConfig adapterConfig,
-    RandomDropout dropout) {
+    RandomDropout dropout)
+    implements Trainable {
   /** The LoRA's name in an export, where the engine and the reference look for it. */
   public static final String LORA_FILE = "lora_vis.pt";
 
@@ -57,6 +52,7 @@ public record TrainedModel(
   }
 
   /** In the reference's order, named {@code lora.<name>} and {@code adapter.<name>}. */
+  @Override
   public List<TrainableParameter> parameters() {
     List<TrainableParameter> all = new ArrayList<>();
     lora.parameters().forEach(p -> all.add(named("lora.", p)));
@@ -76,32 +72,21 @@ public record TrainedModel(
   }
 
   /**
-   * Writes what sampling needs: the LoRA, the bare list of the reference in half precision, and, if
-   * it is trained, {@value #ADAPTER_DIRECTORY}, a diffusers directory in f32.
+   * Writes what sampling needs, file by file: the LoRA, the bare list of the reference in half
+   * precision, and, if it is trained, {@value #ADAPTER_DIRECTORY}, a diffusers directory in f32.
+   * {@link dev.longalign.training.export.Exports} writes other formats, and a model card.
    *
    * @throws LongAlignException if it cannot be written
    */
   public void export(Path directory, String loraFile) {
-    Path adapterDirectory = directory.resolve(ADAPTER_DIRECTORY);
     try {
-      Files.createDirectories(adapter == null ? directory : adapterDirectory);
+      Files.createDirectories(directory);
     } catch (IOException e) {
       throw new LongAlignException(directory + ": cannot be created (" + e + ")", e);
     }
     lora.write(directory.resolve(loraFile));
     if (adapter != null) {
-      SafetensorsWriter.write(
-          adapterDirectory.resolve("diffusion_pytorch_model.safetensors"),
-          adapter.parameters().stream().map(p -> p.stored(DType.F32)).toList());
-      JsonObject config = new JsonObject();
-      config.addProperty("_class_name", "TextAdapter");
-      config.addProperty("in_dim", adapterConfig.inDim());
-      config.addProperty("int_dim", adapterConfig.intDim());
-      config.addProperty("out_dim", adapterConfig.outDim());
-      String text = new GsonBuilder().setPrettyPrinting().create().toJson(config) + "\n";
-      AtomicFiles.write(
-          adapterDirectory.resolve("config.json"),
-          out -> out.write(text.getBytes(StandardCharsets.UTF_8)));
+      adapter.write(directory.resolve(ADAPTER_DIRECTORY));
     }
   }
 }

@@ -5,44 +5,51 @@ import dev.longalign.autograd.AutogradBackend;
 import dev.longalign.data.Batch;
 import dev.longalign.data.DataLoader;
 import dev.longalign.data.DataPosition;
-import dev.longalign.io.StoredTensor;
-import dev.longalign.model.TrainableParameter;
+import dev.longalign.nn.RandomDropout;
 import dev.longalign.random.TorchGenerator;
-import dev.longalign.tensor.DType;
-import dev.longalign.tensor.Tensor;
 import dev.longalign.tensor.TensorScope;
-import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
-import java.util.TreeMap;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.function.Consumer;
 import java.util.function.Function;
+import java.util.function.Supplier;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
- * Trains: draws, differentiates, clips, steps, saves. Everything follows from the seed, so a run
- * that was stopped and resumed ends with the same bits as one that was not.
+ * Trains: draws, differentiates, clips, steps, looks, saves. Everything follows from the seed, so a
+ * run that was stopped and resumed ends with the same bits as one that was not.
  *
  * <pre>{@code
  * try (Trainer<FeatureExample> trainer =
  *     new Trainer<>(model, objective, settings, run, from -> loader(from))) {
- *   trainer.listen(new TrainingListener() { ... });
+ *   trainer.listen(new JsonLinesEvents(run));
+ *   trainer.listen(new TensorBoardEvents(run));
+ *   trainer.validate(new PictureValidation(...));
  *   trainer.resume();                  // from the newest checkpoint in run, if there is one
  *   trainer.trainTo(10_000);
- *   model.export(run.resolve("export"));
+ *   trainer.withAverages(() -> model.export(run.resolve("export")));
  * }
  * }</pre>
  *
- * For one thread. The model, the objective and what they use stay the caller's.
+ * For one thread, except {@link #stop}. The model, the objective and what they use stay the
+ * caller's.
  *
  * @param <E> an example of the dataset
  */
 public final class Trainer<E> implements AutoCloseable {
-  private final TrainedModel model;
+  private static final Logger LOG = LoggerFactory.getLogger(Trainer.class);
+
+  /** Of the smoothed loss. */
+  static final double LOSS_DECAY = 0.98;
+
+  private static final double SECONDS_DECAY = 0.9;
+
+  private final Trainable model;
   private final Objective<E> objective;
   private final TrainerSettings settings;
   private final Path run;
@@ -51,17 +58,24 @@ public final class Trainer<E> implements AutoCloseable {
   private final Checkpoints checkpoints;
   private final TorchGenerator random;
   private final List<TrainingListener> listeners = new CopyOnWriteArrayList<>();
+  private final List<Validation> validations = new CopyOnWriteArrayList<>();
   private DataLoader<E> loader;
   private DataPosition position;
   private long step;
   private long saved = -1;
+  private long skipped;
+  private MovingAverage loss = new MovingAverage(LOSS_DECAY);
+  private MovingAverage seconds = new MovingAverage(SECONDS_DECAY);
+  private boolean started;
+  private boolean averaged;
+  private volatile boolean stopping;
 
   /**
    * @param run the directory for checkpoints
    * @param data opens the data, at the start or where a checkpoint says; the trainer closes it
    */
   public Trainer(
-      TrainedModel model,
+      Trainable model,
       Objective<E> objective,
       TrainerSettings settings,
       Path run,
@@ -72,6 +86,7 @@ public final class Trainer<E> implements AutoCloseable {
     this.run = Objects.requireNonNull(run, "run");
     this.data = Objects.requireNonNull(data, "data");
     this.checkpoints = new Checkpoints(run, settings.keepLast());
+    model.autograd().limitMemory(settings.maxMemory());
     this.optimizer = new Optimizer(model.autograd(), model.parameters(), settings);
     this.random = new TorchGenerator(settings.seed());
   }
@@ -80,24 +95,53 @@ public final class Trainer<E> implements AutoCloseable {
     listeners.add(listener);
   }
 
+  /** Adds a look at the model every {@link TrainerSettings#validateEvery} steps. */
+  public void validate(Validation validation) {
+    validations.add(validation);
+  }
+
   /** How many steps have been made. */
   public long step() {
     return step;
   }
 
+  // ---- steps
+
   /**
-   * Makes steps until there are so many; saves on the way as the settings say, and at the end. An
-   * interrupted thread stops after the step it is in, and saves.
+   * Makes steps until there are so many; saves on the way as the settings say, and at the end. A
+   * stopped trainer or an interrupted thread ends after the step it is in, and saves.
    *
-   * @throws LongAlignException if a loss or gradient is not finite: the parameters are then those
-   *     of the step before, and what went into the step is in {@code failed-step-*} of the run
+   * <p>A step that fails, whatever the reason, leaves the trainer as it was before it; that is
+   * saved, and training can go on from there.
+   *
+   * @throws LongAlignException if a loss or gradient is not finite (what went into the step is in
+   *     {@code failed-step-*} of the run), memory or data are at an end, or a checkpoint cannot be
+   *     written
    */
   public void trainTo(long last) {
-    while (step < last && !Thread.currentThread().isInterrupted()) {
-      StepReport report = oneStep();
-      listeners.forEach(listener -> listener.onStep(report));
+    requireOwnValues("trainTo");
+    start();
+    long begin = System.nanoTime();
+    while (step < last && !stopped()) {
+      StepReport report;
+      try {
+        report = oneStep(last, begin);
+      } catch (RuntimeException e) {
+        if (Thread.currentThread().isInterrupted()) {
+          LOG.info("step {} was interrupted ({}) and is left out", step + 1, e.toString());
+          break;
+        }
+        saveAfter(e);
+        throw e;
+      }
+      begin = System.nanoTime();
+      tell(listener -> listener.onStep(report));
+      tellSkipped();
       if (step % settings.saveEvery() == 0) {
         save();
+      }
+      if (settings.validateEvery() > 0 && step % settings.validateEvery() == 0) {
+        look();
       }
     }
     if (saved != step) {
@@ -105,16 +149,80 @@ public final class Trainer<E> implements AutoCloseable {
     }
   }
 
-  private StepReport oneStep() {
+  /**
+   * Asks {@link #trainTo} to end after the step that it is in, and to save; for good. From any
+   * thread, for example when the process is asked to end.
+   */
+  public void stop() {
+    stopping = true;
+  }
+
+  private boolean stopped() {
+    return stopping || Thread.currentThread().isInterrupted();
+  }
+
+  private void start() {
+    if (!started) {
+      started = true;
+      model.autograd().resetPeakMemory();
+      tell(listener -> listener.onStart(step));
+    }
+  }
+
+  private void tell(Consumer<TrainingListener> what) {
+    listeners.forEach(what);
+  }
+
+  private void tellSkipped() {
+    var soFar = loader.skipped();
+    if (soFar.skipped() > skipped) {
+      skipped = soFar.skipped();
+      tell(listener -> listener.onSkipped(step, soFar));
+    }
+  }
+
+  /**
+   * @param before when the step before ended, saving and validation left out
+   */
+  private StepReport oneStep(long last, long before) {
+    byte[] drawn = random.getState();
+    long masks = dropoutState();
+    long start = System.nanoTime();
+    try {
+      Made made = make();
+      long end = System.nanoTime();
+      loss = loss.plus(made.loss);
+      seconds = seconds.plus((end - before) / 1e9);
+      return new StepReport(
+          step,
+          made.loss,
+          loss.value(),
+          made.norm,
+          made.rate,
+          made.pictures,
+          (end - start) / 1e9,
+          model.autograd().memory(),
+          (last - step) * seconds.value());
+    } catch (RuntimeException e) {
+      optimizer.forget();
+      random.setState(drawn);
+      restoreDropout(masks);
+      closeData();
+      throw e;
+    }
+  }
+
+  private record Made(double loss, double norm, double rate, int pictures) {}
+
+  private Made make() {
     if (loader == null) {
       loader = data.apply(Optional.ofNullable(position));
+      skipped = 0;
     }
     AutogradBackend autograd = model.autograd();
-    autograd.resetPeakMemory();
-    long start = System.nanoTime();
     try (TensorScope scope = TensorScope.open()) {
       List<StepInputs> inputs = new ArrayList<>();
-      double loss = 0;
+      double sum = 0;
       int pictures = 0;
       DataPosition after = position;
       for (int i = 0; i < settings.accumulation(); i++) {
@@ -124,16 +232,15 @@ public final class Trainer<E> implements AutoCloseable {
         try (AutogradBackend.NoGradient off = autograd.noGradient()) {
           inputs.add(objective.prepare(batch.examples(), random));
         }
-        loss += differentiate(inputs.get(i)) / settings.accumulation();
+        sum += differentiate(inputs.get(i)) / settings.accumulation();
       }
       double norm = optimizer.norm();
-      check(loss, norm, inputs);
+      FailedStep.check(step + 1, sum, norm, optimizer.gradients(), inputs, run);
       double rate = settings.learningRate().at(step);
       optimizer.step(norm, step);
       step++;
       position = after;
-      double seconds = (System.nanoTime() - start) / 1e9;
-      return new StepReport(step, loss, norm, rate, pictures, seconds, autograd.memory().peak());
+      return new Made(sum, norm, rate, pictures);
     }
   }
 
@@ -149,84 +256,136 @@ public final class Trainer<E> implements AutoCloseable {
 
   private double differentiate(StepInputs inputs) {
     try (TensorScope scope = TensorScope.open()) {
-      Loss loss = objective.loss(inputs);
-      if (Double.isFinite(loss.value())) {
-        optimizer.add(loss.backward(model.autograd(), 1f / settings.accumulation()));
+      Loss result = objective.loss(inputs);
+      if (Double.isFinite(result.value())) {
+        optimizer.add(result.backward(model.autograd(), 1f / settings.accumulation()));
       }
-      return loss.value();
+      return result.value();
     }
-  }
-
-  // ---- what is not finite
-
-  private void check(double loss, double norm, List<StepInputs> inputs) {
-    if (Double.isFinite(loss) && Double.isFinite(norm)) {
-      return;
-    }
-    List<String> names = new ArrayList<>();
-    optimizer
-        .gradients()
-        .forEach(
-            (name, gradient) -> {
-              if (!Double.isFinite(model.autograd().training().sumOfSquares(gradient))) {
-                names.add(name);
-              }
-            });
-    optimizer.forget();
-    Path directory = run.resolve("failed-step-" + (step + 1));
-    try {
-      Files.createDirectories(directory);
-    } catch (IOException e) {
-      throw new LongAlignException(directory + ": cannot be created (" + e + ")", e);
-    }
-    for (int i = 0; i < inputs.size(); i++) {
-      inputs.get(i).write(directory.resolve("inputs-" + i + ".safetensors"));
-    }
-    throw new LongAlignException(
-        "step "
-            + (step + 1)
-            + ": expected a finite loss and gradient, found loss "
-            + loss
-            + " and gradient norm "
-            + norm
-            + (names.isEmpty() ? "" : " (first of " + names.size() + ": " + names.get(0) + ")")
-            + "; what went into the step is in "
-            + directory
-            + ", the parameters are those of step "
-            + step
-            + ": lower the learning rate, or look at the examples "
-            + inputs.stream().flatMap(i -> i.ids().stream()).toList());
-  }
-
-  // ---- checkpoints
-
-  /** Saves now. */
-  public Path save() {
-    List<StoredTensor> tensors = new ArrayList<>();
-    optimizer
-        .slots()
-        .forEach(
-            (name, slot) -> {
-              TrainableParameter p = slot.parameter();
-              tensors.add(stored(Checkpoint.VALUE + name, p, p.value()));
-              tensors.add(stored(Checkpoint.FIRST + name, p, slot.first()));
-              tensors.add(stored(Checkpoint.SECOND + name, p, slot.second()));
-            });
-    Path written =
-        checkpoints.save(
-            new Checkpoint(
-                objective.stage(), step, random.getState(), dropoutState(), position, tensors));
-    saved = step;
-    listeners.forEach(listener -> listener.onSaved(step, written));
-    return written;
   }
 
   private long dropoutState() {
     return model.dropout() == null ? 0 : model.dropout().state();
   }
 
-  private static StoredTensor stored(String name, TrainableParameter p, Tensor x) {
-    return StoredTensor.ofFloats(name, DType.F32, p.shape(), x.toFloats());
+  private void restoreDropout(long state) {
+    if (model.dropout() != null) {
+      model.dropout().restore(state);
+    }
+  }
+
+  private void closeData() {
+    if (loader != null) {
+      loader.close();
+      loader = null;
+    }
+  }
+
+  // ---- validation and averages
+
+  /** Validates now; a look that fails stops nothing. */
+  void look() {
+    for (Validation validation : validations) {
+      try {
+        ValidationReport report = withAverages(() -> undisturbed(() -> validation.validate(step)));
+        tell(listener -> listener.onValidated(report));
+      } catch (LongAlignException e) {
+        LOG.warn("the validation after step {} failed: {}", step, e.getMessage());
+      }
+    }
+  }
+
+  private <T> T undisturbed(Supplier<T> work) {
+    RandomDropout dropout = model.dropout();
+    try (AutogradBackend.NoGradient noGradient = model.autograd().noGradient();
+        RandomDropout.Off off = dropout == null ? () -> {} : dropout.off();
+        TensorScope scope = TensorScope.open()) {
+      return work.get();
+    }
+  }
+
+  /**
+   * Does work with the averaged parameters in the model's place: for exports and validation. Those
+   * of the optimizer are back afterwards, bit for bit. Without averages ({@link
+   * TrainerSettings#emaDecay} of 0) the work sees the parameters themselves.
+   */
+  public <T> T withAverages(Supplier<T> work) {
+    requireOwnValues("withAverages");
+    optimizer.exchange();
+    averaged = true;
+    try {
+      return work.get();
+    } finally {
+      averaged = false;
+      optimizer.exchange();
+    }
+  }
+
+  /** The same for work without a result. */
+  public void withAverages(Runnable work) {
+    withAverages(
+        () -> {
+          work.run();
+          return null;
+        });
+  }
+
+  private void requireOwnValues(String what) {
+    if (averaged) {
+      throw new LongAlignException(
+          what + ": the model has the averaged parameters now; call it outside of withAverages");
+    }
+  }
+
+  // ---- checkpoints
+
+  /** Saves now. */
+  public Path save() {
+    requireOwnValues("save");
+    Checkpoint checkpoint =
+        new Checkpoint(
+            objective.stage(),
+            step,
+            random.getState(),
+            dropoutState(),
+            position,
+            loss,
+            optimizer.stored());
+    Path written = uninterruptibly(() -> checkpoints.save(checkpoint));
+    saved = step;
+    tell(listener -> listener.onSaved(step, written));
+    return written;
+  }
+
+  private void saveAfter(RuntimeException failure) {
+    try {
+      if (saved != step) {
+        save();
+      }
+    } catch (RuntimeException e) {
+      failure.addSuppressed(e);
+    }
+  }
+
+  /** Files that are being written close when their thread is interrupted: then once more. */
+  private static <T> T uninterruptibly(Supplier<T> work) {
+    boolean interrupted = Thread.interrupted();
+    try {
+      while (true) {
+        try {
+          return work.get();
+        } catch (RuntimeException e) {
+          if (!Thread.interrupted()) {
+            throw e;
+          }
+          interrupted = true;
+        }
+      }
+    } finally {
+      if (interrupted) {
+        Thread.currentThread().interrupt();
+      }
+    }
   }
 
   /**
@@ -236,7 +395,7 @@ public final class Trainer<E> implements AutoCloseable {
    * @throws LongAlignException if it belongs to another stage or model
    */
   public boolean resume() {
-    if (step != 0 || loader != null) {
+    if (step != 0 || started) {
       throw new LongAlignException("resume: this trainer has made " + step + " steps already");
     }
     Optional<Checkpoint> found = checkpoints.latest();
@@ -254,63 +413,20 @@ public final class Trainer<E> implements AutoCloseable {
               + checkpoint.stage()
               + "; use another directory");
     }
-    Map<String, StoredTensor> tensors = new TreeMap<>();
-    checkpoint.tensors().forEach(tensor -> tensors.put(tensor.name(), tensor));
-    if (tensors.size() != 3 * optimizer.slots().size()) {
-      throw anotherModel(
-          3 * optimizer.slots().size() + " tensors", Integer.toString(tensors.size()));
-    }
-    optimizer
-        .slots()
-        .forEach(
-            (name, slot) -> {
-              TrainableParameter p = slot.parameter();
-              for (String part : List.of(Checkpoint.VALUE, Checkpoint.FIRST, Checkpoint.SECOND)) {
-                StoredTensor tensor = tensors.get(part + name);
-                if (tensor == null || !tensor.shape().equals(p.shape())) {
-                  throw anotherModel(
-                      part + name + " " + p.shape(),
-                      tensor == null ? "nothing" : tensor.shape().toString());
-                }
-              }
-            });
-    optimizer
-        .slots()
-        .forEach(
-            (name, slot) -> {
-              assign(tensors.get(Checkpoint.VALUE + name), slot.parameter().value());
-              assign(tensors.get(Checkpoint.FIRST + name), slot.first());
-              assign(tensors.get(Checkpoint.SECOND + name), slot.second());
-            });
+    optimizer.restore(checkpoint.tensors(), run.toString());
     random.setState(checkpoint.random());
-    if (model.dropout() != null) {
-      model.dropout().restore(checkpoint.dropout());
-    }
+    restoreDropout(checkpoint.dropout());
     position = checkpoint.position();
+    loss = checkpoint.loss();
     step = checkpoint.step();
     saved = step;
-  }
-
-  private void assign(StoredTensor from, Tensor into) {
-    optimizer.assign(into, from.toFloats());
-  }
-
-  private LongAlignException anotherModel(String expected, String found) {
-    return new LongAlignException(
-        run
-            + ": a checkpoint of another model: expected "
-            + expected
-            + ", found "
-            + found
-            + "; train it with the base, rank and adapter it was begun with");
   }
 
   /** Closes the data and frees the moments; what has been trained stays with the model. */
   @Override
   public void close() {
-    if (loader != null) {
-      loader.close();
-    }
+    closeData();
     optimizer.close();
+    model.autograd().limitMemory(0);
   }
 }

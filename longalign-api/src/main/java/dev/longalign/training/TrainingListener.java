@@ -1,12 +1,34 @@
 package dev.longalign.training;
 
+import dev.longalign.data.SkipReport;
 import java.nio.file.Path;
 
-/** Is told what happens, on the thread that trains. */
+/**
+ * Is told what happens, on the thread that trains. Calls should be short; what they throw ends the
+ * training.
+ */
 public interface TrainingListener {
+  /**
+   * Before the first step that this trainer makes.
+   *
+   * @param step how many have been made: 0, or where the run was stopped. What was told of later
+   *     steps no longer counts
+   */
+  default void onStart(long step) {}
+
   /** After every step. */
   default void onStep(StepReport step) {}
 
   /** After a checkpoint is complete on disk. */
   default void onSaved(long step, Path checkpoint) {}
+
+  /** After a validation. */
+  default void onValidated(ValidationReport report) {}
+
+  /**
+   * After a step before which examples could not be used.
+   *
+   * @param soFar since the data was opened
+   */
+  default void onSkipped(long step, SkipReport soFar) {}
 }

@@ -138,6 +138,21 @@ class AtomicFilesTest {
   }
 
   @Test
+  void anInterruptedThreadCanStillSave() throws IOException {
+    Thread.currentThread().interrupt();
+    try {
+      AtomicDirectories.write(
+          directory.resolve("d"),
+          0,
+          beside -> AtomicFiles.write(beside.resolve("a.bin"), out -> out.write(new byte[99_999])));
+      assertThat(Thread.currentThread().isInterrupted()).isTrue();
+    } finally {
+      Thread.interrupted();
+    }
+    assertThat(directory.resolve("d/a.bin")).hasSize(99_999);
+  }
+
+  @Test
   void linksAreFollowedAndKept() throws IOException {
     Path real = IoFixtures.write(directory.resolve("real"), "old");
     Path link = Files.createSymbolicLink(directory.resolve("link"), real);

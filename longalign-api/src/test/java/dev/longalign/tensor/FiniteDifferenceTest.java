@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
 import dev.longalign.autograd.AutogradBackend;
+import dev.longalign.autograd.Checkpoint;
 import dev.longalign.autograd.Gradients;
 import java.util.List;
 import java.util.Random;
@@ -32,6 +33,7 @@ class FiniteDifferenceTest {
       Tensor y = run(autograd, c, variables);
       Gradients gradients = autograd.backward(y, GradientContract.direction(autograd, y));
       List<Tensor> all = variables.all();
+      checkpointed(c, gradients, all);
       double rounding = rounding(y) / STEP;
       for (int i = 0; i < all.size(); i++) {
         float[] gradient = gradients.of(all.get(i)).toFloats();
@@ -56,6 +58,27 @@ class FiniteDifferenceTest {
         }
         check(c, autograd, i, step, along, 1e-3 * Math.sqrt(squares) + rounding);
       }
+    }
+  }
+
+  /** A block that is computed again in the backward pass gives the same, bit for bit. */
+  private static void checkpointed(GradientCase c, Gradients expected, List<Tensor> variables) {
+    AutogradBackend autograd = new AutogradBackend(new ReferenceBackend(), true);
+    GradientCase.Variables again = new GradientCase.Variables(autograd);
+    Tensor any = Tensor.zeros(autograd, DType.F32, Shape.of(1));
+    Tensor y =
+        Checkpoint.run(
+            in -> {
+              again.rewind();
+              return run(autograd, c, again);
+            },
+            any);
+    Gradients found = autograd.backward(y, GradientContract.direction(autograd, y));
+    assertThat(again.all()).hasSameSizeAs(variables);
+    for (int i = 0; i < variables.size(); i++) {
+      assertThat(found.of(again.all().get(i)).toFloats())
+          .as(c.name() + ", variable " + i + ", checkpointed")
+          .isEqualTo(expected.of(variables.get(i)).toFloats());
     }
   }
 

@@ -22,6 +22,7 @@ record GradientCase(String name, Forward forward, boolean steep) {
     private final List<Tensor> all = new ArrayList<>();
     private final int moved;
     private final float[] by;
+    private int next;
 
     Variables(AutogradBackend autograd) {
       this(autograd, -1, null);
@@ -34,7 +35,16 @@ record GradientCase(String name, Forward forward, boolean steep) {
       this.by = by;
     }
 
+    /** The forward pass starts again: the same calls get the same variables. */
+    void rewind() {
+      next = 0;
+    }
+
     Tensor of(Tensor x) {
+      if (next < all.size()) {
+        return all.get(next++);
+      }
+      next++;
       Tensor value = x;
       if (all.size() == moved) {
         float[] values = x.toFloats();
@@ -58,7 +68,8 @@ record GradientCase(String name, Forward forward, boolean steep) {
   }
 
   static Stream<GradientCase> all() {
-    return Stream.of(products(), convolutions(), attention(), norms(), pointwise(), shapes())
+    return Stream.of(
+            products(), convolutions(), attention(), norms(), pointwise(), shapes(), blocks())
         .flatMap(List::stream);
   }
 
@@ -110,7 +121,9 @@ record GradientCase(String name, Forward forward, boolean steep) {
             Conv2dGeometry.of(5, 7, 3, 1, 1),
             Conv2dGeometry.of(8, 16, 3, 2, 1),
             Conv2dGeometry.of(4, 32, 1, 1, 0),
-            new Conv2dGeometry(6, 6, 3, 3, 2, 0, 0, 1, 1));
+            new Conv2dGeometry(6, 6, 3, 3, 2, 0, 0, 1, 1),
+            new Conv2dGeometry(3, 4, 3, 2, 1, 0, 1, 2, 0),
+            new Conv2dGeometry(3, 8, 1, 1, 2, 0, 0, 0, 0));
     for (Conv2dGeometry g : geometries) {
       int in = g.inChannels();
       cases.add(of("conv2d " + g, (x, v) -> v.of(x.normal(2, 6, 8, in)).conv2d(x.conv2d(g, true))));
@@ -138,7 +151,40 @@ record GradientCase(String name, Forward forward, boolean steep) {
 
   private static List<GradientCase> attention() {
     return List.of(
-        attention(2, 5, 7, 8, 2), attention(1, 70, 33, 64, 8), attention(1, 600, 40, 16, 2));
+        attention(2, 5, 7, 8, 2),
+        attention(1, 70, 33, 64, 8),
+        attention(1, 600, 40, 16, 2),
+        causalAttention(3, 1, 8, 2),
+        causalAttention(2, 7, 8, 2),
+        causalAttention(5, 26, 32, 4),
+        causalAttention(1, 600, 16, 2),
+        attention(2, 24, 480, 24, 3), // LongAlign's context
+        new GradientCase(
+            "attention to itself",
+            (in, v) -> {
+              Tensor x = v.of(in.normal(1, 20, 16));
+              return x.attention(x, x, 4, 0.5f);
+            },
+            true),
+        new GradientCase(
+            "attention to constants",
+            (in, v) ->
+                v.of(in.normal(2, 9, 12))
+                    .attention(in.normal(2, 30, 12), in.normal(2, 30, 12), 3, 0.5f),
+            true));
+  }
+
+  private static GradientCase causalAttention(long batch, long length, long width, int h) {
+    return new GradientCase(
+        String.format("causal attention [%d, %d, %d], %d heads", batch, length, width, h),
+        (in, v) ->
+            v.of(in.normal(batch, length, width))
+                .causalAttention(
+                    v.of(in.normal(batch, length, width)),
+                    v.of(in.normal(batch, length, width)),
+                    h,
+                    (float) Math.sqrt((double) h / width)),
+        true);
   }
 
   private static GradientCase attention(long batch, long queries, long keys, long width, int h) {
@@ -211,6 +257,7 @@ record GradientCase(String name, Forward forward, boolean steep) {
               Tensor x = v.of(in.normal(3, 33));
               return Tensor.linearCombination(new float[] {2, -3, 1}, x, v.of(in.normal(3, 33)), x);
             }),
+        of("scaleExp", (in, v) -> v.of(in.normal(3, 33)).scaleExp(v.of(in.f32(0.7, 0)))),
         of("dropout", (in, v) -> v.of(in.normal(5, 40)).dropout(0.3f, 17)),
         of("clamp", (in, v) -> v.of(in.normal(5, 40)).clamp(-0.7f, 0.9f)),
         of("pseudoHuber", (in, v) -> v.of(in.normal(5, 40)).pseudoHuber(0.5f)),
@@ -224,6 +271,20 @@ record GradientCase(String name, Forward forward, boolean steep) {
             (in, v) ->
                 Tensor.concat(
                     -1, v.of(in.normal(2, 3, 5)), in.normal(2, 3, 2), v.of(in.normal(2, 3, 4)))),
+        of(
+            "concat of channels of pictures",
+            (in, v) -> Tensor.concat(3, v.of(in.normal(2, 2, 3, 4)), v.of(in.normal(2, 2, 3, 2)))),
+        of(
+            "concat of tokens",
+            (in, v) -> Tensor.concat(1, in.normal(2, 3, 4), v.of(in.normal(2, 5, 4)))),
+        of(
+            "concat of one variable twice",
+            (in, v) -> {
+              Tensor x = v.of(in.normal(3, 4));
+              return Tensor.concat(0, x, x.scale(2), x);
+            }),
+        of("slice of the last axis", (in, v) -> v.of(in.normal(3, 2, 9)).slice(2, 0, 4)),
+        of("slice of the first axis", (in, v) -> v.of(in.normal(5, 4)).slice(0, 4, 5)),
         of("slice", (in, v) -> v.of(in.normal(3, 6, 4)).slice(1, 2, 5)),
         of(
             "rows and reshape",
@@ -236,11 +297,61 @@ record GradientCase(String name, Forward forward, boolean steep) {
         of(
             "upsampleNearest to odd sizes",
             (in, v) -> v.of(in.normal(1, 3, 4, 5)).upsampleNearest(5, 7)),
+        of("gatherRows", (in, v) -> v.of(in.normal(4, 2, 9)).gatherRows(3, 0, 3, 3, 1)),
+        of("gatherRows of nothing", (in, v) -> v.of(in.normal(4, 9)).gatherRows(2).sum()),
+        of("logSumExp", (in, v) -> v.of(in.around(0, 2, 2, 3, 17)).logSumExp()),
+        of("logSumExp of one", (in, v) -> v.of(in.around(50, 2, 5, 1)).logSumExp()),
         of("sum", (in, v) -> v.of(in.normal(5, 40)).sum()),
         of(
             "meanSquaredError",
             (in, v) -> v.of(in.normal(5, 40)).meanSquaredError(v.of(in.normal(5, 40)))),
         of("rowDots", (in, v) -> v.of(in.normal(2, 3, 9)).rowDots(v.of(in.normal(2, 3, 9)))),
         of("cosine", (in, v) -> v.of(in.normal(4, 9)).cosine(v.of(in.normal(4, 9)))));
+  }
+
+  /** What models put together. */
+  private static List<GradientCase> blocks() {
+    Conv2dGeometry conv = Conv2dGeometry.of(4, 6, 3, 1, 1);
+    return List.of(
+        of(
+            "upsampling convolution",
+            (in, v) ->
+                v.of(in.normal(1, 3, 4, 4)).upsampleNearest(6, 8).conv2d(in.conv2d(conv, true))),
+        new GradientCase(
+            "residual block",
+            (in, v) -> {
+              Tensor x = v.of(in.normal(2, 4, 4, 8));
+              Tensor h =
+                  x.groupNorm(
+                      2, v.of(in.f32(1, 0.3, 8)), v.of(in.f32(0, 1, 8)), 1e-5f, Activation.SILU);
+              return h.conv2d(
+                  in.conv2d(Conv2dGeometry.of(8, 8, 3, 1, 1), true),
+                  new Epilogue(Activation.NONE, v.of(in.normal(2, 8)), x));
+            },
+            true),
+        of(
+            "LoRA beside a frozen layer, with dropout",
+            (in, v) -> {
+              Tensor x = v.of(in.normal(3, 7, 12));
+              Tensor low = x.linear(v.of(in.f32(0, 0.3, 4, 12)), null);
+              return x.linear(in.linear(12, 9, true))
+                  .add(low.linear(v.of(in.f32(0, 0.5, 9, 4)), null).dropout(0.1f, 23));
+            }),
+        of(
+            "LoRA beside a frozen convolution",
+            (in, v) -> {
+              Tensor x = v.of(in.normal(2, 5, 4, 4));
+              Tensor low =
+                  x.conv2d(v.of(in.f32(0, 0.2, 3, 4, 3, 3)), Conv2dGeometry.of(4, 3, 3, 1, 1));
+              return x.conv2d(in.conv2d(conv, true))
+                  .add(low.linear(v.of(in.f32(0, 0.5, 6, 3)), null));
+            }),
+        of(
+            "pseudo-Huber loss",
+            (in, v) ->
+                Tensor.linearCombination(
+                        new float[] {1, -1}, v.of(in.normal(2, 4, 4, 4)), in.normal(2, 4, 4, 4))
+                    .pseudoHuber(0.3f)
+                    .mean()));
   }
 }

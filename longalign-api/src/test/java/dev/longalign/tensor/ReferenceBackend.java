@@ -225,6 +225,10 @@ public final class ReferenceBackend implements Backend {
 
   @Override
   public Tensor attention(Tensor q, Tensor k, Tensor v, int heads, float scale) {
+    return attention(q, k, v, heads, scale, false);
+  }
+
+  Tensor attention(Tensor q, Tensor k, Tensor v, int heads, float scale, boolean causal) {
     int queries = q.dim(1);
     int keys = k.dim(1);
     int width = q.dim(2);
@@ -235,10 +239,11 @@ public final class ReferenceBackend implements Backend {
         i -> {
           int query = i / heads * width + i % heads * d;
           int key = i / heads / queries * keys * width + i % heads * d;
-          double[] p = softmax(scores(q, k, query, key, keys, width, d, scale));
+          int seen = causal ? i / heads % queries + 1 : keys;
+          double[] p = softmax(scores(q, k, query, key, seen, width, d, scale));
           double[] sums = new double[d];
           float[] values = data(v);
-          for (int s = 0; s < keys; s++) {
+          for (int s = 0; s < seen; s++) {
             int value = start(v) + key + s * width;
             for (int c = 0; c < d; c++) {
               sums[c] += p[s] * values[value + c];

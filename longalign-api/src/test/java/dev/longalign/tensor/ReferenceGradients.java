@@ -155,6 +155,24 @@ final class ReferenceGradients implements GradientOps {
   @Override
   public Tensor[] attention(
       Tensor q, Tensor k, Tensor v, int heads, float scale, Tensor dy, boolean[] wanted) {
+    return attention(q, k, v, heads, scale, dy, wanted, false);
+  }
+
+  @Override
+  public Tensor[] causalAttention(
+      Tensor q, Tensor k, Tensor v, int heads, float scale, Tensor dy, boolean[] wanted) {
+    return attention(q, k, v, heads, scale, dy, wanted, true);
+  }
+
+  private Tensor[] attention(
+      Tensor q,
+      Tensor k,
+      Tensor v,
+      int heads,
+      float scale,
+      Tensor dy,
+      boolean[] wanted,
+      boolean causal) {
     double[] qs = backend.doubles(q);
     double[] ks = backend.doubles(k);
     double[] vs = backend.doubles(v);
@@ -168,15 +186,16 @@ final class ReferenceGradients implements GradientOps {
     for (int i = 0; i < q.dim(0) * q.dim(1) * heads; i++) {
       int query = i / heads * width + i % heads * depth;
       int key = i / heads / q.dim(1) * keys * width + i % heads * depth;
-      double[] p = new double[keys];
-      double[] dp = new double[keys];
-      for (int s = 0; s < keys; s++) {
+      int seen = causal ? i / heads % q.dim(1) + 1 : keys;
+      double[] p = new double[seen];
+      double[] dp = new double[seen];
+      for (int s = 0; s < seen; s++) {
         p[s] = scale * dot(qs, query, ks, key + s * width, depth);
         dp[s] = dot(d, query, vs, key + s * width, depth);
       }
       softmax(p);
-      double mean = dot(p, 0, dp, 0, keys);
-      for (int s = 0; s < keys; s++) {
+      double mean = dot(p, 0, dp, 0, seen);
+      for (int s = 0; s < seen; s++) {
         double ds = scale * p[s] * (dp[s] - mean);
         for (int c = 0; c < depth; c++) {
           int at = key + s * width + c;
@@ -339,6 +358,33 @@ final class ReferenceGradients implements GradientOps {
   @Override
   public Tensor pseudoHuber(Tensor x, float c, Tensor dy) {
     return map(x, dy, (v, d) -> d * v / Math.sqrt(v * v + (double) c * c));
+  }
+
+  @Override
+  public Tensor scatterRows(Tensor dy, int[] rows, long count) {
+    double[] values = backend.doubles(dy);
+    Shape shape = dy.shape().with(0, count);
+    int width = Math.toIntExact(shape.size() / count);
+    double[] sums = new double[Math.toIntExact(shape.size())];
+    for (int i = 0; i < values.length; i++) {
+      sums[rows[i / width] * width + i % width] += values[i];
+    }
+    return backend.of(dy.dtype(), shape, sums);
+  }
+
+  @Override
+  public Tensor logSumExp(Tensor x, Tensor dy) {
+    double[] values = backend.doubles(x);
+    double[] factors = backend.doubles(dy);
+    int width = x.dim(-1);
+    for (int row = 0; row < factors.length; row++) {
+      double[] p = Arrays.copyOfRange(values, row * width, (row + 1) * width);
+      softmax(p);
+      for (int c = 0; c < width; c++) {
+        values[row * width + c] = factors[row] * p[c];
+      }
+    }
+    return backend.of(x.dtype(), x.shape(), values);
   }
 
   // ---- sums and their opposites

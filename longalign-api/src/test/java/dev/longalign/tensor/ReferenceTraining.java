@@ -24,6 +24,11 @@ final class ReferenceTraining implements TrainingOps {
     }
   }
 
+  @Override
+  public Tensor causalAttention(Tensor q, Tensor k, Tensor v, int heads, float scale) {
+    return backend.attention(q, k, v, heads, scale, true);
+  }
+
   private interface Function {
     double of(int index, double value);
   }
@@ -65,6 +70,38 @@ final class ReferenceTraining implements TrainingOps {
           }
           return v / Math.sqrt(squares);
         });
+  }
+
+  @Override
+  public Tensor scaleExp(Tensor x, Tensor logScale) {
+    double scale = Math.exp(backend.doubles(logScale)[0]);
+    return map(x, (i, v) -> scale * v);
+  }
+
+  @Override
+  public Tensor gatherRows(Tensor x, int[] rows) {
+    double[] values = backend.doubles(x);
+    Shape shape = x.shape().with(0, rows.length);
+    int width = Math.toIntExact(x.shape().size() / x.dim(0));
+    double[] taken = new double[Math.toIntExact(shape.size())];
+    for (int i = 0; i < taken.length; i++) {
+      taken[i] = values[rows[i / width] * width + i % width];
+    }
+    return backend.of(x.dtype(), shape, taken);
+  }
+
+  @Override
+  public Tensor logSumExp(Tensor x) {
+    double[] values = backend.doubles(x);
+    int width = x.dim(-1);
+    long[] dims = x.shape().toArray();
+    double[] logs = new double[values.length / width];
+    for (int row = 0; row < logs.length; row++) {
+      double[] some = Arrays.copyOfRange(values, row * width, (row + 1) * width);
+      double max = Arrays.stream(some).max().orElseThrow();
+      logs[row] = max + Math.log(Arrays.stream(some).map(v -> Math.exp(v - max)).sum());
+    }
+    return backend.of(DType.F32, Shape.of(Arrays.copyOf(dims, dims.length - 1)), logs);
   }
 
   @Override

@@ -52,7 +52,17 @@ final class TinyTraining implements AutoCloseable {
       LayerDropout dropout,
       boolean trainAdapter,
       boolean withTeacher) {
-    autograd = new AutogradBackend(cpu, true);
+    this(unetName, loraFile, dropout, trainAdapter, withTeacher, true);
+  }
+
+  private TinyTraining(
+      String unetName,
+      String loraFile,
+      LayerDropout dropout,
+      boolean trainAdapter,
+      boolean withTeacher,
+      boolean checkpoints) {
+    autograd = new AutogradBackend(cpu, checkpoints);
     UNet2DConditionConfig config = UNet2DConditionConfig.of(config(unetName));
     Lora initial = Lora.read(folder().resolve(loraFile), UNet2DCondition.layers(config));
     lora = TrainableLora.of(autograd, UNet2DCondition.loraLayers(config), initial, dropout);
@@ -73,6 +83,12 @@ final class TinyTraining implements AutoCloseable {
   /** Stage 1 on the small UNet without dropout. */
   static TinyTraining align(LayerDropout dropout) {
     return new TinyTraining("unet_train", "lora_train_init.pt", dropout, true, false);
+  }
+
+  /** Stage 1 on the UNet of four levels. */
+  static TinyTraining fourLevels(boolean checkpoints) {
+    return new TinyTraining(
+        "unet", "s28750_lora_vis.pt", LayerDropout.NONE, true, false, checkpoints);
   }
 
   static Path folder() {

@@ -9,13 +9,15 @@ import picocli.CommandLine.Spec;
 @Command(
     name = "train",
     sortOptions = false,
-    description = "Trains a LoRA, stage by stage, and in the first the text adapter.",
+    description =
+        "Trains a LoRA, stage by stage, and in the first the text adapter; or Denscore, the scorer.",
     synopsisSubcommandLabel = "STAGE",
     subcommands = {
       TrainStageCommand.Align.class,
       TrainStageCommand.Lcm.class,
       TrainStageCommand.Reward.class,
-      TrainStageCommand.RewardLcm.class
+      TrainStageCommand.RewardLcm.class,
+      TrainDenscoreCommand.class
     })
 final class TrainCommand implements Runnable {
   @Spec CommandSpec spec;

@@ -1,5 +1,6 @@
 package dev.longalign.cli;
 
+import dev.longalign.cli.verify.AreaSummary;
 import dev.longalign.cli.verify.CaseResult;
 import dev.longalign.cli.verify.CaseResult.Status;
 import dev.longalign.cli.verify.Verifier;
@@ -29,7 +30,8 @@ import picocli.CommandLine.Spec;
           + " there and the verdict. Fails if one of the cases does; what is skipped fails nothing.",
       "",
       "Allowed are 1e-4 of the largest magnitude, 1e-3 from a prompt to its picture (of each step by"
-          + " itself), but never less than 8 times the float64_max_abs_diff that the vectors state;"
+          + " itself) and for gradients; 1e-5, absolute, for losses and for parameters after optimiser"
+          + " steps; but never less than 8 times the float64_max_abs_diff that the vectors state;"
           + " 1 for bytes of pictures; 5e-3 for weights that are stored a second time in half"
           + " precision. Texts, token ids and what files hold must be equal.",
       ""
@@ -67,6 +69,7 @@ final class VerifyCommand implements Callable<Integer> {
       long failed,
       long skipped,
       double seconds,
+      List<AreaSummary> areas,
       List<CaseResult> cases) {}
 
   @Override
@@ -84,16 +87,19 @@ final class VerifyCommand implements Callable<Integer> {
               + " matches; areas: "
               + String.join(", ", verifier.areas()));
     }
-    long passed = count(results, Status.PASS);
-    long failed = count(results, Status.FAIL);
-    long skipped = count(results, Status.SKIP);
+    List<AreaSummary> areas = AreaSummary.of(results);
+    long passed = AreaSummary.count(results, Status.PASS);
+    long failed = AreaSummary.count(results, Status.FAIL);
+    long skipped = AreaSummary.count(results, Status.SKIP);
     // A directory in which nothing could be compared has shown nothing.
     boolean ok = failed == 0 && passed > 0;
     double seconds = (System.nanoTime() - start) * 1e-9;
     if (common.json) {
       common.printJson(
-          new Report(directory, device.toString(), ok, passed, failed, skipped, seconds, results));
+          new Report(
+              directory, device.toString(), ok, passed, failed, skipped, seconds, areas, results));
     } else {
+      print(areas);
       common
           .out()
           .printf(
@@ -122,7 +128,24 @@ final class VerifyCommand implements Callable<Integer> {
     out.flush();
   }
 
-  private static long count(List<CaseResult> results, Status status) {
-    return results.stream().filter(result -> result.status() == status).count();
+  private void print(List<AreaSummary> areas) {
+    PrintWriter out = common.out();
+    out.printf(
+        "%n%-12s %6s %6s %7s %8s  %s%n",
+        "area", "passed", "failed", "skipped", "seconds", "nearest to its tolerance");
+    for (AreaSummary area : areas) {
+      out.printf(
+          Locale.ROOT,
+          "%-12s %6d %6d %7d %8.1f  %s%n",
+          area.area(),
+          area.passed(),
+          area.failed(),
+          area.skipped(),
+          area.seconds(),
+          area.error() == null
+              ? "nothing compared"
+              : String.format(
+                  Locale.ROOT, "%.1e of %.1e in %s", area.error(), area.tolerance(), area.worst()));
+    }
   }
 }

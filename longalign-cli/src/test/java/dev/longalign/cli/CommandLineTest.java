@@ -1,6 +1,7 @@
 package dev.longalign.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.withinPercentage;
 
 import com.google.gson.JsonObject;
 import com.google.gson.JsonParser;
@@ -9,6 +10,7 @@ import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -126,6 +128,43 @@ final class CommandLineTest {
                 .get("prompt")
                 .getAsString())
         .isEqualTo(PROMPT);
+  }
+
+  /** The small model trains a step, and the report adds up. */
+  @Test
+  void aTrainingStepIsTimed() {
+    String[] common = {"bench", "train-step", "--runs", "1", "--size", "32", "--rank", "4"};
+    assertThat(run(with(common, "--json"))).as(err.toString()).isEqualTo(ExitCode.OK);
+    JsonObject measured = json();
+    JsonObject training = measured.getAsJsonObject("training");
+    double forward = training.get("forward_tflop").getAsDouble();
+    double backward = training.get("backward_tflop").getAsDouble();
+    double repeated = training.get("repeated_tflop").getAsDouble();
+    assertThat(backward).isBetween(forward, 3 * forward);
+    assertThat(repeated).isBetween(0.5 * forward, 1.5 * forward);
+    assertThat(forward + backward + repeated)
+        .isCloseTo(measured.get("tflop_per_step").getAsDouble(), withinPercentage(0.1));
+    assertThat(training.get("floor_seconds").getAsDouble())
+        .isCloseTo(
+            (forward + backward) * 1e3 / measured.get("roof_gflops").getAsDouble(),
+            withinPercentage(0.1));
+
+    // Without checkpoints only derivatives repeat anything, and the rest stays.
+    assertThat(run(with(common, "--no-checkpointing", "--json"))).isEqualTo(ExitCode.OK);
+    JsonObject plain = json().getAsJsonObject("training");
+    assertThat(plain.get("repeated_tflop").getAsDouble()).isLessThan(0.5 * repeated);
+    assertThat(plain.get("forward_tflop").getAsDouble()).isEqualTo(forward);
+    assertThat(plain.get("backward_tflop").getAsDouble())
+        .isCloseTo(backward, withinPercentage(0.1));
+
+    assertThat(run(common)).isEqualTo(ExitCode.OK);
+    assertThat(out.toString()).contains("floor ", "computed a second time", "in training");
+    assertThat(run("bench", "training")).isEqualTo(ExitCode.USAGE);
+    assertThat(err.toString()).contains("expected one of [unet, vae, encode, train-step]");
+  }
+
+  private static String[] with(String[] arguments, String... more) {
+    return Stream.concat(Stream.of(arguments), Stream.of(more)).toArray(String[]::new);
   }
 
   @Test

@@ -103,4 +103,37 @@ final class TrainCommandTest {
     assertThat(err.toString()).contains("steps", "a positive number");
     assertThat(run("train", "align")).isEqualTo(ExitCode.USAGE);
   }
+
+  @Test
+  void trainsADenscoreThatScores() throws IOException {
+    String sizes =
+        "textWidth: 32, textLayers: 1, textHeads: 2, visionWidth: 32, visionLayers: 1,"
+            + " visionHeads: 2, projection: 24";
+    for (int steps : new int[] {1, 2}) {
+      Path config =
+          config("steps: " + steps + ", batchSize: 4, saveEvery: 1, evaluation: 64, " + sizes);
+      assertThat(run("train", "denscore", "--json", "--config", config.toString()))
+          .as(err.toString())
+          .isEqualTo(ExitCode.OK);
+      assertThat(json().get("steps").getAsLong()).isEqualTo(steps);
+      assertThat(json().get("loss").getAsDouble()).isPositive();
+      assertThat(err.toString().contains("continuing after step 1")).isEqualTo(steps == 2);
+    }
+    JsonObject trained = json().getAsJsonObject("trained");
+    JsonObject embedded = json().getAsJsonObject("embedded");
+    assertThat(trained.get("pictures").getAsInt()).isEqualTo(64);
+    assertThat(embedded.get("segments").getAsDouble())
+        .isGreaterThan(trained.get("segments").getAsDouble());
+
+    String picture = temp + "/o.png";
+    String[] sample = {
+      "sample", "A red circle.", "--steps", "1", "--width", "64", "--height", "64", "--out", picture
+    };
+    assertThat(run(sample)).as(err.toString()).isEqualTo(ExitCode.OK);
+    String export = temp.resolve("run/export").toString();
+    assertThat(run("score", picture, "--scorer", export, "--json", "--caption", "A red circle."))
+        .as(err.toString())
+        .isEqualTo(ExitCode.OK);
+    assertThat(json().get("score").getAsDouble()).isBetween(-1.0, 1.0);
+  }
 }

@@ -32,9 +32,12 @@ final class VerifyCommandTest {
   private final StringWriter out = new StringWriter();
   private final StringWriter err = new StringWriter();
 
+  /** All but the fifty steps of {@code reward/reward}, a minute which RewardGoldenTest takes. */
   @Test
   void everyGoldenVectorPasses() {
-    int code = run("verify", GOLDEN.toString(), "--json", "--threads", "2");
+    String quick =
+        "io,text,models,encode,schedulers,unet,sample,denscore,align,lcm,image,reward/reward_lcm";
+    int code = run("verify", GOLDEN.toString(), "--json", "--threads", "2", "--only", quick);
     JsonObject report = json();
     Map<String, Integer> passed = new TreeMap<>();
     for (JsonElement element : report.getAsJsonArray("cases")) {
@@ -53,16 +56,25 @@ final class VerifyCommandTest {
             "align",
             "denscore",
             "encode",
+            "image",
             "io",
             "lcm",
             "models",
+            "reward",
             "sample",
             "schedulers",
             "text",
             "unet");
-    assertThat(passed.remove("align")).isEqualTo(4);
-    assertThat(passed.remove("lcm")).isEqualTo(2);
+    assertThat(passed.remove("image")).isEqualTo(5);
     assertThat(passed.values()).allMatch(count -> count >= 10);
+    Map<String, Integer> summed = new TreeMap<>();
+    for (JsonElement element : report.getAsJsonArray("areas")) {
+      JsonObject area = element.getAsJsonObject();
+      summed.put(area.get("area").getAsString(), area.get("passed").getAsInt());
+      assertThat(area.get("error").getAsDouble())
+          .isLessThanOrEqualTo(area.get("tolerance").getAsDouble());
+    }
+    assertThat(summed).containsAllEntriesOf(passed).hasSize(passed.size() + 1);
     assertThat(report.get("ok").getAsBoolean()).isTrue();
     assertThat(code).isEqualTo(ExitCode.OK);
   }
@@ -99,6 +111,53 @@ final class VerifyCommandTest {
     assertThat(out.toString()).contains("FAIL  text/t5_ids.ids", "at [0]: expected 12345, got ");
   }
 
+  /** Each kind of value of a training step: one that is off by more than allowed is named. */
+  @Test
+  void aWrongTrainingStepIsNoticed() throws IOException {
+    Path copy = copy("align/accumulation.json", "align/accumulation.safetensors", "models");
+    String up = "lora.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q.lora_up.weight";
+    Path tensors = copy.resolve("align/accumulation.safetensors");
+    assertThat(run("verify", copy.toString(), "--only", "align")).isEqualTo(ExitCode.OK);
+    assertThat(out.toString()).containsPattern("align +3 +0 +0 .* of .* in accumulation");
+
+    addTo(tensors, "grad:" + up, 3, 1e-4f);
+    addTo(tensors, "after:" + up, 5, 2e-5f);
+    edit(
+        copy.resolve("align/accumulation.json"),
+        json ->
+            json.getAsJsonObject("values")
+                .getAsJsonObject("losses")
+                .getAsJsonArray("value")
+                .set(1, JsonParser.parseString("1.3118")));
+    assertThat(run("verify", copy.toString(), "--only", "align")).isEqualTo(ExitCode.FAILED);
+    assertThat(out.toString())
+        .contains("3 failed", "loss 1: expected 1.3118, got 1.3117")
+        .contains("grad:" + up + " at [0, 3]: expected", "after:" + up + " at [0, 5]: expected");
+  }
+
+  /** A trajectory names its run, its learning rate and its steps itself. */
+  @Test
+  void aTrajectoryOfOtherLengthIsFollowed() throws IOException {
+    Path copy = copy("align/trajectory.json", "align/trajectory.safetensors", "models");
+    edit(
+        copy.resolve("align/trajectory.json"),
+        json -> {
+          JsonObject values = json.getAsJsonObject("values");
+          JsonObject run = values.remove("lr_3e-5").getAsJsonObject().getAsJsonObject("value");
+          run.remove("final_digests");
+          for (String list : List.of("losses", "losses_float64", "grad_norms")) {
+            for (int i = 0; i < 3; i++) {
+              run.getAsJsonArray(list).remove(2);
+            }
+          }
+          values.remove("lr_1e-3");
+          values.remove("zero_up_lr_1e-3");
+          values.add("slow", run);
+        });
+    assertThat(run("verify", copy.toString(), "--only", "align")).isEqualTo(ExitCode.OK);
+    assertThat(out.toString()).contains("PASS  align/trajectory.slow");
+  }
+
   @Test
   void badFilesThatAreAcceptedFail() throws IOException {
     Path copy = copy("io/io.json", "io/handmade.pt");
@@ -118,10 +177,12 @@ final class VerifyCommandTest {
     Files.writeString(copy.resolve("unet/strange.json"), "{\"title\": \"Something new\"}");
     Files.createDirectories(copy.resolve("reward"));
     Files.writeString(copy.resolve("reward/reward.json"), "{}");
+    Files.createDirectories(copy.resolve("novelties"));
+    Files.writeString(copy.resolve("novelties/first.json"), "{}");
     assertThat(run("verify", copy.toString())).as(out + "" + err).isEqualTo(ExitCode.OK);
     assertThat(out.toString())
         .contains("PASS  unet/forward.odd_out", "SKIP  unet/strange", "unknown case")
-        .contains("SKIP  reward/reward", "not compared");
+        .contains("SKIP  reward/reward", "SKIP  novelties/first");
 
     Files.writeString(copy.resolve("unet/lora.json"), "not JSON");
     assertThat(run("verify", copy.toString())).isEqualTo(ExitCode.FAILED);

@@ -3,7 +3,7 @@ package dev.longalign.onnx;
 import dev.longalign.LongAlignException;
 import dev.longalign.io.ComponentDirectory;
 import dev.longalign.io.TensorFile;
-import dev.longalign.onnx.graph.ClipTextConfig;
+import dev.longalign.model.ClipTextConfig;
 import dev.longalign.onnx.graph.ClipTextGraph;
 import dev.longalign.onnx.graph.OnnxGraph;
 import dev.longalign.onnx.graph.T5Config;

@@ -8,7 +8,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.longalign.LongAlignException;
 import dev.longalign.io.ComponentDirectory;
-import dev.longalign.onnx.graph.ClipTextConfig;
+import dev.longalign.model.ClipTextConfig;
 import dev.longalign.onnx.graph.ClipTextGraph;
 import dev.longalign.text.HiddenStates;
 import dev.longalign.text.TextEncoder;

@@ -4,291 +4,283 @@ import static dev.longalign.tensor.cpu.CpuContext.address;
 import static org.bytedeco.dnnl.global.dnnl.*;
 
 import dev.longalign.tensor.DType;
+import dev.longalign.tensor.Shape;
 import dev.longalign.tensor.Tensor;
 import java.util.List;
 
 /**
  * The derivative of multi-head attention in blocks of queries: a block's scores are computed again
- * rather than kept, so memory stays linear in the length (Dao et al. 2022).
+ * rather than kept, so memory stays linear in the length (Dao et al. 2022). Each head of each image
+ * runs on one thread, without barriers.
  *
  * <pre>
  *   S = scale Q K^T, P = softmax(S), O = P V
  *   dV = P^T dO, dP = dO V^T, dS = P (dP - rowsum(P dP)), dQ = scale dS K, dK = scale dS^T Q
  * </pre>
+ *
+ * <p>dV, dK and dQ are computed transposed, as {@link AttentionOps} computes O: {@code dV^T = dO^T
+ * P} takes the scores as they lie, and has many columns where dV has few.
  */
 final class AttentionGradient {
-  /** Scores per block, of which three copies exist: 4 MiB of f32 each. */
+  /** Scores per block, of which there are two or three copies: 2 MiB of f32 each. */
   private static final long BLOCK_SCORES = 1 << 20;
 
-  private static final long MAX_ROWS = 512;
+  private static final long MAX_ROWS = 256;
+  private static final long MIN_ROWS = 32;
 
   private final CpuContext context;
+  private final CpuWorkers workers;
 
-  AttentionGradient(CpuContext context) {
+  AttentionGradient(CpuContext context, CpuWorkers workers) {
     this.context = context;
+    this.workers = workers;
   }
 
-  /** Some heads of one picture and {@code rows} of its queries. */
-  private record Block(long heads, long rows, long keys, long depth, long channels, DType dtype) {
-    /** [heads, length, depth] inside [length, channels]. */
-    Layout sequence(DType type, long length) {
-      return Layout.strided(
-          type, new long[] {heads, length, depth}, new long[] {depth, channels, 1});
-    }
+  /**
+   * Addresses; gradients are 0 where they are not wanted, and transposed: [B, C, length]; so is the
+   * causal mask [queries, keys].
+   */
+  private record Operands(
+      long q, long k, long v, long kTransposed, long mask, long dy, long dq, long dk, long dv) {}
 
-    /** The same with the last two axes exchanged. */
-    Layout transposed(DType type, long length) {
-      return Layout.strided(
-          type, new long[] {heads, depth, length}, new long[] {depth, 1, channels});
-    }
-
-    Layout scores(DType type) {
-      return Layout.dense(type, heads, rows, keys);
-    }
-
-    Layout scoresTransposed(DType type) {
-      return Layout.strided(
-          type, new long[] {heads, keys, rows}, new long[] {rows * keys, 1, keys});
-    }
-  }
-
+  /**
+   * @param causal whether a query sees only the keys up to its own place
+   */
   Tensor[] attention(
-      Tensor q, Tensor k, Tensor v, int heads, float scale, Tensor dy, boolean[] wanted) {
-    int batch = q.dim(0);
-    int queries = q.dim(1);
-    int keys = k.dim(1);
+      Tensor q,
+      Tensor k,
+      Tensor v,
+      int heads,
+      float scale,
+      Tensor dy,
+      boolean[] wanted,
+      boolean causal) {
+    long batch = q.shape().dim(0);
+    long queries = q.shape().dim(1);
+    long keys = k.shape().dim(1);
+    long channels = q.shape().dim(2);
     if (q.shape().size() == 0 || k.shape().size() == 0) {
       return new Tensor[] {zeros(q, wanted[0]), zeros(k, wanted[1]), zeros(v, wanted[2])};
     }
-    long channels = q.dim(2);
-    long depth = channels / heads;
     DType dtype = q.dtype();
-    int bytes = dtype.bytes();
-    long rowsPerBlock = Math.min(queries, Math.min(MAX_ROWS, Math.max(32, BLOCK_SCORES / keys)));
-    long headsPerBlock =
-        rowsPerBlock < queries ? 1 : largestDivisor(heads, BLOCK_SCORES / ((long) queries * keys));
-    Tensor dq = wanted[0] ? context.allocateLike(q) : null;
-    // Sums over blocks of queries: f32, whatever the type of the keys.
-    Tensor dk = wanted[1] ? context.backend().zeros(DType.F32, k.shape()) : null;
-    Tensor dv = wanted[2] ? context.backend().zeros(DType.F32, v.shape()) : null;
     Tensor scaledQ = q.scale(scale);
-    try (Scores scores = new Scores(context.memory(), headsPerBlock * rowsPerBlock * keys, dtype)) {
-      for (int b = 0; b < batch; b++) {
-        for (long h = 0; h < heads; h += headsPerBlock) {
-          long keyAt = b * (long) keys * channels + h * depth;
-          for (long from = 0; from < queries; from += rowsPerBlock) {
-            long rows = Math.min(rowsPerBlock, queries - from);
-            long rowAt = (b * (long) queries + from) * channels + h * depth;
-            block(
-                new Block(headsPerBlock, rows, keys, depth, channels, dtype),
-                scores,
-                address(scaledQ) + rowAt * bytes,
-                address(k) + keyAt * bytes,
-                address(v) + keyAt * bytes,
-                address(dy) + rowAt * bytes,
-                dq == null ? 0 : address(dq) + rowAt * bytes,
-                dk == null ? 0 : address(dk) + keyAt * DType.F32.bytes(),
-                dv == null ? 0 : address(dv) + keyAt * DType.F32.bytes());
-          }
-        }
+    Tensor dq = wanted[0] ? context.allocate(dtype, Shape.of(batch, channels, queries)) : null;
+    // Sums over blocks of queries: f32, whatever the type of the keys.
+    Tensor dk = wanted[1] ? context.allocate(DType.F32, Shape.of(batch, channels, keys)) : null;
+    Tensor dv = wanted[2] ? context.allocate(DType.F32, Shape.of(batch, channels, keys)) : null;
+    CpuMemory memory = context.memory();
+    long mask = causal ? CausalMask.write(memory, queries) : 0;
+    Operands operands =
+        new Operands(
+            address(scaledQ),
+            address(k),
+            address(v),
+            wanted[0] ? address(AttentionOps.transposed(context, k)) : 0,
+            mask,
+            address(dy),
+            dq == null ? 0 : address(dq),
+            dk == null ? 0 : address(dk),
+            dv == null ? 0 : address(dv));
+    long rows = Math.min(MAX_ROWS, Math.max(MIN_ROWS, BLOCK_SCORES / keys / MIN_ROWS * MIN_ROWS));
+    Head head = new Head(Math.min(rows, queries), queries, keys, channels / heads, channels, dtype);
+    long room = head.scratchBytes();
+    long scratch = memory.allocate(workers.count() * room);
+    try {
+      workers.run(
+          Math.toIntExact(batch * heads),
+          (worker, index) ->
+              head.run(
+                  worker.cache(),
+                  memory,
+                  operands,
+                  index / heads,
+                  index % heads,
+                  scratch + worker.number() * room));
+    } finally {
+      memory.free(scratch);
+      if (causal) {
+        memory.free(mask);
       }
     }
+    count(2.0 * batch * queries * keys * channels, wanted);
     return new Tensor[] {
-      dq == null ? null : dq.scale(scale),
-      dk == null ? null : dk.cast(dtype),
-      dv == null ? null : dv.cast(dtype)
+      dq == null ? null : AttentionOps.transposed(context, dq).scale(scale),
+      dk == null ? null : AttentionOps.transposed(context, dk).cast(dtype),
+      dv == null ? null : AttentionOps.transposed(context, dv).cast(dtype)
     };
   }
 
-  private static long largestDivisor(long n, long limit) {
-    long divisor = Math.max(1, Math.min(n, limit));
-    while (n % divisor != 0) {
-      divisor--;
+  private void count(double product, boolean[] wanted) {
+    int products = wanted[0] || wanted[1] ? 2 : 1;
+    for (boolean one : wanted) {
+      products += one ? 1 : 0;
     }
-    return divisor;
-  }
-
-  /** Scratch memory of one block: probabilities, their gradient, and either in the narrow type. */
-  private static final class Scores implements AutoCloseable {
-    private final CpuMemory memory;
-    private final long p;
-    private final long dp;
-    private final long narrow;
-
-    Scores(CpuMemory memory, long size, DType dtype) {
-      this.memory = memory;
-      p = memory.allocate(DType.F32.bytes() * size);
-      dp = memory.allocate(DType.F32.bytes() * size);
-      narrow = memory.allocate(dtype == DType.F32 ? 0 : dtype.bytes() * size);
-    }
-
-    @Override
-    public void close() {
-      memory.free(p);
-      memory.free(dp);
-      memory.free(narrow);
-    }
-  }
-
-  /** The addresses of the gradients are 0 where they are not wanted; dk and dv are added to. */
-  private void block(
-      Block block, Scores scores, long q, long k, long v, long dy, long dq, long dk, long dv) {
-    CpuMemory memory = context.memory();
-    timesTransposed(block).execute(memory, q, k, scores.p);
-    softmax(block).execute(memory, scores.p, scores.p);
-    if (dv != 0) {
-      long operand = inType(block, scores.p, scores.narrow);
-      transposedTimes(block).execute(memory, operand, dy, dv);
-    }
-    if (dq == 0 && dk == 0) {
-      return;
-    }
-    timesTransposed(block).execute(memory, dy, v, scores.dp);
-    softmaxGradient(block).execute(memory, scores.p, scores.dp, scores.dp);
-    long ds = inType(block, scores.dp, scores.narrow);
-    if (dk != 0) {
-      transposedTimes(block).execute(memory, ds, q, dk);
-    }
-    if (dq != 0) {
-      times(block).execute(memory, ds, k, dq);
-    }
+    context.work().computed(products * product);
+    context.work().repeated(product);
   }
 
   private Tensor zeros(Tensor x, boolean wanted) {
     return wanted ? context.backend().zeros(x.dtype(), x.shape()) : null;
   }
 
-  /** The f32 scores in the type of the other operand; at {@code narrow} if that is another type. */
-  private long inType(Block b, long scores, long narrow) {
-    if (b.dtype == DType.F32) {
-      return scores;
+  /**
+   * One head of one image.
+   *
+   * @param rows queries of a block
+   */
+  private record Head(long rows, long queries, long keys, long depth, long channels, DType dtype) {
+
+    private long scoreBytes() {
+      return rows * keys * DType.F32.bytes();
     }
-    Primitive convert =
-        context
-            .cache()
-            .get(
-                List.of("attention gradient: narrow", b),
-                () -> {
-                  try (Layout from = b.scores(DType.F32);
-                      Layout to = b.scores(b.dtype)) {
-                    return PrimitiveCache.reorder(from, to);
-                  }
-                });
-    convert.execute(context.memory(), scores, narrow);
-    return narrow;
+
+    private long narrowBytes() {
+      return rows * keys * dtype.bytes();
+    }
+
+    /** Scores in f32, which in f32 become the probabilities; those; and their gradients. */
+    long scratchBytes() {
+      return scoreBytes() + narrowBytes() + (dtype == DType.F32 ? 0 : narrowBytes());
+    }
+
+    void run(
+        PrimitiveCache cache, CpuMemory memory, Operands all, long image, long head, long scratch) {
+      int bytes = dtype.bytes();
+      long query = image * queries * channels + head * depth;
+      long key = (image * keys * channels + head * depth) * bytes;
+      long keyTransposed = (image * channels + head * depth) * keys;
+      for (long from = 0; from < queries; from += rows) {
+        long row = (query + from * channels) * bytes;
+        long rowTransposed = ((image * channels + head * depth) * queries + from) * bytes;
+        new Block(this, Math.min(rows, queries - from), from == 0)
+            .run(
+                cache,
+                memory,
+                scratch,
+                new Operands(
+                    all.q + row,
+                    all.k + key,
+                    all.v + key,
+                    all.kTransposed + keyTransposed * bytes,
+                    all.mask == 0 ? 0 : all.mask + from * keys * DType.F32.bytes(),
+                    all.dy + row,
+                    all.dq == 0 ? 0 : all.dq + rowTransposed,
+                    all.dk == 0 ? 0 : all.dk + keyTransposed * DType.F32.bytes(),
+                    all.dv == 0 ? 0 : all.dv + keyTransposed * DType.F32.bytes()));
+      }
+    }
   }
 
-  /** [heads, rows, depth] x [heads, keys, depth]^T: scores in f32. */
-  private Primitive timesTransposed(Block b) {
-    return context
-        .cache()
-        .get(
-            List.of("attention gradient: a b^T", b),
-            () ->
-                MatrixOps.batched(
-                    b.sequence(b.dtype, b.rows),
-                    b.transposed(b.dtype, b.keys),
-                    b.scores(DType.F32)));
-  }
+  /**
+   * Some queries of a head.
+   *
+   * @param first whether the sums over queries begin here
+   */
+  private record Block(Head head, long rows, boolean first) {
 
-  /** Scores times keys: [heads, rows, depth]. */
-  private Primitive times(Block b) {
-    return context
-        .cache()
-        .get(
-            List.of("attention gradient: s b", b),
-            () ->
-                MatrixOps.batched(
-                    b.scores(b.dtype), b.sequence(b.dtype, b.keys), b.sequence(b.dtype, b.rows)));
-  }
+    void run(PrimitiveCache cache, CpuMemory memory, long scratch, Operands at) {
+      long scores = scratch;
+      long probabilities = head.dtype == DType.F32 ? scores : scores + head.scoreBytes();
+      long gradient =
+          scratch + head.scoreBytes() + (head.dtype == DType.F32 ? 0 : head.narrowBytes());
+      product(cache, DType.F32).execute(memory, at.q, at.k, scores);
+      if (at.mask != 0) {
+        CausalMask.primitive(cache, 1, rows, head.keys).execute(memory, scores, at.mask, scores);
+      }
+      softmax(cache).execute(memory, scores, probabilities);
+      if (at.dv != 0) {
+        sum(cache).execute(memory, at.dy, probabilities, at.dv);
+      }
+      if (at.dq == 0 && at.dk == 0) {
+        return;
+      }
+      product(cache, head.dtype).execute(memory, at.dy, at.v, gradient);
+      softmaxGradient(cache).execute(memory, probabilities, gradient, gradient);
+      if (at.dk != 0) {
+        sum(cache).execute(memory, at.q, gradient, at.dk);
+      }
+      if (at.dq != 0) {
+        overKeys(cache).execute(memory, at.kTransposed, gradient, at.dq);
+      }
+    }
 
-  /** Adds {@code scores^T x} to an f32 sequence of keys. */
-  private Primitive transposedTimes(Block b) {
-    return context
-        .cache()
-        .get(
-            List.of("attention gradient: s^T b", b),
-            () -> {
-              try (Layout scores = b.scoresTransposed(b.dtype);
-                  Layout rows = b.sequence(b.dtype, b.rows);
-                  Layout sums = b.sequence(DType.F32, b.keys);
-                  Attributes attributes = new Attributes().accumulate()) {
-                return Primitive.create(
-                    "matmul",
-                    (pd, attr) ->
-                        dnnl_matmul_primitive_desc_create(
-                            pd,
-                            OneDnn.ENGINE,
-                            scores.descriptor(),
-                            rows.descriptor(),
-                            null,
-                            sums.descriptor(),
-                            attr.build()),
-                    attributes,
-                    new int[] {DNNL_ARG_SRC_0, DNNL_ARG_WEIGHTS, DNNL_ARG_DST},
-                    scores,
-                    rows,
-                    sums);
-              }
-            });
-  }
+    /** {@code a b^T}: rows times keys. */
+    private Primitive product(PrimitiveCache cache, DType result) {
+      return cache.get(
+          List.of("attention gradient: a b^T", head, rows, result),
+          () ->
+              MatrixOps.batched(
+                  Layout.strided(
+                      head.dtype, new long[] {rows, head.depth}, new long[] {head.channels, 1}),
+                  Layout.strided(
+                      head.dtype,
+                      new long[] {head.depth, head.keys},
+                      new long[] {1, head.channels}),
+                  Layout.dense(result, rows, head.keys)));
+    }
 
-  private Primitive softmax(Block b) {
-    return context
-        .cache()
-        .get(
-            List.of("attention gradient: softmax", b),
-            () -> {
-              try (Layout data = Layout.dense(DType.F32, b.heads * b.rows, b.keys);
-                  Attributes attributes = new Attributes()) {
-                return Primitive.create(
-                    "softmax",
-                    (pd, attr) ->
-                        dnnl_softmax_forward_primitive_desc_create(
-                            pd,
-                            OneDnn.ENGINE,
-                            dnnl_forward_training,
-                            dnnl_softmax_accurate,
-                            data.descriptor(),
-                            data.descriptor(),
-                            1,
-                            attr.build()),
-                    attributes,
-                    new int[] {DNNL_ARG_SRC_0, DNNL_ARG_DST},
-                    data,
-                    data);
-              }
-            });
-  }
+    /** Adds {@code a^T s} to f32 [depth, keys], or begins with it. */
+    private Primitive sum(PrimitiveCache cache) {
+      return cache.get(
+          List.of("attention gradient: a^T s", this),
+          () -> {
+            try (Attributes attributes = new Attributes()) {
+              return MatrixOps.batched(
+                  Layout.strided(
+                      head.dtype, new long[] {head.depth, rows}, new long[] {1, head.channels}),
+                  Layout.dense(head.dtype, rows, head.keys),
+                  Layout.dense(DType.F32, head.depth, head.keys),
+                  first ? attributes : attributes.accumulate());
+            }
+          });
+    }
 
-  /** {@code dS = P (dP - rowsum(P dP))}. */
-  private Primitive softmaxGradient(Block b) {
-    return context
-        .cache()
-        .get(
-            List.of("attention gradient: softmax gradient", b),
-            () -> {
-              try (Layout data = Layout.dense(DType.F32, b.heads * b.rows, b.keys);
-                  Attributes attributes = new Attributes()) {
-                return Primitive.create(
-                    "gradient of softmax",
-                    (pd, attr) ->
-                        dnnl_softmax_backward_primitive_desc_create(
-                            pd,
-                            OneDnn.ENGINE,
-                            dnnl_softmax_accurate,
-                            data.descriptor(),
-                            data.descriptor(),
-                            data.descriptor(),
-                            1,
-                            null,
-                            attr.build()),
-                    attributes,
-                    new int[] {DNNL_ARG_DST, DNNL_ARG_DIFF_DST_0, DNNL_ARG_DIFF_SRC_0},
-                    data,
-                    data,
-                    data);
-              }
-            });
+    /** {@code k^T s^T}: [depth, rows] inside [depth, queries]. */
+    private Primitive overKeys(PrimitiveCache cache) {
+      return cache.get(
+          List.of("attention gradient: k^T s^T", head, rows),
+          () ->
+              MatrixOps.batched(
+                  Layout.dense(head.dtype, head.depth, head.keys),
+                  Layout.strided(
+                      head.dtype, new long[] {head.keys, rows}, new long[] {1, head.keys}),
+                  Layout.strided(
+                      head.dtype, new long[] {head.depth, rows}, new long[] {head.queries, 1})));
+    }
+
+    private Primitive softmax(PrimitiveCache cache) {
+      return cache.get(
+          List.of("attention gradient: softmax", head, rows),
+          () -> AttentionOps.softmax(rows, head.keys, head.dtype));
+    }
+
+    /** {@code dS = P (dP - rowsum(P dP))}. */
+    private Primitive softmaxGradient(PrimitiveCache cache) {
+      return cache.get(
+          List.of("attention gradient: softmax gradient", head, rows),
+          () -> {
+            try (Layout data = Layout.dense(head.dtype, rows, head.keys);
+                Attributes attributes = new Attributes()) {
+              return Primitive.create(
+                  "gradient of softmax",
+                  (pd, attr) ->
+                      dnnl_softmax_backward_primitive_desc_create(
+                          pd,
+                          OneDnn.ENGINE,
+                          dnnl_softmax_accurate,
+                          data.descriptor(),
+                          data.descriptor(),
+                          data.descriptor(),
+                          1,
+                          null,
+                          attr.build()),
+                  attributes,
+                  new int[] {DNNL_ARG_DST, DNNL_ARG_DIFF_DST_0, DNNL_ARG_DIFF_SRC_0},
+                  data,
+                  data,
+                  data);
+            }
+          });
+    }
   }
 }

@@ -4,6 +4,7 @@ import static dev.longalign.tensor.cpu.CpuContext.address;
 import static org.bytedeco.dnnl.global.dnnl.*;
 
 import dev.longalign.tensor.DType;
+import dev.longalign.tensor.Shape;
 import dev.longalign.tensor.Tensor;
 import java.util.List;
 
@@ -29,7 +30,10 @@ final class AttentionOps {
     this.workers = workers;
   }
 
-  Tensor attention(Tensor q, Tensor k, Tensor v, int heads, float scale) {
+  /**
+   * @param causal whether a query sees only the keys up to its own place
+   */
+  Tensor attention(Tensor q, Tensor k, Tensor v, int heads, float scale, boolean causal) {
     long batch = q.shape().dim(0);
     long queries = q.shape().dim(1);
     long keys = k.shape().dim(1);
@@ -55,9 +59,10 @@ final class AttentionOps {
     // Every worker has its own scores, which so stay in its core's cache.
     long scoreBytes = block * keys * (DType.F32.bytes() + (dtype == DType.F32 ? 0 : bytes));
     long scores = memory.allocate(workers.count() * scoreBytes);
+    long mask = causal ? CausalMask.write(memory, queries) : 0;
     try {
       scaled(q.shape().size(), dtype, scale).execute(memory, address(q), scaledQ);
-      transpose(batch, keys, channels, dtype).execute(memory, address(v), vTransposed);
+      transpose(context, batch, keys, channels, dtype).execute(memory, address(v), vTransposed);
       int blocks = Math.toIntExact((queries + block - 1) / block);
       int images = Math.toIntExact(batch);
       workers.run(
@@ -66,22 +71,27 @@ final class AttentionOps {
             long from = index % blocks * block;
             long head = index / blocks % heads;
             long image = index / blocks / heads;
-            new Block(Math.min(block, queries - from), keys, depth, channels, queries, dtype)
+            new Block(
+                    Math.min(block, queries - from), keys, depth, channels, queries, causal, dtype)
                 .run(
                     worker.cache(),
                     memory,
                     scores + worker.number() * scoreBytes,
+                    mask + from * keys * DType.F32.bytes(),
                     scaledQ + ((image * queries + from) * channels + head * depth) * bytes,
                     address(k) + (image * keys * channels + head * depth) * bytes,
                     vTransposed + (image * channels + head * depth) * keys * bytes,
                     yTransposed + ((image * channels + head * depth) * queries + from) * bytes);
           });
-      transpose(batch, channels, queries, dtype).execute(memory, yTransposed, address(y));
+      transpose(context, batch, channels, queries, dtype).execute(memory, yTransposed, address(y));
     } finally {
       memory.free(scaledQ);
       memory.free(vTransposed);
       memory.free(yTransposed);
       memory.free(scores);
+      if (causal) {
+        memory.free(mask);
+      }
     }
     return y;
   }
@@ -116,15 +126,27 @@ final class AttentionOps {
   }
 
   /** {@code rows} queries of one head of one image, against all keys. */
-  private record Block(long rows, long keys, long depth, long channels, long queries, DType dtype) {
+  private record Block(
+      long rows, long keys, long depth, long channels, long queries, boolean causal, DType dtype) {
 
     /**
-     * Addresses: room for the scores, the first query, the first key, the head's V^T, and the
-     * block's place in O^T.
+     * Addresses: room for the scores, the mask of the first query, the first query, the first key,
+     * the head's V^T, and the block's place in O^T.
      */
-    void run(PrimitiveCache cache, CpuMemory memory, long scores, long q, long k, long v, long y) {
+    void run(
+        PrimitiveCache cache,
+        CpuMemory memory,
+        long scores,
+        long mask,
+        long q,
+        long k,
+        long v,
+        long y) {
       long probabilities = dtype == DType.F32 ? scores : scores + rows * keys * DType.F32.bytes();
       cache.get(List.of("scores", this), this::scores).execute(memory, q, k, scores);
+      if (causal) {
+        CausalMask.primitive(cache, 1, rows, keys).execute(memory, scores, mask, scores);
+      }
       cache.get(List.of("softmax", this), this::softmax).execute(memory, scores, probabilities);
       cache.get(List.of("values", this), this::values).execute(memory, v, probabilities, y);
     }
@@ -138,26 +160,7 @@ final class AttentionOps {
     }
 
     private Primitive softmax() {
-      try (Layout source = Layout.dense(DType.F32, rows, keys);
-          Layout target = Layout.dense(dtype, rows, keys);
-          Attributes attributes = new Attributes()) {
-        return Primitive.create(
-            "softmax",
-            (pd, attr) ->
-                dnnl_softmax_forward_primitive_desc_create(
-                    pd,
-                    OneDnn.ENGINE,
-                    dnnl_forward_inference,
-                    dnnl_softmax_accurate,
-                    source.descriptor(),
-                    target.descriptor(),
-                    1,
-                    attr.build()),
-            attributes,
-            new int[] {DNNL_ARG_SRC_0, DNNL_ARG_DST},
-            source,
-            target);
-      }
+      return AttentionOps.softmax(rows, keys, dtype);
     }
 
     /** {@code O^T = V^T P^T}: [depth, rows] inside [depth, queries]. */
@@ -169,8 +172,44 @@ final class AttentionOps {
     }
   }
 
+  /** Of the rows of f32 scores, to probabilities in a type; both may be at one address in f32. */
+  static Primitive softmax(long rows, long keys, DType dtype) {
+    try (Layout source = Layout.dense(DType.F32, rows, keys);
+        Layout target = Layout.dense(dtype, rows, keys);
+        Attributes attributes = new Attributes()) {
+      return Primitive.create(
+          "softmax",
+          (pd, attr) ->
+              dnnl_softmax_forward_primitive_desc_create(
+                  pd,
+                  OneDnn.ENGINE,
+                  dnnl_forward_inference,
+                  dnnl_softmax_accurate,
+                  source.descriptor(),
+                  target.descriptor(),
+                  1,
+                  attr.build()),
+          attributes,
+          new int[] {DNNL_ARG_SRC_0, DNNL_ARG_DST},
+          source,
+          target);
+    }
+  }
+
+  /** A new tensor: [batch, rows, columns] to [batch, columns, rows]. */
+  static Tensor transposed(CpuContext context, Tensor x) {
+    long batch = x.shape().dim(0);
+    long rows = x.shape().dim(1);
+    long columns = x.shape().dim(2);
+    Tensor y = context.allocate(x.dtype(), Shape.of(batch, columns, rows));
+    transpose(context, batch, rows, columns, x.dtype())
+        .execute(context.memory(), address(x), address(y));
+    return y;
+  }
+
   /** [batch, rows, columns] to [batch, columns, rows]. */
-  private Primitive transpose(long batch, long rows, long columns, DType dtype) {
+  private static Primitive transpose(
+      CpuContext context, long batch, long rows, long columns, DType dtype) {
     return context
         .cache()
         .get(

@@ -46,7 +46,30 @@ final class ConvolutionGradient {
                 weights -> inputPrimitive(x, dy.shape(), g, dtype, weights));
     long weights = twin.forPrimitive(primitive, context.cache());
     primitive.execute(context.memory(), address(dy), weights, address(dx));
+    log(g, x, dy.shape(), dtype);
     return dx;
+  }
+
+  /** A derivative is as much arithmetic as its convolution; one without stride is a convolution. */
+  private void log(Conv2dGeometry g, Shape x, Shape dy, DType dtype) {
+    if (g.stride() == 1) {
+      int high = g.kernelHeight() - 1;
+      int wide = g.kernelWidth() - 1;
+      Conv2dGeometry back =
+          new Conv2dGeometry(
+              g.outChannels(),
+              g.inChannels(),
+              g.kernelHeight(),
+              g.kernelWidth(),
+              1,
+              high - g.padTop(),
+              wide - g.padLeft(),
+              high - g.padBottom(),
+              wide - g.padRight());
+      context.work().ran(new WorkLog.Convolution(dy, x, back, dtype));
+    } else {
+      context.work().computed(new WorkLog.Convolution(x, dy, g, dtype).flops());
+    }
   }
 
   private static Primitive inputPrimitive(
@@ -96,6 +119,7 @@ final class ConvolutionGradient {
     long blocked = memory.allocate(primitive.weights().bytes());
     try (Layout plain = Layout.dense(DType.F32, g.weightShape().toArray())) {
       primitive.execute(memory, address(x), address(dy), blocked);
+      context.work().computed(new WorkLog.Convolution(x.shape(), dy.shape(), g, x.dtype()).flops());
       context.cache().reorderOnce(primitive.weights(), blocked, plain, address(dw));
     } finally {
       memory.free(blocked);

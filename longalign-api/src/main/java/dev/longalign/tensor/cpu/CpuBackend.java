@@ -33,12 +33,11 @@ public final class CpuBackend implements Backend {
   private final MatrixOps matrix = new MatrixOps(context);
   private final ConvolutionOps convolution = new ConvolutionOps(context);
   private final AttentionOps attention;
-  private final NormOps norm = new NormOps(context);
+  private final NormOps norm;
   private final PointwiseOps pointwise = new PointwiseOps(context);
   private final ShapeOps shapes = new ShapeOps(context);
-  private final CpuTraining training = new CpuTraining(this, context, matrix, convolution);
-  private final CpuGradients gradients =
-      new CpuGradients(this, context, matrix, convolution, pointwise);
+  private final CpuTraining training;
+  private final CpuGradients gradients;
   private final CpuThreads threads;
   private final CpuWorkers workers;
   private final ReentrantLock lock = new ReentrantLock(true);
@@ -49,8 +48,11 @@ public final class CpuBackend implements Backend {
    */
   public CpuBackend(int threads) {
     this.threads = new CpuThreads(threads);
-    this.workers = new CpuWorkers(memory, this.threads.count());
+    this.workers = new CpuWorkers(memory, this.threads);
     this.attention = new AttentionOps(context, workers);
+    this.norm = new NormOps(context, workers);
+    this.training = new CpuTraining(this, context, matrix, convolution, attention, workers);
+    this.gradients = new CpuGradients(this, context, matrix, convolution, pointwise, workers);
   }
 
   <T> T exclusively(String name, Supplier<T> operation) {
@@ -60,10 +62,13 @@ public final class CpuBackend implements Backend {
         throw new LongAlignException("the backend " + name() + " is closed");
       }
       threads.apply();
+      WorkLog.Outer outer = work.begin();
       long begin = System.nanoTime();
-      T result = operation.get();
-      work.operation(name, System.nanoTime() - begin);
-      return result;
+      try {
+        return operation.get();
+      } finally {
+        work.end(outer, name, System.nanoTime() - begin);
+      }
     } finally {
       lock.unlock();
     }
@@ -88,6 +93,11 @@ public final class CpuBackend implements Backend {
   @Override
   public void resetPeakMemory() {
     memory.resetPeak();
+  }
+
+  @Override
+  public void limitMemory(long bytes) {
+    memory.limit(bytes);
   }
 
   @Override
@@ -188,7 +198,7 @@ public final class CpuBackend implements Backend {
 
   @Override
   public Tensor attention(Tensor q, Tensor k, Tensor v, int heads, float scale) {
-    return exclusively("attention", () -> attention.attention(q, k, v, heads, scale));
+    return exclusively("attention", () -> attention.attention(q, k, v, heads, scale, false));
   }
 
   @Override

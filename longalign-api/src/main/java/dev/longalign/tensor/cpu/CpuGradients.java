@@ -19,21 +19,26 @@ final class CpuGradients implements GradientOps {
   private final MatrixGradient matrix;
   private final ConvolutionGradient convolution;
   private final AttentionGradient attention;
-  private final NormGradient norm;
+  private final GroupNormGradient groupNorm;
+  private final LayerNormGradient layerNorm;
   private final PointwiseGradient pointwise;
+  private final RowOps rows;
 
   CpuGradients(
       CpuBackend backend,
       CpuContext context,
       MatrixOps matrix,
       ConvolutionOps convolution,
-      PointwiseOps pointwise) {
+      PointwiseOps pointwise,
+      CpuWorkers workers) {
     this.backend = backend;
     this.pointwise = new PointwiseGradient(context, pointwise);
     this.matrix = new MatrixGradient(context, matrix, this.pointwise);
     this.convolution = new ConvolutionGradient(context, convolution);
-    this.attention = new AttentionGradient(context);
-    this.norm = new NormGradient(context, this.matrix, this.pointwise);
+    this.attention = new AttentionGradient(context, workers);
+    this.rows = new RowOps(context);
+    this.groupNorm = new GroupNormGradient(context, workers);
+    this.layerNorm = new LayerNormGradient(context);
   }
 
   private Tensor one(String name, Supplier<Tensor> operation) {
@@ -96,7 +101,15 @@ final class CpuGradients implements GradientOps {
   public Tensor[] attention(
       Tensor q, Tensor k, Tensor v, int heads, float scale, Tensor dy, boolean[] wanted) {
     return several(
-        "attention gradient", () -> attention.attention(q, k, v, heads, scale, dy, wanted));
+        "attention gradient", () -> attention.attention(q, k, v, heads, scale, dy, wanted, false));
+  }
+
+  @Override
+  public Tensor[] causalAttention(
+      Tensor q, Tensor k, Tensor v, int heads, float scale, Tensor dy, boolean[] wanted) {
+    return several(
+        "causalAttention gradient",
+        () -> attention.attention(q, k, v, heads, scale, dy, wanted, true));
   }
 
   @Override
@@ -111,12 +124,12 @@ final class CpuGradients implements GradientOps {
       boolean[] wanted) {
     return several(
         "groupNorm gradient",
-        () -> norm.groupNorm(x, groups, gamma, beta, eps, activation, dy, wanted));
+        () -> groupNorm.groupNorm(x, groups, gamma, beta, eps, activation, dy, wanted));
   }
 
   @Override
   public Tensor[] layerNorm(Tensor x, Tensor gamma, float eps, Tensor dy, boolean[] wanted) {
-    return several("layerNorm gradient", () -> norm.layerNorm(x, gamma, eps, dy, wanted));
+    return several("layerNorm gradient", () -> layerNorm.layerNorm(x, gamma, eps, dy, wanted));
   }
 
   @Override
@@ -152,6 +165,16 @@ final class CpuGradients implements GradientOps {
   @Override
   public Tensor scaleRows(Tensor x, Tensor factors) {
     return one("scaleRows", () -> pointwise.scaleRows(x, factors));
+  }
+
+  @Override
+  public Tensor scatterRows(Tensor dy, int[] numbers, long count) {
+    return one("scatterRows", () -> rows.scatter(dy, numbers, count));
+  }
+
+  @Override
+  public Tensor logSumExp(Tensor x, Tensor dy) {
+    return one("logSumExp gradient", () -> rows.logSumExp(x, dy));
   }
 
   @Override

@@ -8,6 +8,7 @@ import dev.longalign.tensor.MemoryUse;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.HashMap;
+import java.util.Locale;
 import java.util.Map;
 import java.util.TreeMap;
 import org.bytedeco.javacpp.Pointer;
@@ -33,6 +34,7 @@ final class CpuMemory {
   private long live;
   private long cached;
   private long peak;
+  private long limit;
   private boolean closed;
 
   /**
@@ -85,6 +87,13 @@ final class CpuMemory {
     peak = live;
   }
 
+  /**
+   * @param bytes that live and cached blocks may take together; 0: no limit
+   */
+  synchronized void limit(long bytes) {
+    limit = bytes;
+  }
+
   /** Returns all cached blocks to the operating system. */
   synchronized void trim() {
     for (Deque<Long> addresses : free.values()) {
@@ -107,6 +116,21 @@ final class CpuMemory {
   }
 
   private long reserve(long size) {
+    if (limit > 0 && live + cached + size > limit) {
+      trim();
+      if (live + size > limit) {
+        throw new LongAlignException(
+            String.format(
+                Locale.ROOT,
+                "out of memory: expected at most %,d bytes (the limit), found %,d in use and %,d"
+                    + " more needed; compute activations again instead of keeping them"
+                    + " (checkpointing), use a smaller batch with more accumulation, a smaller"
+                    + " resolution or bf16, or raise the limit (maxMemory)",
+                limit,
+                live,
+                size));
+      }
+    }
     long alignment = size >= LARGE ? PAGE : ALIGNMENT;
     Pointer block = Pointer.malloc(size + alignment);
     if (block == null || block.isNull()) {

@@ -17,17 +17,31 @@ import java.util.function.Supplier;
 
 /** What the CPU backend computes for training only. */
 final class CpuTraining implements TrainingOps {
+  /** Elements that a thread masks at a time: the mask stays in its core's cache. */
+  private static final int MASKED = 1 << 15;
+
   private final CpuBackend backend;
   private final CpuContext context;
   private final MatrixOps matrix;
   private final ConvolutionOps convolution;
+  private final AttentionOps attention;
+  private final RowOps rows;
+  private final CpuWorkers workers;
 
   CpuTraining(
-      CpuBackend backend, CpuContext context, MatrixOps matrix, ConvolutionOps convolution) {
+      CpuBackend backend,
+      CpuContext context,
+      MatrixOps matrix,
+      ConvolutionOps convolution,
+      AttentionOps attention,
+      CpuWorkers workers) {
     this.backend = backend;
     this.context = context;
     this.matrix = matrix;
     this.convolution = convolution;
+    this.attention = attention;
+    this.rows = new RowOps(context);
+    this.workers = workers;
   }
 
   /** Runs an operation whose intermediate tensors die with it. */
@@ -46,7 +60,8 @@ final class CpuTraining implements TrainingOps {
   @Override
   public Tensor linear(Tensor x, Tensor weight, Tensor bias) {
     return run(
-        "linear", () -> matrix.linear(x, matrix.pack(weight, bias, x.dtype()), Epilogue.NONE));
+        "linear",
+        () -> matrix.linear(x, matrix.packForOnce(weight, bias, x.dtype()), Epilogue.NONE));
   }
 
   @Override
@@ -54,6 +69,11 @@ final class CpuTraining implements TrainingOps {
     return run(
         "conv2d",
         () -> convolution.conv2d(x, convolution.pack(weight, null, g, x.dtype()), Epilogue.NONE));
+  }
+
+  @Override
+  public Tensor causalAttention(Tensor q, Tensor k, Tensor v, int heads, float scale) {
+    return run("causalAttention", () -> attention.attention(q, k, v, heads, scale, true));
   }
 
   @Override
@@ -108,19 +128,48 @@ final class CpuTraining implements TrainingOps {
     return run(
         "dropout",
         () -> {
-          // In f32 and rounded once: 1 / (1 - p) has more digits than bf16.
-          Tensor wide = x.cast(DType.F32);
-          Tensor y = context.allocate(DType.F32, x.shape());
-          long from = address(wide);
-          long to = address(y);
-          HostLoops.forEach(
-              x.shape().size(),
-              (first, count) -> {
-                float[] values = HostLoops.read(from, first, count);
-                Dropout.apply(key, first, p, values);
-                HostLoops.write(to, first, values);
-              });
-          return y.cast(x.dtype());
+          Tensor y = context.allocateLike(x);
+          long size = x.shape().size();
+          CpuMemory memory = context.memory();
+          int bytes = x.dtype().bytes();
+          long room = (long) DType.F32.bytes() * MASKED;
+          long masks = memory.allocate(workers.count() * room);
+          try {
+            workers.run(
+                Math.toIntExact((size + MASKED - 1) / MASKED),
+                (worker, part) -> {
+                  long from = (long) part * MASKED;
+                  int count = (int) Math.min(MASKED, size - from);
+                  long mask = masks + worker.number() * room;
+                  mask(key, from, p, count, mask);
+                  masked(worker.cache(), count, x.dtype())
+                      .execute(memory, address(x) + from * bytes, mask, address(y) + from * bytes);
+                });
+          } finally {
+            memory.free(masks);
+          }
+          return y;
+        });
+  }
+
+  private static void mask(long key, long from, float p, int count, long to) {
+    for (int done = 0; done < count; done += HostLoops.CHUNK) {
+      int[] factors = new int[Math.min(HostLoops.CHUNK, count - done)];
+      Dropout.mask(key, from + done, p, factors);
+      HostMemory.write(to + (long) DType.F32.bytes() * done, factors);
+    }
+  }
+
+  /** {@code x * mask} with a mask in f32, which so is rounded once. */
+  private static Primitive masked(PrimitiveCache cache, long size, DType dtype) {
+    return cache.get(
+        List.of("masked", size, dtype),
+        () -> {
+          try (Layout data = Layout.dense(dtype, size);
+              Layout mask = Layout.dense(DType.F32, size);
+              Attributes attributes = new Attributes()) {
+            return binary(dnnl_binary_mul, data, mask, data, attributes);
+          }
         });
   }
 
@@ -170,6 +219,21 @@ final class CpuTraining implements TrainingOps {
       sum += (double) a[i] * b[i];
     }
     return sum;
+  }
+
+  @Override
+  public Tensor scaleExp(Tensor x, Tensor logScale) {
+    return run("scaleExp", () -> x.scale((float) Math.exp(logScale.toFloats()[0])));
+  }
+
+  @Override
+  public Tensor gatherRows(Tensor x, int[] numbers) {
+    return run("gatherRows", () -> rows.gather(x, numbers));
+  }
+
+  @Override
+  public Tensor logSumExp(Tensor x) {
+    return run("logSumExp", () -> rows.logSumExp(x));
   }
 
   @Override
@@ -282,6 +346,37 @@ final class CpuTraining implements TrainingOps {
                   }
                 });
     primitive.execute(context.memory(), address(into), address(x), address(into));
+  }
+
+  @Override
+  public void swap(Tensor a, Tensor b) {
+    long toA = address(a);
+    long toB = address(b);
+    HostLoops.forEach(
+        a.shape().size(),
+        (from, count) -> {
+          float[] values = HostLoops.read(toA, from, count);
+          HostLoops.write(toA, from, HostLoops.read(toB, from, count));
+          HostLoops.write(toB, from, values);
+        });
+  }
+
+  @Override
+  public void average(Tensor average, double decay, Tensor x) {
+    long toAverage = address(average);
+    long toX = address(x);
+    float kept = (float) decay;
+    float taken = (float) (1 - decay);
+    HostLoops.forEach(
+        x.shape().size(),
+        (from, count) -> {
+          float[] a = HostLoops.read(toAverage, from, count);
+          float[] v = HostLoops.read(toX, from, count);
+          for (int i = 0; i < count; i++) {
+            a[i] = kept * a[i] + taken * v[i];
+          }
+          HostLoops.write(toAverage, from, a);
+        });
   }
 
   @Override

@@ -3,6 +3,7 @@ package dev.longalign.tensor.cpu;
 import java.nio.ByteBuffer;
 import org.bytedeco.javacpp.BytePointer;
 import org.bytedeco.javacpp.FloatPointer;
+import org.bytedeco.javacpp.IntPointer;
 import org.bytedeco.javacpp.Pointer;
 
 /** Moves bytes between Java and native addresses. */
@@ -15,6 +16,10 @@ final class HostMemory {
 
   static void write(long address, float[] values) {
     new Floats(address, values.length).put(values);
+  }
+
+  static void write(long address, int[] values) {
+    new Ints(address, values.length).put(values);
   }
 
   /** Copies the buffer's remaining bytes. */
@@ -40,6 +45,15 @@ final class HostMemory {
 
   private static final class Floats extends FloatPointer {
     Floats(long address, long size) {
+      super((Pointer) null);
+      this.address = address;
+      this.capacity = size;
+      this.limit = size;
+    }
+  }
+
+  private static final class Ints extends IntPointer {
+    Ints(long address, long size) {
       super((Pointer) null);
       this.address = address;
       this.capacity = size;

@@ -49,6 +49,7 @@ final class MatrixGradient {
     Tensor gate = context.allocateLike(dy);
     matrix.product(x, weight.weight, hidden, Activation.NONE, null, null);
     matrix.product(x, weight.gate, gate, Activation.NONE, null, null);
+    context.work().repeated(4.0 * x.shape().size() * packed.outFeatures());
     Tensor dGated = CpuTraining.product(context, dy, hidden);
     Tensor dGate = pointwise.activation(gate, Activation.GELU, dGated);
     Tensor dHidden =
@@ -80,6 +81,9 @@ final class MatrixGradient {
                         Layout.dense(in, batch, k, n),
                         Layout.dense(dtype, batch, m, n)));
     primitive.execute(context.memory(), address(a), address(b), address(y));
+    if (m > 1) { // else it is a sum
+      context.work().ran(batch, new WorkLog.Product(m, k, n, in));
+    }
     return y;
   }
 

@@ -49,6 +49,18 @@ final class MatrixOps {
             weight.dim(1), out, dtype, packRows(weight, bias, dtype, 0, out), null));
   }
 
+  /** For one use: not moved into another layout, which would take longer than it saves. */
+  LinearWeight packForOnce(Tensor weight, Tensor bias, DType dtype) {
+    int out = weight.dim(0);
+    return TensorScope.register(
+        new CpuLinearWeight(
+            weight.dim(1),
+            out,
+            dtype,
+            packRows(weight, bias, dtype, 0, out).asItLies(context.cache()),
+            null));
+  }
+
   LinearWeight packGeglu(Tensor weight, Tensor bias, DType dtype) {
     int inner = weight.dim(0) / 2;
     return TensorScope.register(
@@ -261,15 +273,22 @@ final class MatrixOps {
                         Layout.strided(a.dtype(), new long[] {batch, k, n}, bStrides),
                         Layout.dense(a.dtype(), batch, m, n)));
     primitive.execute(context.memory(), address(a), address(b), address(y));
+    context.work().ran(batch, new WorkLog.Product(m, k, n, a.dtype()));
     return y;
   }
 
   /** {@code dst = src weights}; takes the layouts over. */
   static Primitive batched(Layout src, Layout weights, Layout dst) {
+    try (Attributes attributes = new Attributes()) {
+      return batched(src, weights, dst, attributes);
+    }
+  }
+
+  /** The same with attributes. */
+  static Primitive batched(Layout src, Layout weights, Layout dst, Attributes attributes) {
     try (src;
         weights;
-        dst;
-        Attributes attributes = new Attributes()) {
+        dst) {
       return Primitive.create(
           "matmul",
           (pd, attr) ->

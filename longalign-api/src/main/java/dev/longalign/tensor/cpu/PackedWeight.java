@@ -34,6 +34,12 @@ final class PackedWeight {
     return bias;
   }
 
+  /** The values stay in the layout that they have: for a weight that is used once. */
+  PackedWeight asItLies(PrimitiveCache cache) {
+    layoutId = cache.idOf(layout);
+    return this;
+  }
+
   /** Which of the {@linkplain PrimitiveCache#idOf known layouts} the values have. */
   int layoutId() {
     return layoutId;

@@ -23,49 +23,57 @@ final class PointwiseGradient {
   Tensor activation(Tensor x, Activation activation, Tensor dy) {
     return switch (activation) {
       case NONE -> dy;
-      case SILU -> eltwise(x, dnnl_eltwise_swish, 1, dy);
-      case GELU -> eltwise(x, dnnl_eltwise_gelu_erf, 0, dy);
+      default -> eltwise(x, activation, dy);
     };
   }
 
-  private Tensor eltwise(Tensor x, int kind, float alpha, Tensor dy) {
+  private Tensor eltwise(Tensor x, Activation activation, Tensor dy) {
     Tensor dx = context.allocateLike(x);
     long size = x.shape().size();
-    if (size == 0) {
-      return dx;
+    if (size > 0) {
+      activation(context.cache(), activation, size, x.dtype())
+          .execute(context.memory(), address(x), address(dy), address(dx));
     }
-    DType dtype = x.dtype();
-    Primitive primitive =
-        context
-            .cache()
-            .get(
-                List.of("eltwise gradient", kind, size, dtype),
-                () -> {
-                  try (Layout data = Layout.dense(dtype, size);
-                      Attributes attributes = new Attributes()) {
-                    return Primitive.create(
-                        "gradient of a pointwise operation",
-                        (pd, attr) ->
-                            dnnl_eltwise_backward_primitive_desc_create(
-                                pd,
-                                OneDnn.ENGINE,
-                                kind,
-                                data.descriptor(),
-                                data.descriptor(),
-                                data.descriptor(),
-                                alpha,
-                                0,
-                                null,
-                                attr.build()),
-                        attributes,
-                        new int[] {DNNL_ARG_SRC_0, DNNL_ARG_DIFF_DST_0, DNNL_ARG_DIFF_SRC_0},
-                        data,
-                        data,
-                        data);
-                  }
-                });
-    primitive.execute(context.memory(), address(x), address(dy), address(dx));
     return dx;
+  }
+
+  /** Addresses: x, dy, dx. */
+  static Primitive activation(PrimitiveCache cache, Activation activation, long size, DType dtype) {
+    return switch (activation) {
+      case NONE -> throw new IllegalArgumentException("nothing to derive");
+      case SILU -> eltwise(cache, dnnl_eltwise_swish, 1, size, dtype);
+      case GELU -> eltwise(cache, dnnl_eltwise_gelu_erf, 0, size, dtype);
+    };
+  }
+
+  private static Primitive eltwise(
+      PrimitiveCache cache, int kind, float alpha, long size, DType dtype) {
+    return cache.get(
+        List.of("eltwise gradient", kind, size, dtype),
+        () -> {
+          try (Layout data = Layout.dense(dtype, size);
+              Attributes attributes = new Attributes()) {
+            return Primitive.create(
+                "gradient of a pointwise operation",
+                (pd, attr) ->
+                    dnnl_eltwise_backward_primitive_desc_create(
+                        pd,
+                        OneDnn.ENGINE,
+                        kind,
+                        data.descriptor(),
+                        data.descriptor(),
+                        data.descriptor(),
+                        alpha,
+                        0,
+                        null,
+                        attr.build()),
+                attributes,
+                new int[] {DNNL_ARG_SRC_0, DNNL_ARG_DIFF_DST_0, DNNL_ARG_DIFF_SRC_0},
+                data,
+                data,
+                data);
+          }
+        });
   }
 
   Tensor gatedGelu(Tensor x, Tensor dy) {

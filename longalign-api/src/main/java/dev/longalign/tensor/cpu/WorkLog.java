@@ -42,11 +42,25 @@ final class WorkLog {
   private final Map<String, OperationCost> operations = new TreeMap<>();
   private final Map<Work, Long> shapes = new LinkedHashMap<>();
   private double flops;
+  private long nestedNanos;
 
-  /** Counts one operation, with the arithmetic noted since the last one. */
-  void operation(String name, long nanos) {
-    operations.merge(name, new OperationCost(1, nanos * 1e-9, flops), OperationCost::plus);
+  /** What an operation had noted when it called another one. */
+  record Outer(double flops, long nestedNanos) {}
+
+  /** Starts an operation, which may be part of another one. */
+  Outer begin() {
+    Outer outer = new Outer(flops, nestedNanos);
     flops = 0;
+    nestedNanos = 0;
+    return outer;
+  }
+
+  /** Counts one operation with its own arithmetic and time, without that of those it called. */
+  void end(Outer outer, String name, long nanos) {
+    double seconds = (nanos - nestedNanos) * 1e-9;
+    operations.merge(name, new OperationCost(1, seconds, flops), OperationCost::plus);
+    flops = outer.flops;
+    nestedNanos = outer.nestedNanos + nanos;
   }
 
   void ran(Work work) {
@@ -54,9 +68,26 @@ final class WorkLog {
     flops += work.flops();
   }
 
+  /** Several products of one shape in one call. */
+  void ran(long batch, Product each) {
+    if (batch == 1) {
+      ran(each);
+    } else {
+      computed(batch * each.flops());
+    }
+  }
+
   /** Arithmetic that has no bare counterpart: attention's products. */
   void computed(double count) {
     flops += count;
+  }
+
+  /**
+   * How much of the arithmetic noted before is that of a forward pass, which a derivative does
+   * again.
+   */
+  void repeated(double count) {
+    operations.merge(OperationCost.REPEATED, new OperationCost(0, 0, count), OperationCost::plus);
   }
 
   Map<String, OperationCost> costs() {

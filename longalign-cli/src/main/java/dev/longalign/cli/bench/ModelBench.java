@@ -83,7 +83,7 @@ public final class ModelBench {
     }
 
     /** Side of the latents. */
-    private int latentSize() {
+    int latentSize() {
       return size == 0 ? unet().sampleSize() : size / vae().downscale();
     }
   }

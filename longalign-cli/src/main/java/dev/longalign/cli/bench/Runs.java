@@ -56,7 +56,8 @@ final class Runs {
         roof,
         gflops / roof,
         peak,
-        shares);
+        shares,
+        null);
   }
 
   private static double once(Runnable step) {

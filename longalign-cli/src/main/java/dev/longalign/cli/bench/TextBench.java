@@ -58,7 +58,8 @@ public final class TextBench {
           null,
           null,
           backend.memory().peak(),
-          Map.of());
+          Map.of(),
+          null);
     }
   }
 }

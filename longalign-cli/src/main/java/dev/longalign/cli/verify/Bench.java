@@ -37,9 +37,12 @@ record Bench(Path root, Backend backend, int threads) {
 
   /** The model directory that a file's title or notes name, else the first one that can serve. */
   Path model(Vectors vectors) {
-    Path named = named(vectors);
-    if (named != null) {
-      return root.resolve(root.relativize(named).subpath(0, 2));
+    Matcher matcher = MODEL_PATH.matcher(vectors.prose());
+    while (matcher.find()) { // a directory, a part of it, or a file in it
+      Path model = root.resolve(Path.of(matcher.group().replaceAll("\\.+$", "")).subpath(0, 2));
+      if (Files.isDirectory(model)) {
+        return model;
+      }
     }
     return models().stream()
         .filter(model -> Files.isDirectory(model.resolve("unet")))
@@ -54,6 +57,23 @@ record Bench(Path root, Backend backend, int threads) {
     Path named = named(vectors);
     boolean whole = named == null || root.relativize(named).getNameCount() < 3;
     return whole ? model(vectors).resolve(name) : named;
+  }
+
+  /**
+   * The first directory inside a model that a file's title or notes name and that matches, else the
+   * part of the given name.
+   */
+  Path part(Vectors vectors, String name, Predicate<Path> matches) {
+    Matcher matcher = MODEL_PATH.matcher(vectors.prose());
+    while (matcher.find()) {
+      Path path = root.resolve(matcher.group().replaceAll("\\.+$", ""));
+      if (Files.isDirectory(path)
+          && root.relativize(path).getNameCount() > 2
+          && matches.test(path)) {
+        return path;
+      }
+    }
+    return model(vectors).resolve(name);
   }
 
   /** The part of a model that matches; adapters are named after their training step. */

@@ -14,8 +14,26 @@ final class Comparison {
   /** The same from a prompt to its picture. */
   static final double END_TO_END = 1e-3;
 
-  /** How many times the reference's own rounding error is allowed at least. */
+  /** Of a loss, absolute. */
+  static final double LOSS = 1e-5;
+
+  /** Of a gradient, per unit of the tensor's largest magnitude. */
+  static final double GRADIENT = 1e-3;
+
+  /** Of a parameter after optimiser steps, absolute. */
+  static final double PARAMETER = 1e-5;
+
+  /**
+   * How many times the reference's own rounding error is allowed at least, whatever the kind of
+   * value. An optimiser divides a gradient by its own size: where that is nearly zero, rounding
+   * decides where a parameter goes, and any two implementations differ.
+   */
   static final double ROUNDINGS = 8;
+
+  /** What is allowed where {@code allowed} is wanted and rounding alone makes {@code rounding}. */
+  static double atLeast(double allowed, double rounding) {
+    return Math.max(allowed, ROUNDINGS * rounding);
+  }
 
   private Double error;
   private Double tolerance;
@@ -82,16 +100,28 @@ final class Comparison {
       float[] got,
       double relative,
       double float64Difference) {
-    if (!shape.equals(gotShape) || expected.length != got.length) {
-      fail(1, 0, new Where(what, "shape", shape.toString(), gotShape.toString()));
-      return;
-    }
+    double allowed = atLeast(relative * magnitude(expected), float64Difference);
+    closeWithin(what, shape, expected, gotShape, got, allowed);
+  }
+
+  private static double magnitude(float[] values) {
     double magnitude = 0;
-    for (float value : expected) {
+    for (float value : values) {
       if (Float.isFinite(value)) {
         magnitude = Math.max(magnitude, Math.abs(value));
       }
     }
+    return magnitude;
+  }
+
+  /** Passes if no value is further off than {@code allowed}. */
+  void closeWithin(
+      String what, Shape shape, float[] expected, Shape gotShape, float[] got, double allowed) {
+    if (!shape.equals(gotShape) || expected.length != got.length) {
+      fail(1, 0, new Where(what, "shape", shape.toString(), gotShape.toString()));
+      return;
+    }
+    double magnitude = magnitude(expected);
     int worst = 0;
     double largest = 0;
     for (int i = 0; i < expected.length; i++) {
@@ -102,7 +132,6 @@ final class Comparison {
       }
     }
     double unit = magnitude == 0 ? 1 : magnitude;
-    double allowed = Math.max(relative * magnitude, ROUNDINGS * float64Difference);
     if (largest > allowed) {
       fail(
           largest / unit,
@@ -201,7 +230,7 @@ final class Comparison {
   }
 
   /** How near to (or beyond) its tolerance an error is. */
-  private static double closeness(double found, double allowed) {
+  static double closeness(double found, double allowed) {
     return allowed == 0 ? (found == 0 ? 0 : Double.POSITIVE_INFINITY) : found / allowed;
   }
 

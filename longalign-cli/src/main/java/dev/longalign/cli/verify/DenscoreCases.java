@@ -21,6 +21,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.IntStream;
 
 /** {@code denscore/}: scores, their decomposition, and gradients with respect to the picture. */
 final class DenscoreCases implements CaseSource {
@@ -71,7 +72,9 @@ final class DenscoreCases implements CaseSource {
   private VerifyCase.Body body(String name) {
     Map<String, VerifyCase.Body> known = new LinkedHashMap<>();
     known.put("segments", c -> c.same(name, Values.texts(vectors.value(name)), segments()));
-    known.put("segment_owner", c -> c.same(name, Values.ints(vectors.value(name)), owners()));
+    known.put(
+        "segment_owner",
+        c -> c.same(name, Values.ints(vectors.value(name)), owners(state().captions)));
     known.put("mean", c -> statistics(name, state().model.preprocessing().mean(), c));
     known.put("std", c -> statistics(name, state().model.preprocessing().std(), c));
     known.put("score_of_gradient", this::scoresOfGradient);
@@ -157,17 +160,19 @@ final class DenscoreCases implements CaseSource {
   }
 
   private List<String> segments() {
-    return state().captions.stream().flatMap(c -> c.segments().stream()).toList();
+    return segments(state().captions);
   }
 
-  private int[] owners() {
-    List<Integer> owners = new ArrayList<>();
-    for (int i = 0; i < state().captions.size(); i++) {
-      for (int s = 0; s < state().captions.get(i).segments().size(); s++) {
-        owners.add(i);
-      }
-    }
-    return owners.stream().mapToInt(Integer::intValue).toArray();
+  /** The segments of all captions. */
+  static List<String> segments(List<CaptionFeatures> captions) {
+    return captions.stream().flatMap(caption -> caption.segments().stream()).toList();
+  }
+
+  /** The caption that each of the segments is of. */
+  static int[] owners(List<CaptionFeatures> captions) {
+    return IntStream.range(0, captions.size())
+        .flatMap(i -> captions.get(i).segments().stream().mapToInt(segment -> i))
+        .toArray();
   }
 
   private void ids(String name, List<String> texts, Comparison comparison) {

@@ -29,6 +29,20 @@ record Digest(double sum, double l2, double maxAbs, double patternDot) {
     return new Digest(sum, Math.sqrt(squares), maxAbs, dot);
   }
 
+  /**
+   * Passes if the values, taken together, are no further off than {@code together} (as the root of
+   * the sum of squares) and the largest no further than {@code largest}.
+   */
+  void check(
+      String name, JsonObject expected, int count, double together, double largest, Comparison c) {
+    c.close(name + " l2", expected.get("l2").getAsDouble(), l2, together);
+    c.close(name + " max_abs", expected.get("max_abs").getAsDouble(), maxAbs, largest);
+    c.close(name + " pattern_dot", expected.get("pattern_dot").getAsDouble(), patternDot, together);
+    // Errors of one sign add up.
+    double allowed = together * Math.sqrt(count);
+    c.close(name + " sum", expected.get("sum").getAsDouble(), sum, allowed);
+  }
+
   /** Sums of many elements of both signs may be off by a small part of the length. */
   void check(String name, JsonObject expected, Comparison comparison) {
     double length = expected.get("l2").getAsDouble();

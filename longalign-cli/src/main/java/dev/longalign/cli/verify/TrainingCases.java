@@ -1,229 +1,247 @@
 package dev.longalign.cli.verify;
 
-import com.google.gson.JsonElement;
+import com.google.gson.JsonArray;
 import com.google.gson.JsonObject;
-import dev.longalign.autograd.AutogradBackend;
-import dev.longalign.autograd.Gradients;
-import dev.longalign.io.ComponentDirectory;
-import dev.longalign.model.Lora;
-import dev.longalign.model.TextAdapterConfig;
-import dev.longalign.model.TrainableLora;
 import dev.longalign.model.TrainableParameter;
-import dev.longalign.model.TrainableTextAdapter;
-import dev.longalign.model.UNet2DCondition;
-import dev.longalign.model.UNet2DConditionConfig;
-import dev.longalign.nn.LayerDropout;
-import dev.longalign.scheduler.NoiseSchedule;
-import dev.longalign.scheduler.PredictionType;
-import dev.longalign.scheduler.Scheduler;
-import dev.longalign.scheduler.SchedulerConfig;
-import dev.longalign.tensor.DType;
+import dev.longalign.tensor.AdamW;
+import dev.longalign.tensor.Shape;
 import dev.longalign.tensor.Tensor;
-import dev.longalign.training.AlignObjective;
-import dev.longalign.training.LcmObjective;
+import dev.longalign.tensor.TensorScope;
 import dev.longalign.training.Loss;
-import dev.longalign.training.StepInputs;
-import dev.longalign.training.TrainedModel;
-import java.nio.file.Path;
+import dev.longalign.training.Optimizer;
+import dev.longalign.training.Trace;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Locale;
 import java.util.Map;
-import java.util.function.UnaryOperator;
+import java.util.Set;
+import java.util.TreeSet;
 
 /**
- * {@code align} and {@code lcm}: the loss of the first step, and the gradient of every tensor that
- * is trained.
+ * One optimiser step of {@code align}, {@code lcm} or {@code reward}: losses, values on the way,
+ * the gradient of every tensor that is trained, and what the step makes of them.
  */
 final class TrainingCases implements CaseSource {
-  private static final double LOSS = 1e-5;
-  private static final double GRADIENT = 1e-3;
+  private static final String AFTER = "after:";
+  private static final String DIGESTS = "after_digests";
 
+  private final String area;
   private final Bench bench;
   private final Vectors vectors;
-  private final boolean lcm;
-  private final Path model;
-  private AutogradBackend autograd;
-  private TrainableLora lora;
-  private TrainableTextAdapter adapter;
-  private UNet2DCondition unet;
-  private UNet2DCondition teacher;
+  private final Stage stage;
+  private TrainingSetup setup;
+  private Outcome outcome;
 
-  TrainingCases(Bench bench, Vectors vectors, boolean lcm) {
+  /** What differs between the stages. */
+  interface Stage extends AutoCloseable {
+    boolean trainsAdapter();
+
+    /** How many micro-batches the step is made of. */
+    int microBatches();
+
+    Loss loss(TrainingSetup setup, int microBatch, Trace trace);
+
+    /** Comparisons of values that only this stage has, by the keys and tensors they cover. */
+    Map<Set<String>, VerifyCase.Body> more(TrainingCases cases);
+
+    /** Keys and tensors that are inputs, or are covered elsewhere. */
+    Set<String> inputs();
+
+    /** Frees what only this stage needs. */
+    @Override
+    default void close() {}
+  }
+
+  /** A value on the way, in the reference's layout. */
+  record Traced(Shape shape, float[] values) {}
+
+  /** What the step gave. */
+  record Outcome(
+      List<Double> losses,
+      Map<String, Traced> traced,
+      Map<String, float[]> gradients,
+      double norm,
+      Map<String, float[]> after) {}
+
+  TrainingCases(String area, Bench bench, Vectors vectors, Stage stage) {
+    this.area = area;
     this.bench = bench;
     this.vectors = vectors;
-    this.lcm = lcm;
-    this.model = bench.model(vectors);
+    this.stage = stage;
   }
 
   @Override
   public List<VerifyCase> cases() {
-    return List.of(
-        new VerifyCase(
-            lcm ? "lcm" : "align",
-            vectors.name() + (vectors.hasValue("losses") ? ".steps" : ".step"),
-            this::run));
+    Set<String> open = new TreeSet<>(vectors.names());
+    open.addAll(vectors.values());
+    open.removeAll(stage.inputs());
+    List<VerifyCase> cases = new ArrayList<>();
+    open.removeAll(Set.of("loss", "loss_float64", "losses", "losses_float64"));
+    cases.add(of("loss", this::losses));
+    stage
+        .more(this)
+        .forEach(
+            (keys, body) -> {
+              if (open.removeAll(keys)) {
+                cases.add(of(keys.iterator().next(), body));
+              }
+            });
+    open.removeAll(Set.of("order", "grad_norm", "clip_coefficient", "grad_digests"));
+    open.removeIf(name -> name.startsWith(TrainingChecks.GRADIENT));
+    cases.add(of("gradients", this::gradients));
+    if (recordsAfter()) {
+      open.removeIf(name -> name.startsWith(AFTER) || name.equals(DIGESTS));
+      cases.add(of("after", this::after));
+    }
+    // What is left is compared with what the objective traces.
+    for (String name : open) {
+      cases.add(
+          vectors.has(name)
+              ? of(name, c -> traced(name, c))
+              : VerifyCase.skipped(area, vectors.name() + "." + name, "unknown case"));
+    }
+    return cases;
   }
 
-  private void run(Comparison comparison) {
-    load();
-    boolean several = vectors.hasValue("losses");
-    Map<String, Tensor> sums = new LinkedHashMap<>();
-    int count = several ? vectors.value("losses").getAsJsonArray().size() : 1;
-    for (int i = 0; i < count; i++) {
-      Loss loss = lcm ? lcm() : align(i);
-      double expected =
-          several
-              ? vectors.value("losses").getAsJsonArray().get(i).getAsDouble()
-              : vectors.value("loss").getAsDouble();
-      comparison.close("loss " + i, expected, loss.value(), LOSS);
-      Gradients gradients = loss.backward(autograd, 1f / count);
-      for (TrainableParameter p : parameters()) {
-        Tensor gradient = gradients.of(p.value());
-        Tensor sum = sums.putIfAbsent(p.name(), gradient);
-        if (sum != null) {
-          autograd.training().accumulate(sum, 1, gradient);
+  private VerifyCase of(String name, VerifyCase.Body body) {
+    return new VerifyCase(area, vectors.name() + "." + name, body);
+  }
+
+  private boolean recordsAfter() {
+    return vectors.hasValue(DIGESTS) || vectors.names().stream().anyMatch(n -> n.startsWith(AFTER));
+  }
+
+  Bench bench() {
+    return bench;
+  }
+
+  /** The model; as it is after the step if {@link #outcome} was asked for. */
+  TrainingSetup setup() {
+    if (setup == null) {
+      setup = new TrainingSetup(bench, vectors, stage.trainsAdapter());
+    }
+    return setup;
+  }
+
+  Outcome outcome() {
+    if (outcome == null) {
+      outcome = run();
+    }
+    return outcome;
+  }
+
+  private Outcome run() {
+    List<TrainableParameter> parameters = setup().trained().parameters();
+    List<Double> losses = new ArrayList<>();
+    Map<String, Traced> traced = new LinkedHashMap<>();
+    int count = stage.microBatches();
+    try (Optimizer optimizer =
+        new Optimizer(setup().autograd(), parameters, new TrainingRecipe(vectors).optimizer())) {
+      for (int i = 0; i < count; i++) {
+        try (TensorScope scope = TensorScope.open()) {
+          Loss loss =
+              stage.loss(setup(), i, (name, x) -> traced.put(name, new Traced(nchw(x), values(x))));
+          losses.add(loss.value());
+          optimizer.add(loss.backward(setup().autograd(), 1f / count));
         }
       }
-    }
-    for (String name : vectors.names()) {
-      if (name.startsWith("grad:")) {
-        Tensor found = sums.get(name.substring("grad:".length()));
-        comparison.close(vectors, name, found.reshape(vectors.shape(name).toArray()), GRADIENT);
+      Map<String, float[]> gradients = floats(optimizer.gradients());
+      double norm = optimizer.norm();
+      if (recordsAfter()) {
+        optimizer.step(norm, 0);
       }
-    }
-    if (vectors.hasValue("grad_digests")) {
-      digests(sums, comparison);
+      return new Outcome(losses, traced, gradients, norm, values(parameters));
     }
   }
 
-  private void digests(Map<String, Tensor> sums, Comparison comparison) {
-    JsonObject digests = vectors.value("grad_digests").getAsJsonObject().getAsJsonObject("digests");
-    for (Map.Entry<String, JsonElement> entry : digests.entrySet()) {
-      JsonObject expected = entry.getValue().getAsJsonObject();
-      Digest found = Digest.of(sums.get(entry.getKey()).toFloats());
-      String name = "gradient of " + entry.getKey();
-      double allowed = GRADIENT * expected.get("l2").getAsDouble();
-      comparison.close(name + " l2", expected.get("l2").getAsDouble(), found.l2(), allowed);
-      comparison.close(
-          name + " pattern_dot",
-          expected.get("pattern_dot").getAsDouble(),
-          found.patternDot(),
-          allowed);
+  private static Shape nchw(Tensor x) {
+    return x.shape().rank() == 4 ? Layouts.nchw(x.shape()) : x.shape();
+  }
+
+  private static float[] values(Tensor x) {
+    return x.shape().rank() == 4 ? Layouts.toNchw(x) : x.toFloats();
+  }
+
+  static Map<String, float[]> floats(Map<String, Tensor> tensors) {
+    Map<String, float[]> floats = new LinkedHashMap<>();
+    tensors.forEach((name, x) -> floats.put(name, x.toFloats()));
+    return floats;
+  }
+
+  static Map<String, float[]> values(List<TrainableParameter> parameters) {
+    Map<String, float[]> values = new LinkedHashMap<>();
+    parameters.forEach(p -> values.put(p.name(), p.value().toFloats()));
+    return values;
+  }
+
+  private void losses(Comparison comparison) {
+    TrainingChecks checks = new TrainingChecks(vectors, comparison);
+    List<Double> found = outcome().losses();
+    if (!vectors.hasValue("losses")) {
+      double float64 =
+          vectors.hasValue("loss_float64")
+              ? vectors.value("loss_float64").getAsDouble()
+              : Double.NaN;
+      checks.loss("loss", vectors.value("loss").getAsDouble(), float64, found.get(0));
+      return;
+    }
+    JsonArray expected = vectors.value("losses").getAsJsonArray();
+    comparison.same("micro-batches", expected.size(), found.size());
+    for (int i = 0; i < Math.min(expected.size(), found.size()); i++) {
+      checks.loss("loss " + i, expected.get(i).getAsDouble(), Double.NaN, found.get(i));
     }
   }
 
-  private List<TrainableParameter> parameters() {
-    ComponentDirectory directory = ComponentDirectory.open(bench.adapter(model));
-    return (lcm
-            ? TrainedModel.of(autograd, lora, null)
-            : new TrainedModel(
-                autograd, lora, adapter, TextAdapterConfig.of(directory.config()), null))
-        .parameters();
-  }
-
-  private void load() {
-    autograd = new AutogradBackend(bench.backend(), true);
-    LayerDropout dropout =
-        vectors.names().stream().anyMatch(name -> name.startsWith("mask:"))
-            ? this::masked
-            : LayerDropout.NONE;
-    Path component = bench.part(vectors, "unet_train");
-    UNet2DConditionConfig config = UNetCases.config(component);
-    String file = Values.found("(\\w+\\.pt)\\b", vectors.prose()).get(0);
-    Lora initial = Lora.read(model.resolve(file), UNet2DCondition.layers(config));
-    lora = TrainableLora.of(autograd, UNet2DCondition.loraLayers(config), initial, dropout);
-    unet =
-        UNet2DCondition.load(
-            config, Bench.weights(component), autograd, DType.F32, lora.branches());
-    if (lcm) {
-      teacher = UNet2DCondition.load(config, Bench.weights(component), autograd, DType.F32);
-    } else {
-      Path directory = bench.adapter(model);
-      adapter =
-          TrainableTextAdapter.load(
-              TextAdapterConfig.of(ComponentDirectory.open(directory).config()),
-              Bench.weights(directory),
-              autograd,
-              DType.F32,
-              dropout);
+  private void gradients(Comparison comparison) {
+    TrainingChecks checks = new TrainingChecks(vectors, comparison);
+    checks.gradients(outcome().gradients());
+    if (vectors.hasValue("order")) {
+      comparison.same(
+          "order",
+          Values.texts(vectors.value("order")),
+          setup().trained().parameters().stream().map(TrainableParameter::name).toList());
+    }
+    if (vectors.hasValue("grad_norm")) {
+      checks.norm("grad_norm", vectors.value("grad_norm").getAsDouble(), outcome().norm());
+    }
+    if (vectors.hasValue("clip_coefficient")) {
+      double largest = new TrainingRecipe(vectors).maxGradientNorm();
+      checks.norm(
+          "clip_coefficient",
+          vectors.value("clip_coefficient").getAsDouble(),
+          AdamW.clipScale(outcome().norm(), largest));
     }
   }
 
-  private NoiseSchedule schedule() {
-    return NoiseSchedule.of(
-        SchedulerConfig.read(model.resolve("scheduler/scheduler_config.json"), Scheduler.DDIM)
-            .noise());
+  private void after(Comparison comparison) {
+    TrainingChecks checks = new TrainingChecks(vectors, comparison);
+    checks.parameters(AFTER, 0, outcome().after());
+    if (vectors.hasValue(DIGESTS)) {
+      JsonObject recorded = vectors.value(DIGESTS).getAsJsonObject();
+      checks.parameters(recorded.getAsJsonObject("digests"), recorded, 0, outcome().after());
+    }
   }
 
-  private Loss align(int step) {
-    int[] timesteps =
-        Values.ints(vectors.value("timesteps").getAsJsonArray().get(step).getAsJsonArray());
-    return new AlignObjective<>(
-            unet, adapter::forward, schedule(), null, new AlignObjective.Settings(0, 0))
-        .loss(
-            new StepInputs(
-                List.of(vectors.name()),
-                Map.of(
-                    "latents", vectors.nhwc(autograd, "latents"),
-                    "noise", vectors.nhwcRow(autograd, "noise", step),
-                    "clip", vectors.tensor(autograd, "clip"),
-                    "t5", vectors.tensor(autograd, "t5")),
-                Map.of("timesteps", timesteps)));
-  }
-
-  private Loss lcm() {
-    Vectors inputs =
-        vectors.hasValue("inputs_file")
-            ? Vectors.open(
-                vectors
-                    .directory()
-                    .resolve(
-                        vectors
-                            .value("inputs_file")
-                            .getAsString()
-                            .replace(".safetensors", ".json")))
-            : vectors;
-    boolean velocity = vectors.name().toLowerCase(Locale.ROOT).contains("v_prediction");
-    LcmObjective.Settings d = LcmObjective.Settings.DEFAULT;
-    LcmObjective.Settings settings =
-        new LcmObjective.Settings(
-            velocity ? PredictionType.V_PREDICTION : PredictionType.EPSILON,
-            d.guidanceScale(),
-            d.ddimSteps(),
-            d.firstTimestep(),
-            d.huber());
-    return new LcmObjective<>(
-            autograd, unet, teacher, UnaryOperator.identity(), schedule(), null, settings)
-        .loss(
-            new StepInputs(
-                List.of(vectors.name()),
-                Map.of(
-                    "latents", inputs.nhwc(autograd, "latents"),
-                    "noise", inputs.nhwc(autograd, "noise"),
-                    "context", inputs.tensor(autograd, "context"),
-                    "unconditional", inputs.tensor(autograd, "unconditional")),
-                Map.of("timesteps", Values.ints(vectors.value("start_timesteps")))));
-  }
-
-  /** A recorded mask, in the reference's layout. */
-  private Tensor masked(String layer, Tensor x) {
-    String name = "mask:" + (layer.startsWith("ff") ? "adapter." + layer : layer);
-    boolean picture = vectors.shape(name).rank() == 4;
-    Tensor mask = picture ? vectors.nhwc(autograd, name) : vectors.tensor(autograd, name);
-    return x.multiply(mask.scale(1 / 0.9f).reshape(x.shape().toArray()));
+  private void traced(String name, Comparison comparison) {
+    Traced found = outcome().traced().get(name);
+    if (found == null) {
+      throw new VerifyCase.Skipped("unknown case");
+    }
+    comparison.close(
+        name,
+        vectors.shape(name),
+        vectors.floats(name),
+        found.shape(),
+        found.values(),
+        Comparison.F32,
+        vectors.float64Difference(name));
   }
 
   @Override
   public void close() {
-    for (AutoCloseable part : new AutoCloseable[] {teacher, unet, adapter, lora}) {
-      try {
-        if (part != null) {
-          part.close();
-        }
-      } catch (Exception e) {
-        throw new IllegalStateException(e);
-      }
+    stage.close();
+    if (setup != null) {
+      setup.close();
     }
   }
 }

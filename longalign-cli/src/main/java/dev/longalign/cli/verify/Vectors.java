@@ -54,6 +54,15 @@ final class Vectors {
     return open(Files.isRegularFile(same) ? same : file.resolveSibling(kind + ".json"));
   }
 
+  /** The file in which this one's inputs are stored; itself unless it names another. */
+  Vectors inputs() {
+    if (!hasValue("inputs_file")) {
+      return this;
+    }
+    String named = value("inputs_file").getAsString().replaceAll("\\.safetensors$", "");
+    return named.equals(name()) ? this : open(directory().resolve(named + ".json"));
+  }
+
   /** The file's name without {@code .json}. */
   String name() {
     String name = file.getFileName().toString();
@@ -152,6 +161,13 @@ final class Vectors {
   double float64Difference(String tensor) {
     JsonElement value = about(tensor).get("float64_max_abs_diff");
     return value == null || value.isJsonNull() ? 0 : value.getAsDouble();
+  }
+
+  /** What the JSON file says a value is; empty if nothing. */
+  String meaningOfValue(String key) {
+    JsonElement value = json.getAsJsonObject("values").get(key);
+    boolean said = value.isJsonObject() && value.getAsJsonObject().has("meaning");
+    return said ? value.getAsJsonObject().get("meaning").getAsString() : "";
   }
 
   /** What the JSON file says a tensor is; empty if nothing. */

@@ -19,8 +19,6 @@ import java.util.function.Consumer;
  * }</pre>
  */
 public final class Verifier {
-  static final String NOT_COVERED = "not compared by this command";
-
   /** The folders that this version knows, in the order in which they are run. */
   private static final List<String> AREAS =
       List.of(
@@ -33,9 +31,9 @@ public final class Verifier {
           "sample",
           "denscore",
           "align",
-          "lcm");
-
-  private static final Set<String> LATER = Set.of("reward", "image");
+          "lcm",
+          "reward",
+          "image");
 
   private final Path root;
   private final Device device;
@@ -75,7 +73,7 @@ public final class Verifier {
         found.add(path.getFileName().toString());
       }
     }
-    boolean golden = found.stream().anyMatch(name -> AREAS.contains(name) || LATER.contains(name));
+    boolean golden = found.stream().anyMatch(name -> AREAS.contains(name));
     if (!golden) {
       return List.of();
     }
@@ -151,9 +149,6 @@ public final class Verifier {
       return new ModelCases(bench, file);
     }
     String stem = file.getFileName().toString().replaceAll("\\.json$", "");
-    if (LATER.contains(area)) {
-      return () -> List.of(VerifyCase.skipped(area, stem, NOT_COVERED));
-    }
     Vectors vectors = Vectors.open(file);
     // Files of one kind may be several: forward.json, forward_other.json.
     String kind = area + "/" + stem.split("_(?!ids)")[0];
@@ -168,14 +163,25 @@ public final class Verifier {
       case "unet/lora" -> new LoraCases(bench, vectors);
       case "unet/vae" -> new VaeCases(bench, vectors);
       case "denscore/denscore" -> new DenscoreCases(bench, vectors);
-      case "align/one", "align/accumulation", "align/full" ->
-          new TrainingCases(bench, vectors, false);
-      case "align/trajectory" -> () -> List.of(VerifyCase.skipped(area, stem, NOT_COVERED));
-      case "lcm/epsilon", "lcm/v" -> new TrainingCases(bench, vectors, true);
-      default ->
-          area.equals("sample")
-              ? new SampleCases(bench, vectors)
-              : () -> List.of(VerifyCase.skipped(area, stem, "unknown case"));
+      case "denscore/training" -> new DenscoreTrainingCases(bench, vectors);
+      case "align/trajectory" -> new TrajectoryCases(bench, vectors);
+      case "image/image" -> new ImageCases(vectors);
+      default -> byArea(bench, area, vectors);
     };
+  }
+
+  /** Where every file of a folder is of one kind. */
+  private static CaseSource byArea(Bench bench, String area, Vectors vectors) {
+    boolean step = vectors.hasValue("loss") || vectors.hasValue("losses");
+    if (area.equals("sample")) {
+      return new SampleCases(bench, vectors);
+    } else if (step && area.equals("align")) {
+      return new TrainingCases(area, bench, vectors, new AlignStage(vectors));
+    } else if (step && area.equals("lcm")) {
+      return new TrainingCases(area, bench, vectors, new LcmStage(vectors));
+    } else if (step && area.equals("reward")) {
+      return new TrainingCases(area, bench, vectors, new RewardStage(vectors));
+    }
+    return () -> List.of(VerifyCase.skipped(area, vectors.name(), "unknown case"));
   }
 }

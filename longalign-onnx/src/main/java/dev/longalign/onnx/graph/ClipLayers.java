@@ -1,8 +1,5 @@
 package dev.longalign.onnx.graph;
 
-import com.google.gson.JsonObject;
-import dev.longalign.io.Config;
-
 /**
  * What CLIP's two towers have in common: the pre-norm transformer layer.
  *
@@ -45,22 +42,5 @@ record ClipLayers(
 
   private Value linear(GraphWeights module, Value x, long in, long out) {
     return ops.linear(x, module.at("weight", out, in), module.at("bias", out));
-  }
-
-  /**
-   * The part of a CLIPModel's config that is one tower's. Old files have the entries twice;
-   * transformers lets those of {@code KEY_dict} win.
-   */
-  static Config part(Config root, String key) {
-    JsonObject merged = new JsonObject();
-    for (String name : new String[] {key, key + "_dict"}) {
-      if (root.has(name)) {
-        root.getConfig(name)
-            .json()
-            .entrySet()
-            .forEach(entry -> merged.add(entry.getKey(), entry.getValue()));
-      }
-    }
-    return Config.of(root.source() + ": '" + key + "'", merged);
   }
 }

@@ -1,6 +1,7 @@
 package dev.longalign.onnx.graph;
 
 import dev.longalign.io.TensorFile;
+import dev.longalign.model.ClipTextConfig;
 import dev.longalign.tensor.DType;
 
 /**

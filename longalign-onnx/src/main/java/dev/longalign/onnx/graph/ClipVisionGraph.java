@@ -1,6 +1,7 @@
 package dev.longalign.onnx.graph;
 
 import dev.longalign.io.TensorFile;
+import dev.longalign.model.ClipVisionConfig;
 import dev.longalign.tensor.DType;
 import java.util.function.BinaryOperator;
 

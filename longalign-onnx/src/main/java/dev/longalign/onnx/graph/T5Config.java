@@ -1,6 +1,7 @@
 package dev.longalign.onnx.graph;
 
 import dev.longalign.io.Config;
+import dev.longalign.io.Sizes;
 import java.nio.file.Path;
 
 /**

@@ -1,6 +1,7 @@
-package dev.longalign.onnx.graph;
+package dev.longalign.model;
 
 import dev.longalign.io.Config;
+import dev.longalign.io.Sizes;
 import java.nio.file.Path;
 
 /**
@@ -36,9 +37,13 @@ public record ClipVisionConfig(
 
   /** Reads the vision part of a CLIPModel's config.json, or that of a vision tower alone. */
   public static ClipVisionConfig read(Path file) {
-    Config root = Config.read(file);
+    return of(Config.read(file));
+  }
+
+  /** {@link #read} of what was read before. */
+  public static ClipVisionConfig of(Config root) {
     boolean both = root.has("vision_config") || root.has("vision_config_dict");
-    Config vision = both ? ClipLayers.part(root, "vision_config") : root;
+    Config vision = both ? ClipConfigs.part(root, "vision_config") : root;
     String type = vision.getString("model_type", "clip_vision_model");
     if (!type.equals("clip_vision_model") && !type.equals("clip")) {
       throw vision.refusal("model_type", "\"clip_vision_model\" (is this another model?)");
@@ -52,10 +57,6 @@ public record ClipVisionConfig(
       throw vision.refusal("num_attention_heads", "a divisor of hidden_size = " + width);
     }
     int patchSize = Sizes.atLeast(vision, "patch_size", 32, 1);
-    String activation = vision.getString("hidden_act", "quick_gelu");
-    if (!GraphOps.knowsActivation(activation)) {
-      throw vision.refusal("hidden_act", "quick_gelu, gelu, gelu_new, relu or silu");
-    }
     Config projecting = both && root.has("projection_dim") ? root : vision;
     return new ClipVisionConfig(
         root.source(),
@@ -66,7 +67,7 @@ public record ClipVisionConfig(
         Sizes.atLeast(vision, "image_size", 224, patchSize),
         patchSize,
         Sizes.positive(vision, "layer_norm_eps", 1e-5f),
-        activation,
+        ClipConfigs.activation(vision),
         Sizes.atLeast(projecting, "projection_dim", 512, 1));
   }
 

@@ -1,12 +1,10 @@
-package dev.longalign.onnx.graph;
-
-import dev.longalign.io.Config;
+package dev.longalign.io;
 
 /** Entries of a config that must lie in a range. */
-final class Sizes {
+public final class Sizes {
   private Sizes() {}
 
-  static int atLeast(Config config, String key, int absent, int least) {
+  public static int atLeast(Config config, String key, int absent, int least) {
     int value = config.getInt(key, absent);
     if (value < least) {
       throw config.refusal(key, "at least " + least);
@@ -14,7 +12,7 @@ final class Sizes {
     return value;
   }
 
-  static float positive(Config config, String key, float absent) {
+  public static float positive(Config config, String key, float absent) {
     float value = config.getFloat(key, absent);
     if (!(value > 0) || Float.isInfinite(value)) {
       throw config.refusal(key, "a positive number");

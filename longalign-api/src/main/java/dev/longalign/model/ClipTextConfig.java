@@ -1,6 +1,7 @@
-package dev.longalign.onnx.graph;
+package dev.longalign.model;
 
 import dev.longalign.io.Config;
+import dev.longalign.io.Sizes;
 import java.nio.file.Path;
 
 /**
@@ -35,9 +36,13 @@ public record ClipTextConfig(
 
   /** Reads the config.json of a CLIPTextModel, or the text part of a CLIPModel's. */
   public static ClipTextConfig read(Path file) {
-    Config root = Config.read(file);
+    return of(Config.read(file));
+  }
+
+  /** {@link #read} of what was read before. */
+  public static ClipTextConfig of(Config root) {
     boolean both = root.has("text_config") || root.has("text_config_dict");
-    Config text = both ? ClipLayers.part(root, "text_config") : root;
+    Config text = both ? ClipConfigs.part(root, "text_config") : root;
     String type = text.getString("model_type", "clip_text_model");
     if (!type.equals("clip_text_model") && !type.equals("clip")) {
       throw text.refusal("model_type", "\"clip_text_model\" (is this another model's directory?)");
@@ -46,10 +51,6 @@ public record ClipTextConfig(
     int heads = Sizes.atLeast(text, "num_attention_heads", 8, 1);
     if (width % heads != 0) {
       throw text.refusal("num_attention_heads", "a divisor of hidden_size = " + width);
-    }
-    String activation = text.getString("hidden_act", "quick_gelu");
-    if (!GraphOps.knowsActivation(activation)) {
-      throw text.refusal("hidden_act", "quick_gelu, gelu, gelu_new, relu or silu");
     }
     Config projecting = both && root.has("projection_dim") ? root : text;
     return new ClipTextConfig(
@@ -61,7 +62,7 @@ public record ClipTextConfig(
         heads,
         Sizes.atLeast(text, "max_position_embeddings", 77, 1),
         Sizes.positive(text, "layer_norm_eps", 1e-5f),
-        activation,
+        ClipConfigs.activation(text),
         Sizes.atLeast(text, "eos_token_id", 49407, 0),
         Sizes.atLeast(projecting, "projection_dim", 512, 1));
   }

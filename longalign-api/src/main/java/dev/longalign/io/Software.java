@@ -1,0 +1,15 @@
+package dev.longalign.io;
+
+import java.util.Objects;
+
+/** The program that writes files, as files name it. */
+public final class Software {
+  private Software() {}
+
+  /** {@code longalign-java} and the version in the jar's manifest. */
+  public static String name() {
+    return "longalign-java "
+        + Objects.requireNonNullElse(
+            Software.class.getPackage().getImplementationVersion(), "development");
+  }
+}

@@ -1,0 +1,86 @@
+package dev.longalign.pipeline;
+
+import com.google.gson.JsonElement;
+import dev.longalign.LongAlignException;
+import dev.longalign.io.ComponentDirectory;
+import dev.longalign.io.Config;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Set;
+import java.util.regex.Pattern;
+import java.util.stream.Stream;
+
+/** Every file that a Long Stable Diffusion consists of, by its place in a complete directory. */
+final class ModelFileList {
+  private static final String INDEX = "model_index.json";
+  private static final List<String> BESIDE = List.of("t5", "adapter", "denscore");
+  private static final Pattern PART = Pattern.compile("[A-Za-z0-9][A-Za-z0-9_]*");
+  private static final Pattern WEIGHTS =
+      Pattern.compile(".*\\.(safetensors|bin|pt|pth|ckpt|h5|msgpack|ot|onnx)(\\.index.*\\.json)?");
+
+  private ModelFileList() {}
+
+  static Map<String, Path> of(ModelFiles files) {
+    Path model = files.model().path();
+    Map<String, Path> copies = new LinkedHashMap<>();
+    copies.put(INDEX, model.resolve(INDEX));
+    Set<String> parts = new LinkedHashSet<>(files.model().index().keys());
+    parts.addAll(BESIDE);
+    for (String part : parts) {
+      Path from =
+          switch (part) {
+            case "t5" -> files.t5().orElse(null);
+            case "adapter" -> files.adapter().orElse(null);
+            default -> model.resolve(part);
+          };
+      if (PART.matcher(part).matches() && from != null && Files.isDirectory(from)) {
+        copies.putAll(filesOf(part, from));
+      }
+    }
+    return copies;
+  }
+
+  /** All files but weights that the library does not read: other variants, other formats. */
+  private static Map<String, Path> filesOf(String part, Path directory) {
+    Set<Path> used = usedWeights(directory);
+    Map<String, Path> copies = new LinkedHashMap<>();
+    try (Stream<Path> all = Files.walk(directory)) {
+      for (Path file : all.filter(Files::isRegularFile).sorted().toList()) {
+        String name = directory.relativize(file).toString().replace('\\', '/');
+        if (!name.startsWith(".") && (!isWeights(name) || used.contains(file))) {
+          copies.put(part + "/" + name, file);
+        }
+      }
+    } catch (IOException | UncheckedIOException unreadable) {
+      throw new LongAlignException(directory + " cannot be listed: " + unreadable, unreadable);
+    }
+    return copies;
+  }
+
+  /** The file with the weights, or the index and the shards that it names. */
+  private static Set<Path> usedWeights(Path directory) {
+    Path first = ComponentDirectory.open(directory).weightsFile().orElse(null);
+    if (first == null) {
+      return Set.of(); // a tokenizer, a scheduler
+    }
+    Set<Path> used = new LinkedHashSet<>(List.of(first));
+    if (first.toString().endsWith(".json")) {
+      Config map = Config.read(first).getConfig("weight_map");
+      for (Map.Entry<String, JsonElement> entry : map.json().entrySet()) {
+        used.add(directory.resolve(entry.getValue().getAsString()));
+      }
+    }
+    return used;
+  }
+
+  static boolean isWeights(String name) {
+    return WEIGHTS.matcher(name.toLowerCase(Locale.ROOT)).matches();
+  }
+}

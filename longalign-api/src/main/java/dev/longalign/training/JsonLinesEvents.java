@@ -1,0 +1,155 @@
+package dev.longalign.training;
+
+import com.google.gson.JsonArray;
+import com.google.gson.JsonElement;
+import com.google.gson.JsonObject;
+import com.google.gson.JsonParseException;
+import com.google.gson.JsonParser;
+import dev.longalign.LongAlignException;
+import dev.longalign.data.Skip;
+import dev.longalign.data.SkipReport;
+import java.io.BufferedInputStream;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Instant;
+import java.util.List;
+
+/**
+ * Writes {@value #FILE}: a JSON object a line, whose {@code event} is {@code start}, {@code step},
+ * {@code saved}, {@code validation} or {@code skip}; all have {@code step} and {@code time} (UTC).
+ * Memory is in bytes. A resumed run cuts the lines of the steps that it makes again, so every step
+ * is in the file once.
+ *
+ * <pre>{@code
+ * trainer.listen(new JsonLinesEvents(run));
+ * }</pre>
+ *
+ * A line is with the operating system before the next step begins. If the file cannot be written,
+ * that is warned of once and training goes on.
+ */
+public final class JsonLinesEvents implements TrainingListener {
+  /** The file's name. */
+  public static final String FILE = "events.jsonl";
+
+  private final Path file;
+  private EventFile out;
+
+  /**
+   * @param run the directory that the file is in
+   */
+  public JsonLinesEvents(Path run) {
+    this.file = run.resolve(FILE);
+  }
+
+  @Override
+  public void onStart(long step) {
+    out = new EventFile(file, lengthUntil(step));
+    write("start", step, new JsonObject());
+  }
+
+  /** The length of the lines that are whole and of no later step. */
+  private long lengthUntil(long step) {
+    long length = 0;
+    if (!Files.isRegularFile(file)) {
+      return 0;
+    }
+    try (InputStream in = new BufferedInputStream(Files.newInputStream(file))) {
+      ByteArrayOutputStream line = new ByteArrayOutputStream();
+      for (int b = in.read(); b >= 0; b = in.read()) {
+        line.write(b);
+        if (b == '\n') {
+          if (stepOf(line.toString(StandardCharsets.UTF_8)) > step) {
+            break;
+          }
+          length += line.size();
+          line.reset();
+        }
+      }
+    } catch (IOException e) {
+      throw new LongAlignException(
+          file + ": cannot be read (" + e + "); move it away or make it readable", e);
+    }
+    return length;
+  }
+
+  /** Of a line that was cut off or is of something else: later than any. */
+  private static long stepOf(String line) {
+    try {
+      return JsonParser.parseString(line).getAsJsonObject().get("step").getAsLong();
+    } catch (JsonParseException | IllegalStateException | NullPointerException damaged) {
+      return Long.MAX_VALUE;
+    }
+  }
+
+  @Override
+  public void onStep(StepReport step) {
+    JsonObject json = new JsonObject();
+    json.addProperty("loss", step.loss());
+    json.addProperty("smoothed_loss", step.smoothedLoss());
+    json.addProperty("gradient_norm", step.gradientNorm());
+    json.addProperty("learning_rate", step.learningRate());
+    json.addProperty("pictures", step.pictures());
+    json.addProperty("seconds", step.seconds());
+    json.addProperty("pictures_per_second", step.picturesPerSecond());
+    json.addProperty("memory", step.memoryBytes());
+    json.addProperty("peak_memory", step.peakBytes());
+    json.addProperty("seconds_left", step.secondsLeft());
+    write("step", step.step(), json);
+  }
+
+  @Override
+  public void onSaved(long step, Path checkpoint) {
+    JsonObject json = new JsonObject();
+    json.addProperty("checkpoint", checkpoint.getFileName().toString());
+    write("saved", step, json);
+  }
+
+  @Override
+  public void onValidated(ValidationReport report) {
+    JsonArray pictures = new JsonArray();
+    for (ValidationReport.Picture picture : report.pictures()) {
+      JsonObject one = new JsonObject();
+      one.addProperty("name", picture.name());
+      one.addProperty("prompt", picture.prompt());
+      one.addProperty("seed", picture.seed());
+      if (picture.file() != null) {
+        one.addProperty("file", picture.file().toString());
+      }
+      pictures.add(one);
+    }
+    JsonObject values = new JsonObject();
+    report.values().forEach(values::addProperty);
+    JsonObject json = new JsonObject();
+    json.add("pictures", pictures);
+    json.add("values", values);
+    write("validation", report.step(), json);
+  }
+
+  @Override
+  public void onSkipped(long step, SkipReport soFar) {
+    JsonObject json = new JsonObject();
+    json.addProperty("skipped", soFar.skipped());
+    json.addProperty("loaded", soFar.loaded());
+    List<Skip> named = soFar.named();
+    if (!named.isEmpty()) {
+      json.addProperty("reason", named.get(named.size() - 1).reason());
+    }
+    write("skip", step, json);
+  }
+
+  private void write(String event, long step, JsonObject rest) {
+    JsonObject json = new JsonObject();
+    json.addProperty("event", event);
+    json.addProperty("step", step);
+    json.addProperty("time", Instant.now().toString());
+    for (String key : rest.keySet()) {
+      JsonElement value = rest.get(key);
+      json.add(key, value);
+    }
+    out.append((json + "\n").getBytes(StandardCharsets.UTF_8));
+  }
+}

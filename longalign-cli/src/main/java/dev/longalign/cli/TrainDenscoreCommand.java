@@ -1,0 +1,180 @@
+package dev.longalign.cli;
+
+import dev.longalign.EmbeddedModel;
+import dev.longalign.preference.PreferenceModel;
+import dev.longalign.tensor.Device;
+import dev.longalign.training.DenscoreEvaluation;
+import dev.longalign.training.DenscoreRun;
+import dev.longalign.training.DenscoreRunConfig;
+import dev.longalign.training.StepReport;
+import dev.longalign.training.TrainingListener;
+import java.nio.file.Path;
+import java.util.Locale;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+
+/** {@code longalign train denscore}. */
+@Command(
+    name = "denscore",
+    sortOptions = false,
+    description = {
+      "Teaches a CLIP to score pictures with long captions, sentence by sentence. Continues from the"
+          + " newest checkpoint in the run's output directory, if there is one; at the end, its"
+          + " directory export is what 'longalign score --scorer' reads."
+    },
+    footer = {
+      "",
+      "The config is YAML or JSON. Needed: output, steps. Others and their defaults: data"
+          + " (panels:mixed; or a directory of pictures with captions), batchSize (64), init (new, or a"
+          + " CLIPModel's directory), omega (1: how much of the text-irrelevant part takes part),"
+          + " segmentWeight (1), checkpointing (false), evaluation (256 held-out pictures),"
+          + " accumulation (1), learningRate (1e-3), warmupSteps (50), maxGradientNorm (1),"
+          + " weightDecay (0.01), seed (0), saveEvery (500), keepLast (3). For a new model:"
+          + " tokenizer (a CLIPModel's directory; the one in the jar) and sizes, by default those"
+          + " of that directory: textWidth, textLayers, textHeads, visionWidth, visionLayers,"
+          + " visionHeads, imageSize, patchSize, projection."
+    })
+final class TrainDenscoreCommand implements Callable<Integer> {
+  private static final String DENSCORE = "denscore";
+
+  @Mixin CommonOptions common;
+
+  @Option(names = "--config", required = true, paramLabel = "FILE", description = "The run.")
+  Path config;
+
+  @Option(names = "--threads", description = "CPU threads. Default: one per core.")
+  int threads;
+
+  /**
+   * What is printed at the end.
+   *
+   * @param loss of the last step; null if none was left to make
+   * @param trained how well the trained model knows held-out pictures; null if not measured
+   * @param embedded the same of the model in the jar
+   */
+  record Result(
+      String stage,
+      long steps,
+      Double loss,
+      String export,
+      DenscoreEvaluation trained,
+      DenscoreEvaluation embedded) {}
+
+  @Override
+  public Integer call() {
+    DenscoreRunConfig run = DenscoreRunConfig.read(config);
+    Path embedded = EmbeddedModel.directory().resolve(DENSCORE);
+    Path export = run.output().resolve("export");
+    Double[] loss = {null};
+    long steps;
+    Thread trains = Thread.currentThread();
+    try (CancelOnInterrupt cancel = new CancelOnInterrupt(trains::interrupt);
+        DenscoreRun denscore =
+            new DenscoreRun(run, embedded, Device.cpu().open(threads), threads)) {
+      boolean resumed = denscore.trainer().resume();
+      if (resumed && !common.quiet) {
+        common.err().println("continuing after step " + denscore.trainer().step());
+        common.err().flush();
+      }
+      try (Progress progress = common.progress(DENSCORE, run.steps())) {
+        progress.startAt(denscore.trainer().step());
+        denscore
+            .trainer()
+            .listen(
+                new TrainingListener() {
+                  @Override
+                  public void onStep(StepReport step) {
+                    loss[0] = step.loss();
+                    progress.stepTo(step.step(), line(step));
+                  }
+                });
+        denscore.trainer().trainTo(run.steps());
+      }
+      cancel.check();
+      denscore.model().export(export);
+      steps = denscore.trainer().step();
+    }
+    report(
+        new Result(
+            DENSCORE,
+            steps,
+            loss[0],
+            export.toString(),
+            evaluate(export, run.evaluation()),
+            evaluate(embedded, run.evaluation())));
+    return ExitCode.OK;
+  }
+
+  private static String line(StepReport step) {
+    return String.format(
+        Locale.ROOT,
+        "loss %.4f, |g| %.3f, %.1f pictures/s",
+        step.loss(),
+        step.gradientNorm(),
+        step.picturesPerSecond());
+  }
+
+  private DenscoreEvaluation evaluate(Path directory, int pictures) {
+    if (pictures == 0) {
+      return null;
+    }
+    try (PreferenceModel model = PreferenceModel.open(directory, threads)) {
+      return DenscoreEvaluation.of(model, pictures);
+    }
+  }
+
+  private void report(Result result) {
+    if (common.json) {
+      common.printJson(result);
+      return;
+    }
+    String loss =
+        result.loss() == null ? "" : String.format(Locale.ROOT, ", last loss %.4f", result.loss());
+    common
+        .out()
+        .printf(
+            Locale.ROOT,
+            "%d steps%s; score with --scorer %s%n",
+            result.steps(),
+            loss,
+            result.export());
+    if (result.trained() != null) {
+      common
+          .out()
+          .printf(
+              Locale.ROOT,
+              "%d held-out pictures: own caption among %d, true sentence before a changed one%n",
+              result.trained().pictures(),
+              DenscoreEvaluation.CHOICES);
+      line("trained", result.trained());
+      line("in the jar", result.embedded());
+    }
+    common.out().flush();
+  }
+
+  private void line(String name, DenscoreEvaluation found) {
+    StringBuilder attributes = new StringBuilder();
+    found
+        .byAttribute()
+        .forEach(
+            (key, share) ->
+                attributes.append(
+                    String.format(
+                        Locale.ROOT,
+                        "%s%s %.1f %%",
+                        attributes.isEmpty() ? "" : ", ",
+                        key,
+                        100 * share)));
+    common
+        .out()
+        .printf(
+            Locale.ROOT,
+            "  %-10s  %5.1f %%  %5.1f %% (%s)%n",
+            name,
+            100 * found.retrieval(),
+            100 * found.segments(),
+            attributes);
+  }
+}
