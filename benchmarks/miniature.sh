@@ -12,4 +12,4 @@ if [ -z "$jar" ]; then
   jar=benchmarks/target/benchmarks.jar
 fi
 export RUST_FLAVOR=cpu
-exec java -Xss4m -Djava.awt.headless=true -cp "$jar" dev.longalign.benchmarks.miniature.Miniature "$@"
+exec java -Xss4m -Djava.awt.headless=true -Dorg.slf4j.simpleLogger.defaultLogLevel=warn \

@@ -105,7 +105,8 @@ final class AlignExperiment extends Experiment {
     List<Point> curve = log.curve(TRAINED, curve());
     long last = curve.isEmpty() ? 0 : curve.get(curve.size() - 1).step();
     Figure right =
-        new Figure("objects right").line("LongAlign (16 long captions)", curve, Point::accuracy);
+        new Figure("objects right")
+            .line("LongAlign, " + curve().limit() + " captions", curve, Point::accuracy);
     Map<String, Path> rows = new LinkedHashMap<>();
     for (TextEncoding encoding : List.of(TextEncoding.TRUNCATED, TextEncoding.SEGMENTS)) {
       String label = encoding == TextEncoding.TRUNCATED ? "base, cut at 77" : "base, segments";

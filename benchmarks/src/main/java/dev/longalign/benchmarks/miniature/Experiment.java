@@ -53,7 +53,7 @@ abstract class Experiment implements Callable<Integer> {
       description = "A few steps and captions, to see that everything works; says nothing else.")
   boolean quick;
 
-  /** The experiment's name: its directory, and what its report is called. */
+  /** The name of its directory and of the report's files. */
   abstract String title();
 
   /** Trains and measures what is missing. */
@@ -104,7 +104,7 @@ abstract class Experiment implements Callable<Integer> {
         42);
   }
 
-  /** For stages that need no more: keys of a run's config that every stage understands. */
+  /** Keys of a run's config that every stage understands. */
   final JsonObject config(long steps, int batchSize, double learningRate, int warmupSteps) {
     JsonObject config = new JsonObject();
     config.addProperty("steps", steps);

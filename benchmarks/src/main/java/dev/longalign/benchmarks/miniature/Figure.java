@@ -35,7 +35,7 @@ final class Figure {
             .xAxisTitle("steps of training")
             .build();
     chart.getStyler().setChartBackgroundColor(Color.WHITE).setMarkerSize(6);
-    chart.getStyler().setLegendBorderColor(Color.WHITE);
+    chart.getStyler().setLegendBorderColor(Color.WHITE).setYAxisDecimalPattern("0.####");
     chart
         .getStyler()
         .setLegendPosition(Styler.LegendPosition.OutsideS)

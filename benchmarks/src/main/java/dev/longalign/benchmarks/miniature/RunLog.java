@@ -171,7 +171,7 @@ final class RunLog {
   }
 
   private void write() {
-    byte[] json = (json().toString() + "\n").getBytes(StandardCharsets.UTF_8);
+    byte[] json = (GSON.toJson(content) + "\n").getBytes(StandardCharsets.UTF_8);
     AtomicFiles.write(directory.resolve(FILE), out -> out.write(json));
   }
 
