@@ -67,14 +67,15 @@ public final class LongAlign implements AutoCloseable {
       boolean keepEncoders,
       float guidanceScale) {
     this.files = files;
-    this.device = device;
+    this.device = device.resolved();
     this.precision = precision;
     this.keepEncoders = keepEncoders;
     this.guidanceScale = guidanceScale;
     this.textEncoding = checked(files, textEncoding);
     try {
       EncoderProvider encoders = EncoderProvider.find();
-      backend = resources.add(device.open(threads));
+      backend = resources.add(this.device.open(threads));
+      encoders = encoders.on(this.device);
       checkPrecision();
       unet = resources.add(files.loadUNet(backend, precision.dtype()));
       vae = resources.add(files.loadVae(backend, precision.dtype()));

@@ -23,15 +23,26 @@ public record Device(String kind, int index) {
     return new Device("best", 0);
   }
 
-  /** Parses {@code cpu}, {@code cuda}, {@code cuda:1} or {@code best}. */
+  /** Parses {@code cpu}, {@code cuda}, {@code cuda:1} or {@code auto}, which is {@link #best}. */
   public static Device parse(String text) {
     String[] parts = text.split(":", 2);
-    if (!parts[0].matches("cpu|cuda|best")
+    if (!parts[0].matches("cpu|cuda|auto|best")
         || (parts.length == 2 && !parts[1].matches("\\d{1,3}"))) {
       throw new LongAlignException(
-          "device: expected cpu, cuda, cuda:N or best, found '" + text + "'");
+          "device: expected cpu, cuda, cuda:N or auto, found '" + text + "'");
     }
-    return new Device(parts[0], parts.length == 2 ? Integer.parseInt(parts[1]) : 0);
+    String kind = parts[0].equals("auto") ? "best" : parts[0];
+    return new Device(kind, parts.length == 2 ? Integer.parseInt(parts[1]) : 0);
+  }
+
+  /** What {@link #best} is on this machine; every other device is itself. */
+  public Device resolved() {
+    if (!kind.equals("best")) {
+      return this;
+    }
+    BackendProvider cuda = provider("cuda");
+    boolean usable = cuda != null && cuda.whyUnavailable() == null;
+    return usable ? new Device("cuda", index) : cpu();
   }
 
   /**
@@ -40,9 +51,7 @@ public record Device(String kind, int index) {
    */
   public Backend open(int threads) {
     if (kind.equals("best")) {
-      BackendProvider cuda = provider("cuda");
-      boolean usable = cuda != null && cuda.whyUnavailable() == null;
-      return new Device(usable ? "cuda" : "cpu", index).open(threads);
+      return resolved().open(threads);
     }
     BackendProvider provider = provider(kind);
     if (provider == null) {

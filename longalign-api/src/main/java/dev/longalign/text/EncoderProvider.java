@@ -1,6 +1,7 @@
 package dev.longalign.text;
 
 import dev.longalign.LongAlignException;
+import dev.longalign.tensor.Device;
 import java.nio.file.Path;
 import java.util.ServiceLoader;
 
@@ -23,6 +24,14 @@ public interface EncoderProvider {
             () ->
                 new LongAlignException(
                     "no text encoders on the class path; add dev.longalign:longalign-onnx"));
+  }
+
+  /**
+   * A provider whose encoders run on that device, if they can: one that cannot logs why and runs
+   * them on the CPU.
+   */
+  default EncoderProvider on(Device device) {
+    return this;
   }
 
   /**

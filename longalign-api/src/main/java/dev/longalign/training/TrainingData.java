@@ -26,7 +26,7 @@ import java.util.OptionalLong;
  *   <li>a {@code .parquet} file, or a directory with some in it or below it; the pictures lie
  *       beside or in them, or where {@link Options#pictures} says
  *   <li>any other directory: pictures, each with its caption beside it
- *   <li>{@code cache:DIR}: features that were computed before
+ *   <li>{@code cache:DIR}: features that were computed before, see {@link CachedFeatures}
  * </ul>
  *
  * A directory is looked at in this order, so img2dataset's tars are taken before the Parquet files

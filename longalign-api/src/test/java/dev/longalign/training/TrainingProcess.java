@@ -2,6 +2,7 @@ package dev.longalign.training;
 
 import dev.longalign.data.FeatureExample;
 import java.nio.file.Path;
+import java.util.function.Consumer;
 
 /**
  * A process that trains the tiny model, and may be ended at any moment. It says {@code begin N},
@@ -29,10 +30,17 @@ final class TrainingProcess {
                     throw new IllegalStateException(e);
                   }
                 }));
-    train(run, last, saveEvery);
+    train(
+        run,
+        last,
+        saveEvery,
+        line -> {
+          System.out.println(line);
+          System.out.flush();
+        });
   }
 
-  static void train(Path run, long last, int saveEvery) {
+  static void train(Path run, long last, int saveEvery, Consumer<String> out) {
     try (TinyTraining tiny = TinyRun.tiny();
         Trainer<FeatureExample> trainer =
             new TinyRun(SETTINGS.withCheckpoints(saveEvery, 2), 1, -1).trainer(tiny, run)) {
@@ -40,29 +48,24 @@ final class TrainingProcess {
           new TrainingListener() {
             @Override
             public void onStart(long step) {
-              say("begin", step);
+              out.accept("begin " + step);
             }
 
             @Override
             public void onStep(StepReport report) {
-              say("step", report.step());
+              out.accept("step " + report.step());
             }
 
             @Override
             public void onSaved(long step, Path checkpoint) {
-              say("saved", step);
+              out.accept("saved " + step);
             }
           });
       trainer.listen(new JsonLinesEvents(run));
       trainer.listen(new TensorBoardEvents(run));
       trainer.resume();
       trainer.trainTo(last);
-      say("end", trainer.step());
+      out.accept("end " + trainer.step());
     }
-  }
-
-  private static void say(String what, long step) {
-    System.out.println(what + " " + step);
-    System.out.flush();
   }
 }

@@ -91,7 +91,7 @@ final class BenchCommand implements Callable<Integer> {
   @Option(
       names = "--device",
       defaultValue = "cpu",
-      description = "cpu, cuda, cuda:N or best. Default: cpu.")
+      description = "cpu, cuda, cuda:N or auto (a GPU if there is one). Default: cpu.")
   String device;
 
   @Option(names = "--threads", description = "CPU threads. Default: one per core.")

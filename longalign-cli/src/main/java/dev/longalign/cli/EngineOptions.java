@@ -48,7 +48,7 @@ final class EngineOptions {
       names = "--device",
       converter = DeviceConverter.class,
       defaultValue = "cpu",
-      description = "cpu, cuda, cuda:N or best. Default: cpu.")
+      description = "cpu, cuda, cuda:N or auto (a GPU if there is one). Default: cpu.")
   Device device;
 
   @Option(

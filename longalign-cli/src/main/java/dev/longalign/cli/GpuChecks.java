@@ -2,7 +2,10 @@ package dev.longalign.cli;
 
 import com.sun.jna.Function;
 import com.sun.jna.NativeLibrary;
+import com.sun.jna.Pointer;
 import com.sun.jna.ptr.IntByReference;
+import com.sun.jna.ptr.LongByReference;
+import com.sun.jna.ptr.PointerByReference;
 import dev.longalign.cli.Check.Status;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
@@ -12,11 +15,15 @@ import java.util.Locale;
 import java.util.Optional;
 
 /**
- * What an NVIDIA GPU needs: driver, cuBLAS, NVRTC, optionally cuDNN. A library counts when the
- * loader can open it; one that lies on disk where the loader does not look is named with its place.
+ * What an NVIDIA GPU needs, which is the driver alone; and what could be used beside it. A library
+ * counts when the loader can open it; one that lies on disk where the loader does not look is named
+ * with its place.
  */
 final class GpuChecks {
   private static final String DRIVER = "libcuda.so.1";
+  // CUdevice_attribute
+  private static final int CAPABILITY_MAJOR = 75;
+  private static final int CAPABILITY_MINOR = 76;
 
   /**
    * @param label what it is
@@ -34,21 +41,21 @@ final class GpuChecks {
               List.of(),
               "install the NVIDIA driver (in a container: run it with --gpus all)"),
           new Library(
-              "cuBLAS",
+              "cuBLAS (optional)",
               List.of("libcublas.so.12"),
               List.of("libcublas.so.13", "libcublas.so.11"),
-              "install CUDA 12's cuBLAS (Debian, Ubuntu: libcublas-12-6; pip: nvidia-cublas-cu12)"),
+              "not needed: matrix products have kernels of their own"),
           new Library(
-              "NVRTC",
+              "NVRTC (optional)",
               List.of("libnvrtc.so.12"),
               List.of("libnvrtc.so.13", "libnvrtc.so.11.2"),
-              "install CUDA 12's NVRTC (cuda-nvrtc-12-6; pip: nvidia-cuda-nvrtc-cu12); it compiles"
-                  + " kernels that were not built for this GPU"),
+              "only needed where nvcc was not there when the jar was built; it is CUDA 12's"
+                  + " cuda-nvrtc-12-6 (pip: nvidia-cuda-nvrtc-cu12)"),
           new Library(
               "cuDNN (optional)",
               List.of("libcudnn.so.8"),
               List.of("libcudnn.so.9"),
-              "not needed: convolutions have kernels of their own; cuDNN 8 may make them faster"));
+              "not needed: convolutions have kernels of their own"));
 
   private final LoaderPaths paths;
 
@@ -98,7 +105,7 @@ final class GpuChecks {
     }
   }
 
-  /** The CUDA driver API: cuInit, cuDriverGetVersion, cuDeviceGetCount, names. */
+  /** The CUDA driver API: cuInit, version, devices, their capability and memory. */
   private static Check devices() {
     NativeLibrary driver = NativeLibrary.getInstance(DRIVER);
     int error = driver.getFunction("cuInit").invokeInt(new Object[] {0});
@@ -116,13 +123,7 @@ final class GpuChecks {
     int count = ask(driver.getFunction("cuDeviceGetCount"));
     List<String> names = new ArrayList<>();
     for (int i = 0; i < count; i++) {
-      byte[] name = new byte[256];
-      driver.getFunction("cuDeviceGetName").invokeInt(new Object[] {name, name.length, i});
-      int length = 0;
-      while (length < name.length && name[length] != 0) {
-        length++;
-      }
-      names.add("cuda:" + i + " " + new String(name, 0, length, StandardCharsets.UTF_8));
+      names.add(device(driver, i));
     }
     String found =
         String.format(
@@ -134,6 +135,53 @@ final class GpuChecks {
     return count > 0
         ? Check.ok("gpu", "devices", found)
         : new Check("gpu", "devices", Status.ABSENT, found, "check nvidia-smi");
+  }
+
+  private static String device(NativeLibrary driver, int index) {
+    byte[] name = new byte[256];
+    driver.getFunction("cuDeviceGetName").invokeInt(new Object[] {name, name.length, index});
+    int length = 0;
+    while (length < name.length && name[length] != 0) {
+      length++;
+    }
+    return String.format(
+        Locale.ROOT,
+        "cuda:%d %s (sm_%d%d), %s",
+        index,
+        new String(name, 0, length, StandardCharsets.UTF_8),
+        attribute(driver, CAPABILITY_MAJOR, index),
+        attribute(driver, CAPABILITY_MINOR, index),
+        memory(driver, index));
+  }
+
+  private static int attribute(NativeLibrary driver, int which, int device) {
+    IntByReference value = new IntByReference();
+    driver.getFunction("cuDeviceGetAttribute").invokeInt(new Object[] {value, which, device});
+    return value.getValue();
+  }
+
+  /** Free memory is only told inside a context. */
+  private static String memory(NativeLibrary driver, int device) {
+    PointerByReference context = new PointerByReference();
+    int error =
+        driver.getFunction("cuDevicePrimaryCtxRetain").invokeInt(new Object[] {context, device});
+    if (error != 0) {
+      return "cannot be used: CUDA error " + error;
+    }
+    try {
+      driver.getFunction("cuCtxSetCurrent").invokeInt(new Object[] {context.getValue()});
+      LongByReference free = new LongByReference();
+      LongByReference total = new LongByReference();
+      driver.getFunction("cuMemGetInfo_v2").invokeInt(new Object[] {free, total});
+      return String.format(
+          Locale.ROOT,
+          "%.1f of %.1f GiB free",
+          free.getValue() / 0x1p30,
+          total.getValue() / 0x1p30);
+    } finally {
+      driver.getFunction("cuCtxSetCurrent").invokeInt(new Object[] {Pointer.NULL});
+      driver.getFunction("cuDevicePrimaryCtxRelease_v2").invokeInt(new Object[] {device});
+    }
   }
 
   private static int ask(Function function) {

@@ -3,6 +3,7 @@ package dev.longalign.cli;
 import ai.onnxruntime.OrtEnvironment;
 import ai.onnxruntime.OrtProvider;
 import dev.longalign.cli.Check.Status;
+import dev.longalign.onnx.OnnxRuntime;
 import dev.longalign.tensor.BackendProvider;
 import dev.longalign.text.EncoderProvider;
 import java.util.ArrayList;
@@ -21,8 +22,12 @@ final class LibraryChecks {
   static List<Check> all() {
     List<Check> checks = new ArrayList<>();
     checks.add(guarded("oneDNN", LibraryChecks::oneDnn));
-    checks.add(guarded("ONNX Runtime", LibraryChecks::onnxRuntime));
+    Check onnxRuntime = guarded("ONNX Runtime", LibraryChecks::onnxRuntime);
+    checks.add(onnxRuntime);
     checks.add(textEncoders());
+    if (onnxRuntime.status() == Status.OK) {
+      checks.add(encodersOnGpu());
+    }
     List<Check> backends = new ArrayList<>();
     for (BackendProvider provider : ServiceLoader.load(BackendProvider.class)) {
       backends.add(backend(provider));
@@ -39,6 +44,19 @@ final class LibraryChecks {
         .findFirst()
         .map(provider -> Check.ok("libraries", "text encoders", provider.getClass().getName()))
         .orElseGet(() -> missing("text encoders", "longalign-onnx"));
+  }
+
+  private static Check encodersOnGpu() {
+    String name = "encoders on a GPU";
+    if (OrtEnvironment.getAvailableProviders().contains(OrtProvider.CUDA)) {
+      return Check.ok("libraries", name, "ONNX Runtime has its CUDA provider");
+    }
+    return new Check(
+        "libraries",
+        name,
+        Status.ABSENT,
+        "this ONNX Runtime has no CUDA provider: text encoders run on the CPU, whatever --device",
+        "put com.microsoft.onnxruntime:onnxruntime_gpu in place of onnxruntime (in lib/)");
   }
 
   private static Check missing(String name, String module) {
@@ -62,9 +80,10 @@ final class LibraryChecks {
   }
 
   private static String onnxRuntime() {
+    String version = OnnxRuntime.environment().getVersion();
     List<String> providers =
         OrtEnvironment.getAvailableProviders().stream().map(OrtProvider::getName).toList();
-    return OrtEnvironment.getEnvironment().getVersion() + ", " + String.join(" ", providers);
+    return version + ", " + String.join(" ", providers);
   }
 
   private static Check backend(BackendProvider provider) {

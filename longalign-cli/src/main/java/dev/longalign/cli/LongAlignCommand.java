@@ -29,6 +29,8 @@ import picocli.CommandLine.Spec;
       EtaCommand.class,
       EvaluateCommand.class,
       TrainCommand.class,
+      CacheCommand.class,
+      ExportCommand.class,
       EncodeCommand.class,
       InspectCommand.class,
       BenchCommand.class,

@@ -133,7 +133,8 @@ final class CommandLineTest {
   /** The small model trains a step, and the report adds up. */
   @Test
   void aTrainingStepIsTimed() {
-    String[] common = {"bench", "train-step", "--runs", "1", "--size", "32", "--rank", "4"};
+    // Large enough for the checkpointed blocks to outweigh the context, which is not repeated.
+    String[] common = {"bench", "train-step", "--runs", "1", "--size", "96", "--rank", "4"};
     assertThat(run(with(common, "--json"))).as(err.toString()).isEqualTo(ExitCode.OK);
     JsonObject measured = json();
     JsonObject training = measured.getAsJsonObject("training");

@@ -6,10 +6,12 @@ import ai.onnxruntime.OrtEnvironment;
 import ai.onnxruntime.OrtException;
 import ai.onnxruntime.OrtLoggingLevel;
 import ai.onnxruntime.OrtSession;
+import ai.onnxruntime.providers.OrtCUDAProviderOptions;
 import dev.longalign.LongAlignException;
 import dev.longalign.io.StoredTensor;
 import dev.longalign.onnx.graph.OnnxGraph;
 import dev.longalign.onnx.graph.OnnxTypes;
+import dev.longalign.tensor.Device;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
@@ -19,23 +21,32 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.concurrent.locks.ReadWriteLock;
 import java.util.concurrent.locks.ReentrantReadWriteLock;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * An {@link OnnxGraph} opened by ONNX Runtime. Thread-safe; runs of several threads proceed side by
  * side, and {@link #close()} waits for those under way.
  */
 final class OnnxSession implements AutoCloseable {
+  private static final Logger LOG = LoggerFactory.getLogger(OnnxSession.class);
+
   private final String description;
   private final OrtSession session;
   private final Map<String, OnnxTensorLike> memoryWeights;
+  private final String arenas;
   private final ReadWriteLock lock = new ReentrantReadWriteLock();
   private boolean closed;
 
   private OnnxSession(
-      String description, OrtSession session, Map<String, OnnxTensorLike> memoryWeights) {
+      String description,
+      OrtSession session,
+      Map<String, OnnxTensorLike> memoryWeights,
+      String arenas) {
     this.description = description;
     this.session = session;
     this.memoryWeights = memoryWeights;
+    this.arenas = arenas;
   }
 
   /**
@@ -45,6 +56,11 @@ final class OnnxSession implements AutoCloseable {
    * @param threads used by one run; 0 for one per core
    */
   static OnnxSession open(OnnxGraph graph, String description, int threads) {
+    return open(graph, description, threads, Device.cpu());
+  }
+
+  /** The same on a device that {@link OnnxRuntime#usable} has returned. */
+  static OnnxSession open(OnnxGraph graph, String description, int threads, Device device) {
     if (threads < 0) {
       throw new LongAlignException(
           "expected a number of threads, or 0 for one per core, found " + threads);
@@ -53,6 +69,7 @@ final class OnnxSession implements AutoCloseable {
     Map<String, OnnxTensorLike> memoryWeights = new LinkedHashMap<>();
     try (OrtSession.SessionOptions options = new OrtSession.SessionOptions()) {
       configure(options, graph.folder(), threads);
+      boolean cuda = device.kind().equals("cuda") && addCuda(options, device, description);
       for (Map.Entry<String, StoredTensor> entry : graph.weightsInMemory().entrySet()) {
         memoryWeights.put(entry.getKey(), tensor(environment, entry.getValue()));
       }
@@ -60,7 +77,8 @@ final class OnnxSession implements AutoCloseable {
         options.addExternalInitializers(memoryWeights);
       }
       OrtSession session = environment.createSession(graph.toBytes(), options);
-      return new OnnxSession(description, session, memoryWeights);
+      String arenas = cuda ? "cpu:0;gpu:" + device.index() : "cpu:0";
+      return new OnnxSession(description, session, memoryWeights, arenas);
     } catch (OrtException e) {
       memoryWeights.values().forEach(OnnxTensorLike::close);
       throw new LongAlignException(
@@ -70,6 +88,24 @@ final class OnnxSession implements AutoCloseable {
               + e.getMessage()
               + ". If the files changed while they were read or memory ran out, try again.",
           e);
+    }
+  }
+
+  /**
+   * Whether the session will run there; its libraries may be missing although the provider is not.
+   */
+  private static boolean addCuda(
+      OrtSession.SessionOptions options, Device device, String description) {
+    try (OrtCUDAProviderOptions cuda = new OrtCUDAProviderOptions(device.index())) {
+      cuda.add("use_tf32", "0"); // as everywhere here: f32 is f32
+      options.addCUDA(cuda);
+      return true;
+    } catch (OrtException e) {
+      LOG.warn(
+          "{} runs on the CPU: ONNX Runtime's CUDA provider does not start: {}",
+          description,
+          e.getMessage());
+      return false;
     }
   }
 
@@ -152,7 +188,7 @@ final class OnnxSession implements AutoCloseable {
       }
       try (OrtSession.RunOptions options = new OrtSession.RunOptions()) {
         if (last) {
-          options.addRunConfigEntry("memory.enable_memory_arena_shrinkage", "cpu:0");
+          options.addRunConfigEntry("memory.enable_memory_arena_shrinkage", arenas);
         }
         try (OrtSession.Result result = session.run(tensors, options)) {
           Map<String, float[]> outputs = new LinkedHashMap<>();

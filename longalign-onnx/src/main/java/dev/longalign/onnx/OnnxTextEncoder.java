@@ -8,6 +8,7 @@ import dev.longalign.onnx.graph.ClipTextGraph;
 import dev.longalign.onnx.graph.OnnxGraph;
 import dev.longalign.onnx.graph.T5Config;
 import dev.longalign.onnx.graph.T5EncoderGraph;
+import dev.longalign.tensor.Device;
 import dev.longalign.text.HiddenStates;
 import dev.longalign.text.TextEncoder;
 import java.nio.LongBuffer;
@@ -44,12 +45,13 @@ public final class OnnxTextEncoder implements TextEncoder {
       OnnxGraph graph,
       String input,
       int threads,
+      Device device,
       int vocabSize,
       int width,
       int maxLength) {
     this.directory = directory;
     this.input = input;
-    this.session = OnnxSession.open(graph, directory.toString(), threads);
+    this.session = OnnxSession.open(graph, directory.toString(), threads, device);
     this.vocabSize = vocabSize;
     this.width = width;
     this.maxLength = maxLength;
@@ -62,6 +64,10 @@ public final class OnnxTextEncoder implements TextEncoder {
    * @param threads used by one call; 0 for one per core
    */
   public static OnnxTextEncoder clip(Path directory, int threads) {
+    return clip(directory, threads, Device.cpu());
+  }
+
+  static OnnxTextEncoder clip(Path directory, int threads, Device device) {
     ComponentDirectory component = ComponentDirectory.open(directory);
     ClipTextConfig config = ClipTextConfig.read(component.file("config.json"));
     try (TensorFile weights = component.weights()) {
@@ -71,6 +77,7 @@ public final class OnnxTextEncoder implements TextEncoder {
           graph,
           ClipTextGraph.INPUT,
           threads,
+          device,
           config.vocabSize(),
           config.width(),
           config.maxPositions());
@@ -85,6 +92,10 @@ public final class OnnxTextEncoder implements TextEncoder {
    * @param threads used by one call; 0 for one per core
    */
   public static OnnxTextEncoder t5(Path directory, int threads) {
+    return t5(directory, threads, Device.cpu());
+  }
+
+  static OnnxTextEncoder t5(Path directory, int threads, Device device) {
     ComponentDirectory component = ComponentDirectory.open(directory);
     T5Config config = T5Config.read(component.file("config.json"));
     try (TensorFile weights = component.weights()) {
@@ -94,6 +105,7 @@ public final class OnnxTextEncoder implements TextEncoder {
           graph,
           T5EncoderGraph.INPUT,
           threads,
+          device,
           config.vocabSize(),
           config.width(),
           Integer.MAX_VALUE);
