@@ -21,7 +21,7 @@ import java.util.concurrent.TimeUnit;
  * @param commit of this project, {@code +} if files were changed
  * @param backends for every device measured, what ran there: library versions, threads, the GPU
  */
-record Machine(
+public record Machine(
     String cpu,
     int cores,
     double memoryGiB,
@@ -30,7 +30,8 @@ record Machine(
     String commit,
     Map<String, String> backends) {
 
-  static Machine here(Iterable<String> devices) {
+  /** This machine, with the named devices. */
+  public static Machine here(Iterable<String> devices) {
     Map<String, String> backends = new TreeMap<>();
     for (String device : devices) {
       try (Backend backend = Device.parse(device).open(0)) {
