@@ -13,3 +13,4 @@ if [ -z "$jar" ]; then
 fi
 export RUST_FLAVOR=cpu
 exec java -Xss4m -Djava.awt.headless=true -Dorg.slf4j.simpleLogger.defaultLogLevel=warn \
+  -cp "$jar" dev.longalign.benchmarks.miniature.Miniature "$@"

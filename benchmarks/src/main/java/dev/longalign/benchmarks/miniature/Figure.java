@@ -35,7 +35,7 @@ final class Figure {
             .xAxisTitle("steps of training")
             .build();
     chart.getStyler().setChartBackgroundColor(Color.WHITE).setMarkerSize(6);
-    chart.getStyler().setLegendBorderColor(Color.WHITE).setYAxisDecimalPattern("0.####");
+    chart.getStyler().setYAxisDecimalPattern("0.####").setLegendBorderColor(Color.WHITE);
     chart
         .getStyler()
         .setLegendPosition(Styler.LegendPosition.OutsideS)
