@@ -46,7 +46,7 @@ class AlignGoldenTest {
         new AlignObjective.Settings(0, huber));
   }
 
-  private static double differentiate(
+  static double differentiate(
       TinyTraining tiny, Golden golden, Optimizer optimizer, int step, float scale) {
     try (TensorScope scope = TensorScope.open()) {
       Loss loss = objective(tiny, 0).loss(inputs(golden, tiny, step));
@@ -55,7 +55,7 @@ class AlignGoldenTest {
     }
   }
 
-  private static Optimizer optimizer(TinyTraining tiny, double rate) {
+  static Optimizer optimizer(TinyTraining tiny, double rate) {
     return new Optimizer(
         tiny.autograd, tiny.model.parameters(), TrainerSettings.DEFAULT.withLearningRate(rate, 0));
   }

@@ -34,29 +34,8 @@ class LcmGoldenTest {
                 tiny.autograd,
                 tiny.model.parameters(),
                 TrainerSettings.DEFAULT.withLearningRate(3e-5, 0))) {
-      LcmObjective<Object> objective =
-          new LcmObjective<>(
-              tiny.autograd,
-              tiny.unet,
-              tiny.teacher,
-              UnaryOperator.identity(),
-              tiny.schedule,
-              null,
-              settings);
       try (TensorScope scope = TensorScope.open()) {
-        Loss loss =
-            objective.loss(
-                new StepInputs(
-                    List.of("golden"),
-                    Map.of(
-                        "latents", stored.nhwc(tiny.autograd, "latents"),
-                        "noise", stored.nhwc(tiny.autograd, "noise"),
-                        "context", stored.tensor(tiny.autograd, "context"),
-                        "unconditional", stored.tensor(tiny.autograd, "unconditional")),
-                    Map.of(
-                        "timesteps",
-                        TinyTraining.ints(
-                            TinyTraining.value(golden.values(), "start_timesteps")))));
+        Loss loss = loss(golden, stored, tiny, settings);
         assertThat(loss.value()).isCloseTo(TinyTraining.number(golden, "loss"), within(1e-5));
         optimizer.add(loss.backward(tiny.autograd, 1));
       }
@@ -75,5 +54,28 @@ class LcmGoldenTest {
             1e-5);
       }
     }
+  }
+
+  static Loss loss(
+      Golden golden, Golden stored, TinyTraining tiny, LcmObjective.Settings settings) {
+    return new LcmObjective<>(
+            tiny.autograd,
+            tiny.unet,
+            tiny.teacher,
+            UnaryOperator.identity(),
+            tiny.schedule,
+            null,
+            settings)
+        .loss(
+            new StepInputs(
+                List.of("golden"),
+                Map.of(
+                    "latents", stored.nhwc(tiny.autograd, "latents"),
+                    "noise", stored.nhwc(tiny.autograd, "noise"),
+                    "context", stored.tensor(tiny.autograd, "context"),
+                    "unconditional", stored.tensor(tiny.autograd, "unconditional")),
+                Map.of(
+                    "timesteps",
+                    TinyTraining.ints(TinyTraining.value(golden.values(), "start_timesteps")))));
   }
 }

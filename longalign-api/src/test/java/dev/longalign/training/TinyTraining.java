@@ -52,7 +52,7 @@ final class TinyTraining implements AutoCloseable {
       LayerDropout dropout,
       boolean trainAdapter,
       boolean withTeacher) {
-    this(unetName, loraFile, dropout, trainAdapter, withTeacher, true);
+    this(unetName, loraFile, dropout, trainAdapter, withTeacher, true, DType.F32);
   }
 
   private TinyTraining(
@@ -61,7 +61,8 @@ final class TinyTraining implements AutoCloseable {
       LayerDropout dropout,
       boolean trainAdapter,
       boolean withTeacher,
-      boolean checkpoints) {
+      boolean checkpoints,
+      DType dtype) {
     autograd = new AutogradBackend(cpu, checkpoints);
     UNet2DConditionConfig config = UNet2DConditionConfig.of(config(unetName));
     Lora initial = Lora.read(folder().resolve(loraFile), UNet2DCondition.layers(config));
@@ -70,9 +71,8 @@ final class TinyTraining implements AutoCloseable {
     adapter =
         TrainableTextAdapter.load(
             adapterConfig, weights("s28750_adapter"), autograd, DType.F32, dropout);
-    unet = UNet2DCondition.load(config, weights(unetName), autograd, DType.F32, lora.branches());
-    teacher =
-        withTeacher ? UNet2DCondition.load(config, weights(unetName), autograd, DType.F32) : null;
+    unet = UNet2DCondition.load(config, weights(unetName), autograd, dtype, lora.branches());
+    teacher = withTeacher ? UNet2DCondition.load(config, weights(unetName), autograd, dtype) : null;
     RandomDropout random = dropout instanceof RandomDropout r ? r : null;
     model =
         trainAdapter
@@ -88,7 +88,19 @@ final class TinyTraining implements AutoCloseable {
   /** Stage 1 on the UNet of four levels. */
   static TinyTraining fourLevels(boolean checkpoints) {
     return new TinyTraining(
-        "unet", "s28750_lora_vis.pt", LayerDropout.NONE, true, false, checkpoints);
+        "unet", "s28750_lora_vis.pt", LayerDropout.NONE, true, false, checkpoints, DType.F32);
+  }
+
+  /** The small UNet and its teacher frozen in bf16; what is trained is f32. */
+  static TinyTraining bf16(boolean trainAdapter) {
+    return new TinyTraining(
+        "unet_train",
+        "lora_train_init.pt",
+        LayerDropout.NONE,
+        trainAdapter,
+        !trainAdapter,
+        true,
+        DType.BF16);
   }
 
   static Path folder() {
