@@ -78,6 +78,8 @@ public final class DenscoreRun implements AutoCloseable {
                     position.ifPresent(loader::position);
                     return loader.build();
                   }));
+      trainer.listen(new JsonLinesEvents(config.output()));
+      trainer.listen(new TensorBoardEvents(config.output()));
     } catch (RuntimeException e) {
       close();
       throw e;

@@ -6,8 +6,6 @@ import dev.longalign.tensor.Device;
 import dev.longalign.training.DenscoreEvaluation;
 import dev.longalign.training.DenscoreRun;
 import dev.longalign.training.DenscoreRunConfig;
-import dev.longalign.training.StepReport;
-import dev.longalign.training.TrainingListener;
 import java.nio.file.Path;
 import java.util.Locale;
 import java.util.concurrent.Callable;
@@ -67,31 +65,12 @@ final class TrainDenscoreCommand implements Callable<Integer> {
     DenscoreRunConfig run = DenscoreRunConfig.read(config);
     Path embedded = EmbeddedModel.directory().resolve(DENSCORE);
     Path export = run.output().resolve("export");
-    Double[] loss = {null};
+    Double loss;
     long steps;
-    Thread trains = Thread.currentThread();
-    try (CancelOnInterrupt cancel = new CancelOnInterrupt(trains::interrupt);
-        DenscoreRun denscore =
-            new DenscoreRun(run, embedded, Device.cpu().open(threads), threads)) {
-      boolean resumed = denscore.trainer().resume();
-      if (resumed && !common.quiet) {
-        common.err().println("continuing after step " + denscore.trainer().step());
-        common.err().flush();
-      }
-      try (Progress progress = common.progress(DENSCORE, run.steps())) {
-        progress.startAt(denscore.trainer().step());
-        denscore
-            .trainer()
-            .listen(
-                new TrainingListener() {
-                  @Override
-                  public void onStep(StepReport step) {
-                    loss[0] = step.loss();
-                    progress.stepTo(step.step(), line(step));
-                  }
-                });
-        denscore.trainer().trainTo(run.steps());
-      }
+    try (DenscoreRun denscore =
+            new DenscoreRun(run, embedded, Device.cpu().open(threads), threads);
+        CancelOnInterrupt cancel = new CancelOnInterrupt(denscore.trainer()::stop)) {
+      loss = TrainerDisplay.train(denscore.trainer(), DENSCORE, run.steps(), common);
       cancel.check();
       denscore.model().export(export);
       steps = denscore.trainer().step();
@@ -100,20 +79,11 @@ final class TrainDenscoreCommand implements Callable<Integer> {
         new Result(
             DENSCORE,
             steps,
-            loss[0],
+            loss,
             export.toString(),
             evaluate(export, run.evaluation()),
             evaluate(embedded, run.evaluation())));
     return ExitCode.OK;
-  }
-
-  private static String line(StepReport step) {
-    return String.format(
-        Locale.ROOT,
-        "loss %.4f, |g| %.3f, %.1f pictures/s",
-        step.loss(),
-        step.gradientNorm(),
-        step.picturesPerSecond());
   }
 
   private DenscoreEvaluation evaluate(Path directory, int pictures) {

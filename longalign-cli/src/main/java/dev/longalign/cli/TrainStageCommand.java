@@ -1,14 +1,10 @@
 package dev.longalign.cli;
 
 import dev.longalign.EmbeddedModel;
-import dev.longalign.data.Skip;
-import dev.longalign.data.SkipReport;
 import dev.longalign.pipeline.ModelFiles;
 import dev.longalign.tensor.Device;
 import dev.longalign.training.RunConfig;
 import dev.longalign.training.Stage;
-import dev.longalign.training.StepReport;
-import dev.longalign.training.TrainingListener;
 import dev.longalign.training.TrainingRun;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -87,57 +83,12 @@ abstract class TrainStageCommand implements Callable<Integer> {
     Thread trains = Thread.currentThread();
     try (CancelOnInterrupt cancel = new CancelOnInterrupt(trains::interrupt);
         TrainingRun training = TrainingRun.open(run, files, Device.cpu().open(threads), threads)) {
-      boolean resumed = training.trainer().resume();
-      if (resumed && !common.quiet) {
-        common.err().println("continuing after step " + training.trainer().step());
-        common.err().flush();
-      }
-      Double loss = train(training, run);
+      Double loss = TrainerDisplay.train(training.trainer(), stage.key(), run.steps(), common);
       cancel.check();
       training.export(export);
       report(new Result(stage.key(), training.trainer().step(), loss, export.toString()));
     }
     return ExitCode.OK;
-  }
-
-  private Double train(TrainingRun training, RunConfig run) {
-    Double[] loss = {null};
-    try (Progress progress = common.progress(stage.key(), run.steps())) {
-      progress.startAt(training.trainer().step());
-      training
-          .trainer()
-          .listen(
-              new TrainingListener() {
-                @Override
-                public void onStep(StepReport step) {
-                  loss[0] = step.loss();
-                  progress.stepTo(step.step(), line(step));
-                }
-
-                @Override
-                public void onSkipped(long step, SkipReport soFar) {
-                  List<Skip> named = soFar.named();
-                  progress.say(
-                      "skipped so far: "
-                          + soFar.skipped()
-                          + (named.isEmpty()
-                              ? ""
-                              : ", lastly " + named.get(named.size() - 1).reason()));
-                }
-              });
-      training.trainer().trainTo(run.steps());
-    }
-    return loss[0];
-  }
-
-  private static String line(StepReport step) {
-    return String.format(
-        Locale.ROOT,
-        "loss %.4f, |g| %.3f, %.1f pictures/s, %.1f GiB",
-        step.smoothedLoss(),
-        step.gradientNorm(),
-        step.picturesPerSecond(),
-        step.memoryBytes() / (double) (1 << 30));
   }
 
   private void report(Result result) {
