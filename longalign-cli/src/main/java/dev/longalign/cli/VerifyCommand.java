@@ -54,7 +54,7 @@ final class VerifyCommand implements Callable<Integer> {
       names = "--device",
       converter = EngineOptions.DeviceConverter.class,
       defaultValue = "cpu",
-      description = "cpu, cuda, cuda:N or best. Default: cpu.")
+      description = "cpu, cuda, cuda:N or auto (a GPU if there is one). Default: cpu.")
   Device device;
 
   @Option(names = "--threads", description = "CPU threads. Default: one per core.")

@@ -68,7 +68,7 @@ final class BadRequestTest {
         .hasMessageContaining("add dev.longalign:longalign-cuda");
     assertThatThrownBy(() -> Device.parse("gpu"))
         .isInstanceOf(LongAlignException.class)
-        .hasMessageContaining("expected cpu, cuda, cuda:N or best, found 'gpu'");
+        .hasMessageContaining("expected cpu, cuda, cuda:N or auto, found 'gpu'");
     try (LongAlign longAlign = LongAlign.builder().device(Device.best()).build()) {
       assertThat(longAlign.memory().live()).isPositive();
     }

@@ -33,7 +33,7 @@ final class LcmExperiment extends Experiment {
   int batch = 16;
 
   @Option(names = "--learning-rate", description = "Of lcm. Default: ${DEFAULT-VALUE}.")
-  double learningRate = 5e-4;
+  double learningRate = 5e-5;
 
   @Option(names = "--warmup", description = "Steps, of both. Default: ${DEFAULT-VALUE}.")
   int warmup = 20;
@@ -47,7 +47,7 @@ final class LcmExperiment extends Experiment {
   int rewardBatch = 8;
 
   @Option(names = "--reward-learning-rate", description = "Default: ${DEFAULT-VALUE}.")
-  double rewardLearningRate = 2e-4;
+  double rewardLearningRate = 1e-4;
 
   @Option(names = "--omega", description = "Of reward-lcm. Default: ${DEFAULT-VALUE}.")
   double omega = 0.3;

@@ -37,7 +37,7 @@ final class RewardExperiment extends Experiment {
   int batch = 4;
 
   @Option(names = "--learning-rate", description = "Default: ${DEFAULT-VALUE}.")
-  double learningRate = 1e-3;
+  double learningRate = 2e-4;
 
   @Option(names = "--warmup", description = "Steps. Default: ${DEFAULT-VALUE}.")
   int warmup = 10;
@@ -55,8 +55,8 @@ final class RewardExperiment extends Experiment {
   @Option(names = "--data", description = "What to train on. Default: ${DEFAULT-VALUE}.")
   String data = "panels:mixed";
 
-  @Option(names = "--every", description = "Steps between measurements. Default: 25.")
-  long every = 25;
+  @Option(names = "--every", description = "Steps between measurements. Default: 40.")
+  long every = 40;
 
   @Override
   String title() {
