@@ -88,14 +88,7 @@ final class BenchCommand implements Callable<Integer> {
       description = "One of: ${COMPLETION-CANDIDATES}. Default: f32.")
   Precision precision;
 
-  @Option(
-      names = "--device",
-      defaultValue = "cpu",
-      description = "cpu, cuda, cuda:N or auto (a GPU if there is one). Default: cpu.")
-  String device;
-
-  @Option(names = "--threads", description = "CPU threads. Default: one per core.")
-  int threads;
+  @Mixin DeviceOption on;
 
   @Option(
       names = "--batch",
@@ -133,7 +126,8 @@ final class BenchCommand implements Callable<Integer> {
   @Override
   public Integer call() {
     ModelBench.Settings settings =
-        new ModelBench.Settings(config, device, threads, precision.dtype(), batch(), size, runs);
+        new ModelBench.Settings(
+            config, on.device, on.threads, precision.dtype(), batch(), size, runs);
     Measurement measured;
     try (Progress progress = common.progress("bench " + what, runs + 2L)) {
       measured =

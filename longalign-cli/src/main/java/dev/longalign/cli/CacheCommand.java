@@ -9,7 +9,6 @@ import dev.longalign.data.SkipReport;
 import dev.longalign.pipeline.ModelFiles;
 import dev.longalign.tensor.Backend;
 import dev.longalign.tensor.DType;
-import dev.longalign.tensor.Device;
 import dev.longalign.text.EncoderProvider;
 import dev.longalign.training.CacheSettings;
 import dev.longalign.training.FeatureCaching;
@@ -119,8 +118,7 @@ final class CacheCommand implements Callable<Integer> {
   @Option(names = "--batch", description = "Pictures that are encoded at once. Default: 1.")
   int batch = 1;
 
-  @Option(names = "--threads", description = "CPU threads. Default: one per core.")
-  int threads;
+  @Mixin DeviceOption on;
 
   /** What is printed at the end. */
   record Result(
@@ -143,9 +141,9 @@ final class CacheCommand implements Callable<Integer> {
     FeatureCaching.Report report;
     Thread computes = Thread.currentThread();
     try (CancelOnInterrupt cancel = new CancelOnInterrupt(computes::interrupt);
-        Backend backend = Device.cpu().open(threads);
+        Backend backend = on.open();
         PictureEncoder encoder =
-            new PictureEncoder(EncoderProvider.find(), files, backend, threads)) {
+            new PictureEncoder(EncoderProvider.find(), files, backend, on.threads)) {
       report = compute(caching, encoder);
       cancel.check();
     }

@@ -4,11 +4,10 @@ import dev.longalign.LongAlign;
 import dev.longalign.LongAlignBuilder;
 import dev.longalign.Precision;
 import dev.longalign.pipeline.TextEncoding;
-import dev.longalign.tensor.Device;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import picocli.CommandLine.ITypeConverter;
+import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Option;
 
 /** Which model, and where it runs. */
@@ -44,12 +43,8 @@ final class EngineOptions {
               + " Diffusion. Default: longalign if there is an adapter, else segments.")
   TextEncoding encoding;
 
-  @Option(
-      names = "--device",
-      converter = DeviceConverter.class,
-      defaultValue = "cpu",
-      description = "cpu, cuda, cuda:N or auto (a GPU if there is one). Default: cpu.")
-  Device device;
+  @ArgGroup(validate = false)
+  DeviceOption on = new DeviceOption();
 
   @Option(
       names = "--precision",
@@ -57,19 +52,9 @@ final class EngineOptions {
       description = "One of: ${COMPLETION-CANDIDATES}. Default: f32.")
   Precision precision;
 
-  @Option(names = "--threads", description = "CPU threads. Default: one per core.")
-  int threads;
-
-  static final class DeviceConverter implements ITypeConverter<Device> {
-    @Override
-    public Device convert(String text) {
-      return Device.parse(text);
-    }
-  }
-
   LongAlign open() {
     LongAlignBuilder builder =
-        LongAlign.builder().device(device).precision(precision).threads(threads);
+        LongAlign.builder().device(on.device).precision(precision).threads(on.threads);
     if (model != null) {
       builder.model(model);
     }

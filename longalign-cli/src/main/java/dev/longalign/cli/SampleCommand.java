@@ -123,7 +123,7 @@ final class SampleCommand implements Callable<Integer> {
       }
       scorer.scorer = own;
     }
-    return Scoring.open(scorer, with.threads);
+    return Scoring.open(scorer, with.on.threads);
   }
 
   private void cancel(AtomicReference<SampleCall> running) {

@@ -2,7 +2,6 @@ package dev.longalign.cli;
 
 import dev.longalign.EmbeddedModel;
 import dev.longalign.preference.PreferenceModel;
-import dev.longalign.tensor.Device;
 import dev.longalign.training.DenscoreEvaluation;
 import dev.longalign.training.DenscoreRun;
 import dev.longalign.training.DenscoreRunConfig;
@@ -42,8 +41,7 @@ final class TrainDenscoreCommand implements Callable<Integer> {
   @Option(names = "--config", required = true, paramLabel = "FILE", description = "The run.")
   Path config;
 
-  @Option(names = "--threads", description = "CPU threads. Default: one per core.")
-  int threads;
+  @Mixin DeviceOption on;
 
   /**
    * What is printed at the end.
@@ -67,8 +65,7 @@ final class TrainDenscoreCommand implements Callable<Integer> {
     Path export = run.output().resolve("export");
     Double loss;
     long steps;
-    try (DenscoreRun denscore =
-            new DenscoreRun(run, embedded, Device.cpu().open(threads), threads);
+    try (DenscoreRun denscore = new DenscoreRun(run, embedded, on.open(), on.threads);
         CancelOnInterrupt cancel = new CancelOnInterrupt(denscore.trainer()::stop)) {
       loss = TrainerDisplay.train(denscore.trainer(), DENSCORE, run.steps(), common);
       cancel.check();
@@ -90,7 +87,7 @@ final class TrainDenscoreCommand implements Callable<Integer> {
     if (pictures == 0) {
       return null;
     }
-    try (PreferenceModel model = PreferenceModel.open(directory, threads)) {
+    try (PreferenceModel model = PreferenceModel.open(directory, on.threads)) {
       return DenscoreEvaluation.of(model, pictures);
     }
   }

@@ -2,7 +2,6 @@ package dev.longalign.cli;
 
 import dev.longalign.EmbeddedModel;
 import dev.longalign.pipeline.ModelFiles;
-import dev.longalign.tensor.Device;
 import dev.longalign.training.RunConfig;
 import dev.longalign.training.Stage;
 import dev.longalign.training.TrainingRun;
@@ -53,8 +52,7 @@ abstract class TrainStageCommand implements Callable<Integer> {
       description = "T5's tokenizer and encoder. Default: t5 in the model's directory.")
   Path t5;
 
-  @Option(names = "--threads", description = "CPU threads. Default: one per core.")
-  int threads;
+  @Mixin DeviceOption on;
 
   private final Stage stage;
 
@@ -82,7 +80,7 @@ abstract class TrainStageCommand implements Callable<Integer> {
     Path export = run.output().resolve("export");
     Thread trains = Thread.currentThread();
     try (CancelOnInterrupt cancel = new CancelOnInterrupt(trains::interrupt);
-        TrainingRun training = TrainingRun.open(run, files, Device.cpu().open(threads), threads)) {
+        TrainingRun training = TrainingRun.open(run, files, on.open(), on.threads)) {
       Double loss = TrainerDisplay.train(training.trainer(), stage.key(), run.steps(), common);
       cancel.check();
       training.export(export);

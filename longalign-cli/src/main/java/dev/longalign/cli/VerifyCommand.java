@@ -4,7 +4,6 @@ import dev.longalign.cli.verify.AreaSummary;
 import dev.longalign.cli.verify.CaseResult;
 import dev.longalign.cli.verify.CaseResult.Status;
 import dev.longalign.cli.verify.Verifier;
-import dev.longalign.tensor.Device;
 import java.io.PrintWriter;
 import java.nio.file.Path;
 import java.util.LinkedHashSet;
@@ -50,15 +49,7 @@ final class VerifyCommand implements Callable<Integer> {
       description = "Run these only; may be repeated. For example: unet, sample/lcm.")
   Set<String> only = new LinkedHashSet<>();
 
-  @Option(
-      names = "--device",
-      converter = EngineOptions.DeviceConverter.class,
-      defaultValue = "cpu",
-      description = "cpu, cuda, cuda:N or auto (a GPU if there is one). Default: cpu.")
-  Device device;
-
-  @Option(names = "--threads", description = "CPU threads. Default: one per core.")
-  int threads;
+  @Mixin DeviceOption on;
 
   /** The report as {@code --json} prints it. */
   private record Report(
@@ -75,7 +66,7 @@ final class VerifyCommand implements Callable<Integer> {
   @Override
   public Integer call() {
     long start = System.nanoTime();
-    Verifier verifier = new Verifier(directory, device, threads);
+    Verifier verifier = new Verifier(directory, on.device, on.threads);
     List<CaseResult> results = verifier.run(only, common.json ? result -> {} : this::print);
     if (results.isEmpty()) {
       throw new ParameterException(
@@ -97,7 +88,15 @@ final class VerifyCommand implements Callable<Integer> {
     if (common.json) {
       common.printJson(
           new Report(
-              directory, device.toString(), ok, passed, failed, skipped, seconds, areas, results));
+              directory,
+              on.device.toString(),
+              ok,
+              passed,
+              failed,
+              skipped,
+              seconds,
+              areas,
+              results));
     } else {
       print(areas);
       common

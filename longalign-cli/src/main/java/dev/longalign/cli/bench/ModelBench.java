@@ -36,7 +36,7 @@ public final class ModelBench {
    * @param runs how often to time, at least 1
    */
   public record Settings(
-      String config, String device, int threads, DType dtype, int batch, int size, int runs) {
+      String config, Device device, int threads, DType dtype, int batch, int size, int runs) {
     public Settings {
       if (runs < 1 || batch < 1 || threads < 0 || size < 0 || size % 8 != 0) {
         throw new LongAlignException(
@@ -53,7 +53,7 @@ public final class ModelBench {
     }
 
     Backend open() {
-      Backend backend = Device.parse(device).open(threads);
+      Backend backend = device.open(threads);
       if (!backend.supports(dtype)) {
         String name = backend.name();
         backend.close();
