@@ -27,6 +27,9 @@ final class ProductOps {
 
   private static final int STAGE_PITCH = 40;
 
+  /** What a row of sums has more than a tile. */
+  private static final int SUMS_PADDING = 8;
+
   private final CudaContext context;
   private final Transfers transfers;
 
@@ -256,9 +259,9 @@ final class ProductOps {
     int tile =
         large >= context.device().multiprocessors() && m > SMALL_TILE ? LARGE_TILE : SMALL_TILE;
     boolean f32 = dtype == DType.F32;
-    int sums = tile * (tile + 4) * Float.BYTES;
+    int sums = tile * (tile + SUMS_PADDING) * Float.BYTES;
     int shared = f32 ? sums : Math.max(sums, STAGES * 2 * tile * STAGE_PITCH * dtype.bytes());
-    int threads = f32 || tile == LARGE_TILE ? 256 : 128;
+    int threads = f32 ? 256 : 128;
     return context
         .launch(op + "_fwd" + suffix(dtype) + "_" + tile + "x" + tile)
         .grid(tiles(m, tile), tiles(n, tile), batch)
