@@ -78,7 +78,8 @@ inline Entry entry(void (*function)(A...), const char* name, int maxThreads) {
   }                                                                                              \
   extern "C" void name parameters
 #define DEVICE inline
-#define UNROLL _Pragma("GCC unroll 64")
+#define UNROLL
+#define ROLLED
 #define SHARED_BYTES(name) unsigned char* name = emulator::emulator_thread->shared
 #define BARRIER() emulator::emulator_barrier(__LINE__)
 
@@ -143,6 +144,9 @@ template <int GROUPS>
 DEVICE void copy_wait() {
   emulator::emulator_copy_wait(GROUPS);
 }
+
+template <int BYTES>
+DEVICE void declare_shared() {}
 
 DEVICE int lane_id() { return threadIdx.x & 31; }
 // The warp shares `tile` and `pitch`, so every lane can fetch for itself what ldmatrix would bring it.

@@ -24,6 +24,8 @@ struct Attention {
   static constexpr int TILES_S = BK / 8;
   static constexpr int TILES_O = DV / 8;
   static constexpr bool KEEP_Q = D <= 160;
+  static constexpr int SHARED = (BQ * PITCH + STAGES * KEYS * (PITCH + PITCH_V)) * (int)sizeof(T);
+  static_assert(GROUPS == 1 || WARPS_Q * TILES_Q * (TILES_O * 4 + 4) * 32 * 4 <= SHARED, "merge needs more than the tiles");
 
   // What a lane knows of its rows: lane / 4, + 8, + 16, ... of the warp.
   float sums[TILES_Q][TILES_O][4];
@@ -264,6 +266,7 @@ struct Attention {
   DEVICE void run(const T* q, const T* k, const T* v, T* y, int queries, int keys, int heads, int size, float scale,
                   int wide) {
     SHARED_BYTES(shared);
+    declare_shared<SHARED>();
     T* sharedQ = (T*)shared;                     // [BQ][PITCH]
     T* sharedK = sharedQ + BQ * PITCH;           // [STAGES][KEYS][PITCH]
     T* sharedV = sharedK + STAGES * KEYS * PITCH;  // [STAGES][KEYS][PITCH_V]

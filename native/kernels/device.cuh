@@ -8,6 +8,7 @@
   extern "C" __global__ void __launch_bounds__(threads, blocks) name parameters
 #define DEVICE __device__ __forceinline__
 #define UNROLL _Pragma("unroll")
+#define ROLLED _Pragma("unroll 1")
 // The one dynamic shared array of a kernel, aligned for 16-byte access.
 #define SHARED_BYTES(name) extern __shared__ __align__(16) unsigned char name[]
 #define BARRIER() __syncthreads()
@@ -56,6 +57,12 @@ DEVICE u32 pack_f16(float low, float high) {
   u32 bits;
   asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
   return bits;
+}
+
+// Notes in the PTX how much dynamic shared memory a launch needs, for report.awk.
+template <int BYTES>
+DEVICE void declare_shared() {
+  asm volatile("// dynamic shared memory %0" ::"n"(BYTES));
 }
 
 DEVICE u32 shared_address(const void* pointer) { return (u32)__cvta_generic_to_shared(pointer); }

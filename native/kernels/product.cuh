@@ -167,6 +167,7 @@ struct Finish {
 // What follows the sums of eight neighbouring columns; n is a multiple of 8.
 template <class F>
 DEVICE void finish_columns(const F& finish, int m, int n, const float* sums) {
+  ROLLED
   for (int j = 0; j < 8; j += 2) {
     finish.pair(m, n + j, sums[j], sums[j + 1]);
   }
@@ -177,6 +178,7 @@ DEVICE void finish_columns(const Finish<T>& finish, int m, int n, const float* s
     finish.eight(m, n, sums);
     return;
   }
+  ROLLED
   for (int j = 0; j < 8; j += 2) {
     finish.pair(m, n + j, sums[j], sums[j + 1]);
   }

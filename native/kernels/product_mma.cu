@@ -17,6 +17,9 @@ struct Product {
   static constexpr int B_ROWS = BN / ROWS_AT_ONCE;
   static constexpr int TILES_M = WM / 16;
   static constexpr int TILES_N = WN / 8;
+  static constexpr int PITCH_SUMS = BN + 8;
+  static constexpr int SHARED_TILES = STAGES * (BM + BN) * PITCH * (int)sizeof(T);
+  static constexpr int SHARED_SUMS = BM * PITCH_SUMS * (int)sizeof(float);
 
   // 8 elements of A that need not be aligned, nor belong to one tap.
   static DEVICE void gather(T* to, const Patch<T>& patch, const Geometry& g, int k, int K) {
@@ -31,6 +34,7 @@ struct Product {
 
   static DEVICE void run(const T* x, const T* w, const Finish<T>& finish, const Geometry& g, int K, int pitch, int wide) {
     SHARED_BYTES(shared);
+    declare_shared<(SHARED_TILES > SHARED_SUMS ? SHARED_TILES : SHARED_SUMS)>();
     T* a = (T*)shared;                   // [STAGES][BM][PITCH]
     T* b = a + STAGES * BM * PITCH;      // [STAGES][BN][PITCH]
     int thread = threadIdx.x;
@@ -131,7 +135,6 @@ struct Product {
 
     // Through shared memory, so that what follows is compiled once, not for every sum, and is coalesced.
     BARRIER();
-    constexpr int PITCH_SUMS = BN + 8;
     float* sumsTile = (float*)shared;  // [BM][PITCH_SUMS]
     int lane = lane_id();
     UNROLL
@@ -144,6 +147,7 @@ struct Product {
       }
     }
     BARRIER();
+    ROLLED
     for (int i = thread; i < BM * BN / 8; i += THREADS) {
       int row = i / (BN / 8);
       int column = i % (BN / 8) * 8;

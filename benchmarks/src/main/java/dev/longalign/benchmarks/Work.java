@@ -27,8 +27,10 @@ record Work(double amount, String unit) {
       case "ResnetBenchmark.groupNormSilu" ->
           elements(
               ResnetBenchmark.Layer.valueOf(parameter.apply("layer")).normElements(), parameter);
-      case "SegmentConcatBenchmark.captions64" ->
-          elements(2 * SegmentConcatBenchmark.elements(), parameter);
+      case "SegmentConcatBenchmark.concat" ->
+          elements(
+              2 * SegmentConcatBenchmark.elements(Integer.parseInt(parameter.apply("captions"))),
+              parameter);
       default -> null;
     };
   }

@@ -194,6 +194,11 @@ public final class AutogradBackend implements Backend {
   }
 
   @Override
+  public void synchronize() {
+    inner.synchronize();
+  }
+
+  @Override
   public void resetPeakMemory() {
     inner.resetPeakMemory();
   }

@@ -40,6 +40,12 @@ public interface Backend extends AutoCloseable {
     }
   }
 
+  /**
+   * Waits until everything asked for so far has been computed, for measuring. A backend whose
+   * operations return when they are done has nothing to wait for.
+   */
+  default void synchronize() {}
+
   /** What each operation has cost since the backend was opened, by the operation's name. */
   Map<String, OperationCost> costs();
 

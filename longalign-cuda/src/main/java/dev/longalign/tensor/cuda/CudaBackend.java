@@ -88,8 +88,9 @@ public final class CudaBackend implements Backend {
     }
   }
 
-  /** Waits until everything enqueued so far is done. */
-  void synchronize() {
+  @Override
+  public void synchronize() {
+    checkOpen();
     device.makeCurrent();
     device.synchronize();
   }

@@ -4,21 +4,30 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import org.junit.jupiter.api.Assumptions;
 
-/** The CUDA driver on the CPU, which the build put in front of every other. */
+/**
+ * The CUDA driver on the CPU, which the build put in front of every other. With {@code
+ * -Dlongalign.test.gpu=true} the tests run on a real GPU instead, with the kernels that the library
+ * itself would take.
+ */
 final class Emulator {
   static final String MISSING = "no CUDA emulator: g++ was not there when the tests were built";
   static final String IS_BUILT = "dev.longalign.tensor.cuda.Emulator#isBuilt";
+
+  private static final boolean REAL = Boolean.getBoolean("longalign.test.gpu");
 
   private Emulator() {}
 
   /** For {@code @EnabledIf}: classes without it are reported as skipped. */
   static boolean isBuilt() {
-    return Files.exists(folder().resolve("libcuda.so.1"));
+    return REAL || Files.exists(folder().resolve("libcuda.so.1"));
   }
 
   /** Skips the test, visibly, where the emulator could not be built. */
   static void require() {
     Assumptions.assumeTrue(isBuilt(), MISSING);
+    if (REAL) {
+      return;
+    }
     System.setProperty("longalign.cuda.kernels", kernels().toString());
     System.setProperty("longalign.cuda.cache", "false"); // so that misuse of freed memory shows
   }
