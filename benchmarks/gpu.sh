@@ -35,13 +35,17 @@ done
 
 repository=${MAVEN_REPOSITORY:-$HOME/.m2/repository}
 junit=org/junit/platform/junit-platform-console-standalone
+junit_version=1.14.4  # goes with junit.version
 
-# The newest jar of an artifact that the build has put into the local repository: artifact ORG/NAME [SUFFIX].
+# artifact GROUP/NAME PROPERTY|VERSION [-CLASSIFIER]: its jar in the local repository, of the version that the parent POM has.
 artifact() {
-  found=$(ls -t "$repository/$1"/*/"$(basename "$1")"-[0-9]*"${2:-}".jar 2> /dev/null | grep -v -e '-sources' -e '-javadoc' |
-    if [ -n "${2:-}" ]; then cat; else grep -v -e '-linux-' -e '-windows-' -e '-macosx-'; fi | head -n 1)
-  [ -n "$found" ] || { echo "gpu.sh: no $1${2:-} in $repository; set MAVEN_REPOSITORY" >&2; exit 1; }
-  echo "$found"
+  version=$(sed -n "s#.*<$2>\(.*\)</$2>.*#\1#p" "$here/../pom.xml")
+  jar=$repository/$1/${version:-$2}/$(basename "$1")-${version:-$2}${3:-}.jar
+  if [ ! -f "$jar" ]; then
+    echo "gpu.sh: $jar is missing; run without --no-build, or set MAVEN_REPOSITORY" >&2
+    return 1
+  fi
+  echo "$jar"
 }
 
 # assemble FOLDER: classes, tests, libraries and golden vectors of this clone.
@@ -52,26 +56,39 @@ assemble() {
   cp "$here/peers/torch_peer.py" "$1/peers/"
   root=$here/..
   for part in longalign-api/target/classes longalign-api/target/test-classes longalign-cuda/target/classes \
-    longalign-cuda/target/test-classes longalign-onnx/target/classes benchmarks/target/classes; do
+    longalign-cuda/target/test-classes benchmarks/target/classes; do
     from=${LONGALIGN_CLASSES:-$root}/$part
     [ -d "$from" ] || { echo "gpu.sh: $part is not built; run without --no-build" >&2; exit 1; }
     jar=$1/lib/$(echo "$part" | sed 's#/target/#-#').jar
     # The embedded model and its encoders are not measured here.
-    (cd "$from" && find . -type f ! -path '*/embedded/longsd-mini/*' ! -name module-info.class > "$jar.list" &&
+    (cd "$from" && find . -type f ! -path '*/embedded/longsd-mini/*' ! -name module-info.class | sed 's#^\./##' > "$jar.list" &&
       jar --create --file "$jar" "@$jar.list")
     rm "$jar.list"
   done
-  for name in com/google/code/gson/gson org/slf4j/slf4j-api org/slf4j/slf4j-simple org/apache/commons/commons-math3 \
-    org/bytedeco/javacpp org/bytedeco/dnnl org/bytedeco/opencl org/jcuda/jcuda org/openjdk/jmh/jmh-core \
-    net/sf/jopt-simple/jopt-simple org/assertj/assertj-core net/bytebuddy/byte-buddy $junit; do
-    cp "$(artifact $name)" "$1/lib/"
-  done
-  for name in org/bytedeco/javacpp org/bytedeco/dnnl org/bytedeco/opencl; do
-    cp "$(artifact $name -linux-x86_64)" "$1/lib/"
-  done
+  while read -r name version classifier; do
+    from=$(artifact "$name" "$version" "$classifier")
+    cp "$from" "$1/lib/"
+  done << END
+com/google/code/gson/gson gson.version
+org/slf4j/slf4j-api slf4j.version
+org/slf4j/slf4j-simple slf4j.version
+org/apache/commons/commons-math3 commons-math.version
+org/bytedeco/javacpp javacpp.version
+org/bytedeco/javacpp javacpp.version -linux-x86_64
+org/bytedeco/dnnl dnnl.version
+org/bytedeco/dnnl dnnl.version -linux-x86_64
+org/bytedeco/opencl opencl.version
+org/bytedeco/opencl opencl.version -linux-x86_64
+org/jcuda/jcuda jcuda.version
+org/openjdk/jmh/jmh-core jmh.version
+net/sf/jopt-simple/jopt-simple 5.0.4
+org/assertj/assertj-core assertj.version
+$junit $junit_version
+END
   # Of JCuda's native libraries only the driver's and NVRTC's; its PTX compiler alone takes 9 MB.
+  natives=$(artifact org/jcuda/jcuda-natives jcuda.version -linux-x86_64)
   work=$(mktemp -d)
-  (cd "$work" && jar --extract --file "$(artifact org/jcuda/jcuda-natives -linux-x86_64)" &&
+  (cd "$work" && jar --extract --file "$natives" &&
     jar --create --file natives.jar lib/libJCudaDriver* lib/libJNvrtc*)
   mv "$work/natives.jar" "$1/lib/jcuda-natives.jar"
   rm -rf "$work"
@@ -84,7 +101,7 @@ assemble() {
 if [ ! -d "$here/lib" ] && [ -f "$here/../mvnw" ]; then
   if [ -n "$build" ]; then
     (cd "$here/.." && ./mvnw -q -B -ntp -DskipTests -pl benchmarks,longalign-cli -am package &&
-      ./mvnw -q -B -ntp dependency:get -Dartifact=org.junit.platform:junit-platform-console-standalone:1.14.4)
+      ./mvnw -q -B -ntp dependency:get -Dartifact=org.junit.platform:junit-platform-console-standalone:$junit_version)
   fi
   if [ -n "$bundle" ]; then
     mkdir -p "$bundle"

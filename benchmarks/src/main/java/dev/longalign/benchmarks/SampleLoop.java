@@ -1,6 +1,7 @@
 package dev.longalign.benchmarks;
 
 import dev.longalign.EmbeddedModel;
+import dev.longalign.io.Config;
 import dev.longalign.io.ModelDirectory;
 import dev.longalign.io.TensorFile;
 import dev.longalign.model.UNet2DCondition;
@@ -24,6 +25,14 @@ import java.util.concurrent.locks.ReentrantLock;
 /** One picture's latents with guidance and LongAlign's 480 tokens, without encoders and decoder. */
 final class SampleLoop implements AutoCloseable {
   private static final float GUIDANCE = 7.5f;
+
+  private static final String TINY =
+      """
+      {"block_out_channels": [32, 64], "layers_per_block": 1, "norm_num_groups": 8,
+       "attention_head_dim": 2, "cross_attention_dim": 32, "sample_size": 4,
+       "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"],
+       "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D"]}
+      """;
 
   private final UNet2DCondition unet;
   private final Denoiser denoiser;
@@ -53,15 +62,23 @@ final class SampleLoop implements AutoCloseable {
   }
 
   static UNet2DCondition load(UNetBenchmark.Model model, Backend backend, DType dtype) {
-    if (model == UNetBenchmark.Model.sd15) {
-      return UNet2DCondition.load(
-          UNet2DConditionConfig.stableDiffusion15(), new RandomWeights(1), backend, dtype);
-    }
-    ModelDirectory directory = ModelDirectory.open(EmbeddedModel.directory());
-    try (TensorFile weights = directory.weights("unet")) {
-      UNet2DConditionConfig config = UNet2DConditionConfig.of(directory.config("unet"));
-      return UNet2DCondition.load(config, new FileWeights(weights), backend, dtype);
-    }
+    return switch (model) {
+      case sd15 -> random(UNet2DConditionConfig.stableDiffusion15(), backend, dtype);
+      case tiny ->
+          random(UNet2DConditionConfig.of(Config.parse("tiny UNet", TINY)), backend, dtype);
+      case longsd_mini -> {
+        ModelDirectory directory = ModelDirectory.open(EmbeddedModel.directory());
+        try (TensorFile weights = directory.weights("unet")) {
+          UNet2DConditionConfig config = UNet2DConditionConfig.of(directory.config("unet"));
+          yield UNet2DCondition.load(config, new FileWeights(weights), backend, dtype);
+        }
+      }
+    };
+  }
+
+  private static UNet2DCondition random(
+      UNet2DConditionConfig config, Backend backend, DType dtype) {
+    return UNet2DCondition.load(config, new RandomWeights(1), backend, dtype);
   }
 
   private static Tensor context(

@@ -34,7 +34,7 @@ public class UNetBenchmark {
     longsd_mini(12),
     /** Stable Diffusion 1.5 with random weights, 860 M parameters, 512 x 512 pixels. */
     sd15(64),
-    /** The embedded model's UNet at 32 x 32 pixels, for tests. */
+    /** Two levels of random weights, for tests. */
     tiny(4);
 
     private final int side;
