@@ -5,19 +5,20 @@ import java.nio.file.Path;
 import org.junit.jupiter.api.Assumptions;
 
 /** The CUDA driver on the CPU, which the build put in front of every other. */
-final class Emulator {
-  static final String MISSING = "no CUDA emulator: g++ was not there when the tests were built";
-  static final String IS_BUILT = "dev.longalign.tensor.cuda.Emulator#isBuilt";
+public final class Emulator {
+  public static final String MISSING =
+      "no CUDA emulator: g++ was not there when the tests were built";
+  public static final String IS_BUILT = "dev.longalign.tensor.cuda.Emulator#isBuilt";
 
   private Emulator() {}
 
   /** For {@code @EnabledIf}: classes without it are reported as skipped. */
-  static boolean isBuilt() {
+  public static boolean isBuilt() {
     return Files.exists(folder().resolve("libcuda.so.1"));
   }
 
   /** Skips the test, visibly, where the emulator could not be built. */
-  static void require() {
+  public static void require() {
     Assumptions.assumeTrue(isBuilt(), MISSING);
     System.setProperty("longalign.cuda.kernels", kernels().toString());
     System.setProperty("longalign.cuda.cache", "false"); // so that misuse of freed memory shows
