@@ -183,7 +183,7 @@ golden=dev.longalign.tensor.cuda.CudaModelGoldenTest
 if [ -n "$quick" ]; then
   selection="-m $contract#attentionWithCommonShift"
   checked=$selection
-  what="-p layer=tiny -p model=tiny -p captions=2 -p steps=1 -wi 0 -i 1 -r 1ms"
+  what="-p layer=tiny -p model=tiny -p captions=2 -p pairs=8 -p steps=1 -wi 0 -i 1 -r 1ms"
   loop="tiny 1"
 else
   selection="-c $contract -c $golden"
@@ -207,7 +207,7 @@ else
   echo "longalign verify: from a clone only; the golden models above are the same vectors" | tee -a "$summary"
 fi
 part benchmarks 200 "$java" $options -cp "$classpath" dev.longalign.benchmarks.Benchmarks \
-  '\.(Attention|Resnet|SegmentConcat|UNet|Sample)Benchmark\.' -p device=cuda -p dtype=BF16 $what -f 0
+  '\.(Attention|Resnet|SegmentConcat|Preference|UNet|Sample)Benchmark\.' -p device=cuda -p dtype=BF16 $what -f 0
 # shellcheck disable=SC2086
 part breakdown 60 "$java" $options -cp "$classpath" dev.longalign.benchmarks.GpuRun breakdown cuda BF16 $loop "$results/breakdown.json"
 if python3 -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' > /dev/null 2>&1; then

@@ -150,7 +150,7 @@ public final class GpuRun {
     JsonObject parameters = m.getAsJsonObject("parameters");
     StringBuilder name =
         new StringBuilder(m.get("benchmark").getAsString().replaceFirst(".*\\.(\\w+\\.\\w+)$", "$1"));
-    for (String key : new String[] {"layer", "model", "captions"}) {
+    for (String key : new String[] {"layer", "model", "captions", "pairs"}) {
       if (parameters.has(key)) {
         name.append(' ').append(parameters.get(key).getAsString());
       }

@@ -31,6 +31,14 @@ record Work(double amount, String unit) {
           elements(
               2 * SegmentConcatBenchmark.elements(Integer.parseInt(parameter.apply("captions"))),
               parameter);
+      case "PreferenceBenchmark.reweight" ->
+          elements(
+              2 * PreferenceBenchmark.elements(Integer.parseInt(parameter.apply("pairs"))),
+              parameter);
+      case "PreferenceBenchmark.gradient" ->
+          elements(
+              3 * PreferenceBenchmark.elements(Integer.parseInt(parameter.apply("pairs"))),
+              parameter);
       default -> null;
     };
   }

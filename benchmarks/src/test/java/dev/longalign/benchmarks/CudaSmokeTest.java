@@ -34,12 +34,13 @@ class CudaSmokeTest {
   void everyBenchmarkRunsOnCuda(@TempDir Path folder) throws Exception {
     var options =
         new OptionsBuilder()
-            .include("\\.(Attention|Resnet|SegmentConcat|Sample|UNet)Benchmark\\.")
+            .include("\\.(Attention|Resnet|SegmentConcat|Preference|Sample|UNet)Benchmark\\.")
             .param("device", "cuda")
             .param("dtype", "BF16")
             .param("layer", "tiny")
             .param("model", "tiny")
             .param("captions", "2")
+            .param("pairs", "8")
             .param("steps", "1")
             .forks(0)
             .warmupIterations(0)
@@ -48,7 +49,7 @@ class CudaSmokeTest {
             .verbosity(VerboseMode.SILENT)
             .build();
     Collection<RunResult> results = new Runner(options).run();
-    assertThat(results).hasSize(6);
+    assertThat(results).hasSize(8);
     Report report =
         Report.of(
             Instant.parse("2026-01-02T03:04:05Z"), results, new Roof.Effort(1e-3, 64, 1 << 16));
@@ -56,7 +57,7 @@ class CudaSmokeTest {
     assertThat(report.measurements())
         .allSatisfy(m -> assertThat(m.milliseconds()).isPositive())
         .filteredOn(m -> m.rate() != null)
-        .hasSize(4)
+        .hasSize(6)
         .allSatisfy(m -> assertThat(m.roofRatio()).isPositive());
     report.write(folder);
     assertThat(GpuRun.table(folder)).contains("AttentionBenchmark.attention tiny cuda BF16");

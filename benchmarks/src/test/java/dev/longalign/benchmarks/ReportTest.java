@@ -72,14 +72,15 @@ class ReportTest {
   @Test
   void everyBenchmarkOfALayerHasARate() throws Exception {
     for (Class<?> type :
-        List.of(AttentionBenchmark.class, ResnetBenchmark.class, SegmentConcatBenchmark.class)) {
+        List.of(AttentionBenchmark.class, ResnetBenchmark.class, SegmentConcatBenchmark.class,
+            PreferenceBenchmark.class)) {
       for (var method : type.getDeclaredMethods()) {
         if (method.isAnnotationPresent(org.openjdk.jmh.annotations.Benchmark.class)) {
           String layer = type == AttentionBenchmark.class ? "mid_self_attn" : "mid_conv2";
           assertThat(
                   Work.of(
                       type.getName() + "." + method.getName(),
-                      Map.of("layer", layer, "dtype", "F32", "captions", "64")::get))
+                      Map.of("layer", layer, "dtype", "F32", "captions", "64", "pairs", "10")::get))
               .as(type.getSimpleName() + "." + method.getName())
               .isNotNull();
         }

@@ -123,7 +123,7 @@ final class SampleCommand implements Callable<Integer> {
       }
       scorer.scorer = own;
     }
-    return Scoring.open(scorer, with.threads);
+    return Scoring.open(scorer, with.threads, with.device);
   }
 
   private void cancel(AtomicReference<SampleCall> running) {

@@ -9,21 +9,22 @@ import org.junit.jupiter.api.Assumptions;
  * -Dlongalign.test.gpu=true} the tests run on a real GPU instead, with the kernels that the library
  * itself would take.
  */
-final class Emulator {
-  static final String MISSING = "no CUDA emulator: g++ was not there when the tests were built";
-  static final String IS_BUILT = "dev.longalign.tensor.cuda.Emulator#isBuilt";
+public final class Emulator {
+  public static final String MISSING =
+      "no CUDA emulator: g++ was not there when the tests were built";
+  public static final String IS_BUILT = "dev.longalign.tensor.cuda.Emulator#isBuilt";
 
   private static final boolean REAL = Boolean.getBoolean("longalign.test.gpu");
 
   private Emulator() {}
 
   /** For {@code @EnabledIf}: classes without it are reported as skipped. */
-  static boolean isBuilt() {
+  public static boolean isBuilt() {
     return REAL || Files.exists(folder().resolve("libcuda.so.1"));
   }
 
   /** Skips the test, visibly, where the emulator could not be built. */
-  static void require() {
+  public static void require() {
     Assumptions.assumeTrue(isBuilt(), MISSING);
     if (REAL) {
       return;
