@@ -1,6 +1,7 @@
 #!/bin/sh
-# Builds the emulated driver (libcuda.so.1) and the kernels for it (longalign-kernels.so) into the given directory; with a
-# second argument also that source as kernels of its own: build.sh OUT [SOURCE.cu]. Does nothing when they are up to date.
+# Builds the emulated driver (libcuda.so.1), the kernels for it (longalign-kernels.so) and the emulated cuBLAS (cublas12,
+# cublas13) into the given directory; with a second argument also that source as kernels of its own:
+# build.sh OUT [SOURCE.cu]. Does nothing when they are up to date.
 # Exit status 3: no g++ (the caller skips what needs the emulator, and says so).
 set -eu
 out=$1
@@ -11,7 +12,7 @@ if ! command -v "$compiler" > /dev/null 2>&1; then
   exit 3
 fi
 mkdir -p "$out"
-stamp=$( (cat "$here"/*.cpp "$here"/*.h "$here"/build.sh "$here"/../kernels/*.cu* ${2:+"$2"}; "$compiler" --version; uname -m) | cksum)
+stamp=$( (cat "$here"/*.cpp "$here"/*.h "$here"/build.sh "$here"/cublas/* "$here"/../kernels/*.cu* ${2:+"$2"}; "$compiler" --version; uname -m) | cksum)
 if [ -f "$out/stamp" ] && [ "$(cat "$out/stamp")" = "$stamp" ]; then
   exit 0
 fi
@@ -35,4 +36,5 @@ if [ $# -gt 1 ]; then
   rm "$out/$(basename "$2" .cu).kernel.o"
 fi
 "$compiler" -shared -o "$out/longalign-kernels.so" "$out"/*.kernel.o -L "$out" -l:libcuda.so.1 -Wl,-rpath,'$ORIGIN'
+"$here/cublas/build.sh" "$out" "$compiler" "$common" "$checks"
 echo "$stamp" > "$out/stamp"

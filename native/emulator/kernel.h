@@ -78,7 +78,8 @@ inline Entry entry(void (*function)(A...), const char* name, int maxThreads) {
   }                                                                                              \
   extern "C" void name parameters
 #define DEVICE inline
-#define UNROLL _Pragma("GCC unroll 64")
+#define UNROLL
+#define ROLLED
 #define SHARED_BYTES(name) unsigned char* name = emulator::emulator_thread->shared
 #define BARRIER() emulator::emulator_barrier(__LINE__)
 
@@ -144,6 +145,9 @@ DEVICE void copy_wait() {
   emulator::emulator_copy_wait(GROUPS);
 }
 
+template <int BYTES>
+DEVICE void declare_shared() {}
+
 DEVICE int lane_id() { return threadIdx.x & 31; }
 // The warp shares `tile` and `pitch`, so every lane can fetch for itself what ldmatrix would bring it.
 DEVICE void load_a(u32 (&a)[4], const u16* tile, int pitch) {
@@ -167,6 +171,23 @@ DEVICE void load_b_transposed(u32 (&b)[2], const u16* tile, int pitch) {
   const u16* from = tile + (lane & 3) * 2 * pitch + (lane >> 2);
   b[0] = from[0] | (u32)from[pitch] << 16;
   b[1] = from[8 * pitch] | (u32)from[9 * pitch] << 16;
+}
+DEVICE u32 pair_of_rows(const u16* from, int pitch) { return from[0] | (u32)from[pitch] << 16; }
+DEVICE void load_a_transposed(u32 (&a)[4], const u16* tile, int pitch) {
+  int lane = lane_id();
+  const u16* from = tile + (lane & 3) * 2 * pitch + (lane >> 2);
+  a[0] = pair_of_rows(from, pitch);
+  a[1] = pair_of_rows(from + 8, pitch);
+  a[2] = pair_of_rows(from + 8 * pitch, pitch);
+  a[3] = pair_of_rows(from + 8 * pitch + 8, pitch);
+}
+DEVICE void load_b2_transposed(u32 (&b)[4], const u16* tile, int pitch) {
+  int lane = lane_id();
+  const u16* from = tile + (lane & 3) * 2 * pitch + (lane >> 2);
+  b[0] = pair_of_rows(from, pitch);
+  b[1] = pair_of_rows(from + 8 * pitch, pitch);
+  b[2] = pair_of_rows(from + 8, pitch);
+  b[3] = pair_of_rows(from + 8 * pitch + 8, pitch);
 }
 DEVICE void mma_bf16(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) { emulator::emulator_mma(d, a, b0, b1, true); }
 DEVICE void mma_f16(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) { emulator::emulator_mma(d, a, b0, b1, false); }

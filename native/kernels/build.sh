@@ -1,7 +1,9 @@
 #!/bin/sh
 # Compiles every kernel with nvcc into fatbins (sm_80, 86, 89, 90a and PTX for later devices) in the given directory, with
-# ptxas's report (registers, shared memory, spills) of each beside it and a summary in report.txt. A family whose sources
-# and compiler have not changed is not compiled again: results are kept in ${XDG_CACHE_HOME:-~/.cache}/longalign/fatbin.
+# a line on each kernel in report.txt (see report.awk) and the same as tables in report.md. Fails if a kernel of the forward
+# pass of attention, products or norms spills registers, or one for the tensor cores has no instruction for them. A family
+# whose sources and compiler have not changed is not compiled again: results are kept in
+# ${XDG_CACHE_HOME:-~/.cache}/longalign/fatbin.
 # Without nvcc it says so and leaves nothing: the kernels are then compiled by NVRTC at first use.
 set -eu
 out=$1
@@ -16,25 +18,43 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/longalign/fatbin
 mkdir -p "$cache"
 targets="-gencode arch=compute_80,code=sm_80 -gencode arch=compute_86,code=sm_86 -gencode arch=compute_89,code=sm_89 \
   -gencode arch=compute_90a,code=sm_90a -gencode arch=compute_90,code=compute_90 -gencode arch=compute_80,code=compute_80"
+families=
 for source in "$here"/*.cu; do
   family=$(basename "$source" .cu)
-  key=$( (cat "$source" "$here"/*.cuh "$here"/build.sh; "$nvcc" --version) | cksum | tr ' ' -)
+  families="$families $family"
+  key=$( (cat "$source" "$here"/*.cuh "$here"/build.sh "$here"/report.awk; "$nvcc" --version) | cksum | tr ' ' -)
   kept=$cache/$family-$key
   if [ ! -f "$kept.fatbin" ]; then
     echo "nvcc: $family"
-    "$nvcc" -std=c++17 -O3 -Xptxas -v --threads 2 $targets -fatbin "$source" -o "$kept.$$.tmp" > "$kept.ptxas" 2>&1 || {
-      cat "$kept.ptxas" >&2
+    work=$(mktemp -d)
+    trap 'rm -rf "$work"' EXIT
+    "$nvcc" -std=c++17 -O3 -Xptxas -v --threads 2 $targets --keep --keep-dir "$work" -fatbin "$source" \
+      -o "$work/$family.fatbin" > "$work/$family.ptxas" 2>&1 || {
+      cat "$work/$family.ptxas" >&2
       exit 1
     }
+    if command -v cuobjdump > /dev/null 2>&1; then
+      cuobjdump -sass "$work/$family.fatbin" > "$work/$family.sass"
+    fi
+    LC_ALL=C awk -v family="$family" -f "$here/report.awk" "$work"/*.ptxas "$work"/*.ptx $(ls "$work"/*.sass 2> /dev/null) \
+      > "$kept.report"
+    cp "$work/$family.fatbin" "$kept.$$.tmp"
     mv "$kept.$$.tmp" "$kept.fatbin"
+    rm -rf "$work"
   fi
   cp "$kept.fatbin" "$out/$family.fatbin"
-  cp "$kept.ptxas" "$out/$family.ptxas"
+  cp "$kept.report" "$out/$family.report"
 done
-awk '/Compiling entry function/ {split($0, q, "\047"); name = q[2]; arch = q[4]}
-     /spill/ {spill = $5 + 0; spill2 = $9 + 0}
-     /Used [0-9]+ registers/ {match($0, /Used [0-9]+/); regs = substr($0, RSTART + 5, RLENGTH - 5) + 0
-       printf "%-8s %-40s %4d registers, %d + %d bytes spilled\n", arch, name, regs, spill, spill2}' \
-  "$out"/*.ptxas | sort > "$out/report.txt"
-spilling=$(grep -vc ' 0 + 0 bytes spilled' "$out/report.txt" || true)
-echo "$(wc -l < "$out/report.txt") kernels compiled; $spilling spill registers (report: $out/report.txt)"
+for family in $families; do
+  sort "$out/$family.report"
+  rm "$out/$family.report"
+done > "$out/report.txt"
+awk -f "$here/table.awk" "$out/report.txt" > "$out/report.md"
+awk '{spilling += $8 > 0; if ($9 > 0) {cores++}; if ($5 > most) {most = $5; name = $3 " on " $1}}
+     END {printf "%d kernels for %d devices: %d with tensor-core instructions, %d spill; at most %d registers (%s)\n", \
+       NR / devices, devices, cores / devices, spilling, most, name}' \
+  devices="$(cut -d ' ' -f 1 "$out/report.txt" | sort -u | wc -l)" "$out/report.txt"
+echo "report: $out/report.txt, $out/report.md"
+awk '$2 ~ /^(attention|product|norm)/ && $3 ~ /_fwd_/ && $8 > 0 {print $3 " on " $1 " spills " $8 " bytes of registers"; bad = 1}
+     $2 ~ /_mma$/ && $3 ~ /_fwd_/ && $9 == 0 {print $3 " on " $1 " has no tensor-core instructions"; bad = 1}
+     END {exit bad}' "$out/report.txt" >&2

@@ -8,6 +8,7 @@
   extern "C" __global__ void __launch_bounds__(threads, blocks) name parameters
 #define DEVICE __device__ __forceinline__
 #define UNROLL _Pragma("unroll")
+#define ROLLED _Pragma("unroll 1")
 // The one dynamic shared array of a kernel, aligned for 16-byte access.
 #define SHARED_BYTES(name) extern __shared__ __align__(16) unsigned char name[]
 #define BARRIER() __syncthreads()
@@ -23,7 +24,12 @@ DEVICE u32 warp_ballot(bool predicate) { return __ballot_sync(0xffffffffu, predi
 DEVICE int count_bits(u32 bits) { return __popc(bits); }
 DEVICE float bits_to_float(u32 bits) { return __uint_as_float(bits); }
 DEVICE float fast_exp(float x) { return __expf(x); }
-DEVICE float fast_exp2(float x) { return exp2f(x); }
+// One instruction; results below 2^-126 become 0.
+DEVICE float fast_exp2(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
 DEVICE float reciprocal_sqrt(float x) { return rsqrtf(x); }
 
 DEVICE float bf16_to_float(u16 bits) { return __uint_as_float((u32)bits << 16); }
@@ -51,6 +57,12 @@ DEVICE u32 pack_f16(float low, float high) {
   u32 bits;
   asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
   return bits;
+}
+
+// Notes in the PTX how much dynamic shared memory a launch needs, for report.awk.
+template <int BYTES>
+DEVICE void declare_shared() {
+  asm volatile("// dynamic shared memory %0" ::"n"(BYTES));
 }
 
 DEVICE u32 shared_address(const void* pointer) { return (u32)__cvta_generic_to_shared(pointer); }
@@ -90,6 +102,21 @@ DEVICE void load_b_transposed(u32 (&b)[2], const u16* tile, int pitch) {
                : "=r"(b[0]), "=r"(b[1])
                : "r"(shared_address(tile + (lane_id() & 15) * pitch))
                : "memory");
+}
+// The same as load_a and load_b2 from tiles that lie the other way: 16 rows k of m-contiguous or n-contiguous elements.
+DEVICE void load_matrices4_transposed(u32 (&r)[4], const u16* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(shared_address(row))
+               : "memory");
+}
+DEVICE void load_a_transposed(u32 (&a)[4], const u16* tile, int pitch) {
+  int lane = lane_id();
+  load_matrices4_transposed(a, tile + ((lane >> 4) * 8 + (lane & 7)) * pitch + ((lane >> 3) & 1) * 8);
+}
+DEVICE void load_b2_transposed(u32 (&b)[4], const u16* tile, int pitch) {
+  int lane = lane_id();
+  load_matrices4_transposed(b, tile + (lane & 15) * pitch + (lane >> 4) * 8);
 }
 DEVICE void mma_bf16(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
   asm volatile(

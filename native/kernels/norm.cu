@@ -77,16 +77,30 @@ DEVICE void group_apply(const T* x, const float* partial, const float* gamma, co
   SHARED_BYTES(shared);
   float* mean = (float*)shared;
   float* scale = mean + groups;
+  float* sums = scale + groups;  // [2][parts * groups]
   typedef Pack<T, N> Vector;
   i64 image = (i64)blockIdx.y * pixels * C;
   int perGroup = C / groups;
+  int parts = max(1, (int)blockDim.x / groups);
+  for (int i = threadIdx.x; i < parts * groups; i += blockDim.x) {
+    const Pack<float, 2>* in = (const Pack<float, 2>*)partial + (i64)blockIdx.y * chunks * groups + i % groups;
+    float s = 0;
+    float q = 0;
+    for (int chunk = i / groups; chunk < chunks; chunk += parts) {
+      Pack<float, 2> both = in[chunk * groups];
+      s += both.at[0];
+      q += both.at[1];
+    }
+    sums[i] = s;
+    sums[parts * groups + i] = q;
+  }
+  BARRIER();
   for (int g = threadIdx.x; g < groups; g += blockDim.x) {
     float s = 0;
     float q = 0;
-    for (int chunk = 0; chunk < chunks; chunk++) {
-      const float* in = partial + (((i64)blockIdx.y * chunks + chunk) * groups + g) * 2;
-      s += in[0];
-      q += in[1];
+    for (int i = g; i < parts * groups; i += groups) {
+      s += sums[i];
+      q += sums[parts * groups + i];
     }
     float count = (float)pixels * (float)perGroup;
     float offset = s / count;
@@ -96,21 +110,38 @@ DEVICE void group_apply(const T* x, const float* partial, const float* gamma, co
     scale[g] = reciprocal_sqrt((variance < 0 ? 0 : variance) + eps);
   }
   BARRIER();
+  // A thread keeps its channels, so what they need stays in registers.
   int vectors = C / N;
   int from = blockIdx.x * chunkPixels;
-  int total = (min(pixels, from + chunkPixels) - from) * vectors;
-  const Vector* in = (const Vector*)(x + image + (i64)from * C);
-  Vector* out = (Vector*)(y + image + (i64)from * C);
-  for (int i = threadIdx.x; i < total; i += blockDim.x) {
-    Vector v = in[i];
-    int c = i % vectors * N;
+  int to = min(pixels, from + chunkPixels);
+  const Vector* in = (const Vector*)(x + image);
+  Vector* out = (Vector*)(y + image);
+  for (int start = 0; start < vectors; start += blockDim.x) {
+    int columns = min(vectors - start, (int)blockDim.x);
+    int rows = blockDim.x / columns;
+    int row = threadIdx.x / columns;
+    int column = start + threadIdx.x % columns;
+    float middle[N];
+    float factor[N];
+    float shift[N];
     UNROLL
     for (int j = 0; j < N; j++) {
-      int g = (c + j) / perGroup;
-      float value = (to_float(v.at[j]) - mean[g]) * scale[g] * gamma[c + j] + beta[c + j];
-      v.at[j] = from_float<T>(activate(value, activation));
+      int c = column * N + j;
+      middle[j] = mean[c / perGroup];
+      factor[j] = scale[c / perGroup] * gamma[c];
+      shift[j] = beta[c];
     }
-    out[i] = v;
+    if (row < rows) {
+      for (int pixel = from + row; pixel < to; pixel += rows) {
+        Vector v = in[(i64)pixel * vectors + column];
+        UNROLL
+        for (int j = 0; j < N; j++) {
+          float value = (to_float(v.at[j]) - middle[j]) * factor[j] + shift[j];
+          v.at[j] = from_float<T>(activate(value, activation));
+        }
+        out[(i64)pixel * vectors + column] = v;
+      }
+    }
   }
 }
 

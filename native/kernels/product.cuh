@@ -14,7 +14,7 @@ struct Geometry {
 // One row of A: the input patch under one output pixel.
 template <class T>
 struct Patch {
-  const T* image;
+  const T* corner;  // of the patch; it may lie in the padding, outside the image
   int top, left;
   bool inside;
 
@@ -27,16 +27,41 @@ struct Patch {
     int b = line / g.outHeight;
     p.top = (line - b * g.outHeight) * g.stride - g.padTop;
     p.left = column * g.stride - g.padLeft;
-    p.image = x + (i64)b * g.height * g.width * g.channels;
+    p.corner = x + (((i64)b * g.height + p.top) * g.width + p.left) * g.channels;
     return p;
+  }
+
+  // Address of the element `offset` after the corner, which is in the line and column of a tap; null in the padding.
+  DEVICE const T* at(const Geometry& g, int tapLine, int tapColumn, int offset) const {
+    bool valid = inside && (u32)(top + tapLine) < (u32)g.height && (u32)(left + tapColumn) < (u32)g.width;
+    return valid ? corner + offset : nullptr;
   }
 
   // Address of channel c under a tap, or null where the padding is.
   DEVICE const T* at(const Geometry& g, int tap, int c) const {
-    int y = top + tap / g.kernelWidth;
-    int x = left + tap % g.kernelWidth;
-    bool valid = inside && tap < g.taps && y >= 0 && y < g.height && x >= 0 && x < g.width;
-    return valid ? image + ((i64)y * g.width + x) * g.channels + c : nullptr;
+    int line = tap / g.kernelWidth;
+    int column = tap % g.kernelWidth;
+    return tap < g.taps ? at(g, line, column, (line * g.width + column) * g.channels + c) : nullptr;
+  }
+};
+
+// Where in the patch a chunk of a row of A begins, chunk by chunk: without a division.
+struct Walk {
+  int line = 0, column = 0;  // of the tap
+  int channel = 0;
+  int offset = 0;  // from the patch's corner
+
+  DEVICE void advance(const Geometry& g, int channels) {
+    channel += channels;
+    offset += channels;
+    while (channel >= g.channels) {
+      channel -= g.channels;
+      if (++column == g.kernelWidth) {
+        column = 0;
+        line++;
+        offset += (g.width - g.kernelWidth) * g.channels;
+      }
+    }
   }
 };
 
@@ -49,6 +74,54 @@ struct Finish {
   const T* residual;
   T* y;
   int M, N, rowsPerBatch, activation, gated;
+
+  // Whether rows can be read and written 16 bytes at a time.
+  DEVICE bool wide() const { return N % 8 == 0 && (((u64)bias | (u64)channelBias | (u64)residual | (u64)y) & 15) == 0; }
+
+  DEVICE void eight(int m, int n, const float* sums) const {
+    if (m >= M || n >= N) {
+      return;
+    }
+    Pack<float, 8> v;
+    *(Pack<float, 4>*)v.at = *(const Pack<float, 4>*)sums;
+    *(Pack<float, 4>*)(v.at + 4) = *(const Pack<float, 4>*)(sums + 4);
+    if (bias != nullptr) {
+      Pack<float, 4> low = *(const Pack<float, 4>*)(bias + n);
+      Pack<float, 4> high = *(const Pack<float, 4>*)(bias + n + 4);
+      UNROLL
+      for (int j = 0; j < 4; j++) {
+        v.at[j] += low.at[j];
+        v.at[j + 4] += high.at[j];
+      }
+    }
+    if (channelBias != nullptr) {
+      Pack<T, 8> row = *(const Pack<T, 8>*)(channelBias + (i64)(m / rowsPerBatch) * N + n);
+      UNROLL
+      for (int j = 0; j < 8; j++) {
+        v.at[j] += to_float(row.at[j]);
+      }
+    }
+    if (gated) {
+      Pack<T, 4> four;
+      UNROLL
+      for (int j = 0; j < 4; j++) {
+        four.at[j] = from_float<T>(v.at[2 * j] * gelu(v.at[2 * j + 1]));
+      }
+      *(Pack<T, 4>*)(y + (i64)m * (N / 2) + n / 2) = four;
+      return;
+    }
+    i64 at = (i64)m * N + n;
+    Pack<T, 8> all;
+    if (residual != nullptr) {
+      all = *(const Pack<T, 8>*)(residual + at);
+    }
+    UNROLL
+    for (int j = 0; j < 8; j++) {
+      float value = activate(v.at[j], activation);
+      all.at[j] = from_float<T>(residual != nullptr ? value + to_float(all.at[j]) : value);
+    }
+    *(Pack<T, 8>*)(y + at) = all;
+  }
 
   // Two neighbouring columns; n is even.
   DEVICE void pair(int m, int n, float first, float second) const {
@@ -90,6 +163,26 @@ struct Finish {
     }
   }
 };
+
+// What follows the sums of eight neighbouring columns; n is a multiple of 8.
+template <class F>
+DEVICE void finish_columns(const F& finish, int m, int n, const float* sums) {
+  ROLLED
+  for (int j = 0; j < 8; j += 2) {
+    finish.pair(m, n + j, sums[j], sums[j + 1]);
+  }
+}
+template <class T>
+DEVICE void finish_columns(const Finish<T>& finish, int m, int n, const float* sums) {
+  if (finish.wide()) {
+    finish.eight(m, n, sums);
+    return;
+  }
+  ROLLED
+  for (int j = 0; j < 8; j += 2) {
+    finish.pair(m, n + j, sums[j], sums[j + 1]);
+  }
+}
 
 // blockIdx.z counts the matrices of a batched product; the strides are 0 else.
 #define PRODUCT_PARAMETERS(T)                                                                                       \

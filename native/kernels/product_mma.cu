@@ -1,5 +1,6 @@
 // Matrix products and implicit-GEMM convolutions of 16-bit types on mma.sync: y [M, N] = A [M, K] w^T, w [N, pitch].
-// Tiles of BM x BN x 32 stream through STAGES buffers in shared memory with cp.async; a warp computes WM x WN of them.
+// Tiles of BM x BN x 32 stream through STAGES buffers in shared memory with cp.async; a warp computes WM x WN of them: 64 x
+// 64 where it can, because shared memory feeds the tensor cores too slowly for less.
 #include "product.cuh"
 
 constexpr int BK = 32;
@@ -16,6 +17,9 @@ struct Product {
   static constexpr int B_ROWS = BN / ROWS_AT_ONCE;
   static constexpr int TILES_M = WM / 16;
   static constexpr int TILES_N = WN / 8;
+  static constexpr int PITCH_SUMS = BN + 8;
+  static constexpr int SHARED_TILES = STAGES * (BM + BN) * PITCH * (int)sizeof(T);
+  static constexpr int SHARED_SUMS = BM * PITCH_SUMS * (int)sizeof(float);
 
   // 8 elements of A that need not be aligned, nor belong to one tap.
   static DEVICE void gather(T* to, const Patch<T>& patch, const Geometry& g, int k, int K) {
@@ -30,6 +34,7 @@ struct Product {
 
   static DEVICE void run(const T* x, const T* w, const Finish<T>& finish, const Geometry& g, int K, int pitch, int wide) {
     SHARED_BYTES(shared);
+    declare_shared<(SHARED_TILES > SHARED_SUMS ? SHARED_TILES : SHARED_SUMS)>();
     T* a = (T*)shared;                   // [STAGES][BM][PITCH]
     T* b = a + STAGES * BM * PITCH;      // [STAGES][BN][PITCH]
     int thread = threadIdx.x;
@@ -43,11 +48,9 @@ struct Product {
     for (int i = 0; i < A_ROWS; i++) {
       patches[i] = Patch<T>::of(x, g, m0 + firstRow + i * ROWS_AT_ONCE, finish.M);
     }
-    int tap = 0;
-    int channel = chunk;  // where in its tap this thread's chunk of the next tile to load begins
-    while (CONVOLUTION && channel >= g.channels) {
-      channel -= g.channels;
-      tap++;
+    Walk walk;  // this thread's chunk of the next tile to load
+    if (CONVOLUTION) {
+      walk.advance(g, chunk);
     }
 
     auto load = [&](int tile) {
@@ -57,7 +60,11 @@ struct Product {
       UNROLL
       for (int i = 0; i < A_ROWS; i++) {
         if (wide) {
-          const T* from = k < K ? patches[i].at(g, tap, channel) : nullptr;
+          const T* from = nullptr;
+          if (k < K) {
+            from = CONVOLUTION ? patches[i].at(g, walk.line, walk.column, walk.offset)
+                               : patches[i].inside ? patches[i].corner + k : nullptr;
+          }
           copy_async16(toA + i * ROWS_AT_ONCE * PITCH, from == nullptr ? x : from, from != nullptr);
         } else {
           gather(toA + i * ROWS_AT_ONCE * PITCH, patches[i], g, k, K);
@@ -69,10 +76,8 @@ struct Product {
         bool use = n < finish.N && k < pitch;
         copy_async16(toB + i * ROWS_AT_ONCE * PITCH, use ? w + (i64)n * pitch + k : w, use);
       }
-      channel += BK;
-      while (CONVOLUTION && channel >= g.channels) {
-        channel -= g.channels;
-        tap++;
+      if (CONVOLUTION) {
+        walk.advance(g, BK);
       }
     };
 
@@ -130,25 +135,23 @@ struct Product {
 
     // Through shared memory, so that what follows is compiled once, not for every sum, and is coalesced.
     BARRIER();
-    float* sumsTile = (float*)shared;  // [BM][BN + 4]
+    float* sumsTile = (float*)shared;  // [BM][PITCH_SUMS]
     int lane = lane_id();
     UNROLL
     for (int i = 0; i < TILES_M; i++) {
       UNROLL
       for (int j = 0; j < TILES_N; j++) {
-        float* to = sumsTile + (warpM + i * 16 + lane / 4) * (BN + 4) + warpN + j * 8 + lane % 4 * 2;
-        to[0] = sums[i][j][0];
-        to[1] = sums[i][j][1];
-        to[8 * (BN + 4)] = sums[i][j][2];
-        to[8 * (BN + 4) + 1] = sums[i][j][3];
+        float* to = sumsTile + (warpM + i * 16 + lane / 4) * PITCH_SUMS + warpN + j * 8 + lane % 4 * 2;
+        *(Pack<float, 2>*)to = Pack<float, 2>{{sums[i][j][0], sums[i][j][1]}};
+        *(Pack<float, 2>*)(to + 8 * PITCH_SUMS) = Pack<float, 2>{{sums[i][j][2], sums[i][j][3]}};
       }
     }
     BARRIER();
-    for (int i = thread; i < BM * BN / 2; i += THREADS) {
-      int row = i / (BN / 2);
-      int column = i % (BN / 2) * 2;
-      const float* pair = sumsTile + row * (BN + 4) + column;
-      finish.pair(m0 + row, n0 + column, pair[0], pair[1]);
+    ROLLED
+    for (int i = thread; i < BM * BN / 8; i += THREADS) {
+      int row = i / (BN / 8);
+      int column = i % (BN / 8) * 8;
+      finish_columns(finish, m0 + row, n0 + column, sumsTile + row * PITCH_SUMS + column);
     }
   }
 };
@@ -163,7 +166,7 @@ struct Product {
                                           pitch, wide);                                                                \
   }
 
-PRODUCT(bf16, 128, 128, 64, 32)
+PRODUCT(bf16, 128, 128, 64, 64)
 PRODUCT(bf16, 64, 64, 32, 32)
-PRODUCT(f16, 128, 128, 64, 32)
+PRODUCT(f16, 128, 128, 64, 64)
 PRODUCT(f16, 64, 64, 32, 32)

@@ -30,8 +30,12 @@ public class AttentionBenchmark {
   public enum Layer {
     down0_self_attn(2, 4096, 4096, 8, 40),
     down0_cross_attn(2, 4096, 480, 8, 40),
+    down1_self_attn(2, 1024, 1024, 8, 80),
+    down1_cross_attn(2, 1024, 480, 8, 80),
     mid_self_attn(2, 64, 64, 8, 160),
-    vae_mid_attn(1, 4096, 4096, 1, 512);
+    vae_mid_attn(1, 4096, 4096, 1, 512),
+    /** For tests. */
+    tiny(1, 16, 16, 2, 40);
 
     private final int batch;
     private final int queries;
@@ -53,7 +57,14 @@ public class AttentionBenchmark {
     }
   }
 
-  @Param({"down0_self_attn", "down0_cross_attn", "mid_self_attn", "vae_mid_attn"})
+  @Param({
+    "down0_self_attn",
+    "down0_cross_attn",
+    "down1_self_attn",
+    "down1_cross_attn",
+    "mid_self_attn",
+    "vae_mid_attn"
+  })
   public Layer layer;
 
   private Tensor q;
@@ -71,7 +82,7 @@ public class AttentionBenchmark {
   }
 
   @Benchmark
-  public float attention(Lab lab) {
+  public Tensor attention(Lab lab) {
     try (TensorScope scope = TensorScope.open()) {
       return Lab.await(q.attention(k, v, layer.heads, (float) (1 / Math.sqrt(layer.headSize))));
     }

@@ -39,7 +39,7 @@ public final class Benchmarks {
     }
     Instant started = Instant.now().truncatedTo(ChronoUnit.SECONDS);
     Collection<RunResult> results = runner.run();
-    Report report = Report.of(started, results);
+    Report report = Report.of(started, results, Roof.Effort.FULL);
     Path file = report.write(folder());
     System.out.printf("%n%s%nwritten to %s%n", report.table(), file);
   }

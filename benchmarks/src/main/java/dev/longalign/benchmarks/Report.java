@@ -3,6 +3,8 @@ package dev.longalign.benchmarks;
 import com.google.gson.GsonBuilder;
 import com.google.gson.JsonPrimitive;
 import com.google.gson.JsonSerializer;
+import dev.longalign.tensor.DType;
+import dev.longalign.tensor.Device;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -28,14 +30,17 @@ import org.openjdk.jmh.results.RunResult;
  * One run of the benchmarks, as it is written to {@code results/}.
  *
  * @param started in UTC
+ * @param roofs by device and type, as in {@code cuda BF16}
  */
-record Report(Instant started, Machine machine, List<Measurement> measurements) {
+record Report(
+    Instant started, Machine machine, Map<String, Roof> roofs, List<Measurement> measurements) {
 
   /**
    * @param milliseconds per invocation, mean over the iterations
    * @param error half of the 99.9 % confidence interval, null for a single iteration
    * @param iterations the mean of every iteration
    * @param rate null where {@link Work} knows none
+   * @param roofRatio the rate as a part of what {@link Roof} found; null without a rate
    * @param gc what the garbage collection profiler says
    */
   record Measurement(
@@ -46,24 +51,35 @@ record Report(Instant started, Machine machine, List<Measurement> measurements) 
       List<Double> iterations,
       Double rate,
       String rateUnit,
+      Double roofRatio,
       Map<String, Double> gc) {}
 
-  static Report of(Instant started, Collection<RunResult> results) {
+  /**
+   * @param effort for measuring the roofs
+   */
+  static Report of(Instant started, Collection<RunResult> results, Roof.Effort effort) {
     List<Measurement> measurements = new ArrayList<>();
     TreeSet<String> devices = new TreeSet<>();
+    Map<String, Roof> roofs = new TreeMap<>();
     for (RunResult result : results) {
-      measurements.add(measurement(result));
-      devices.add(result.getParams().getParam("device"));
+      String device = result.getParams().getParam("device");
+      DType dtype = DType.valueOf(result.getParams().getParam("dtype"));
+      Roof roof =
+          roofs.computeIfAbsent(
+              device + " " + dtype, key -> Roof.of(Device.parse(device), dtype, effort));
+      measurements.add(measurement(result, roof));
+      devices.add(device);
     }
-    return new Report(started, Machine.here(devices), measurements);
+    return new Report(started, Machine.here(devices), roofs, measurements);
   }
 
-  private static Measurement measurement(RunResult result) {
+  private static Measurement measurement(RunResult result, Roof roof) {
     BenchmarkParams params = result.getParams();
     double perUnit = params.getTimeUnit().toNanos(1) / (double) TimeUnit.MILLISECONDS.toNanos(1);
     Result<?> primary = result.getPrimaryResult();
     double milliseconds = primary.getScore() * perUnit;
     Work work = Work.of(params.getBenchmark(), params::getParam);
+    Double rate = work == null ? null : work.rate(milliseconds / 1e3);
     Map<String, String> parameters = new TreeMap<>();
     params.getParamsKeys().forEach(key -> parameters.put(key, params.getParam(key)));
     Map<String, Double> gc = new TreeMap<>();
@@ -81,8 +97,9 @@ record Report(Instant started, Machine machine, List<Measurement> measurements) 
         milliseconds,
         finite(primary.getScoreError() * perUnit),
         iterations(result, perUnit),
-        work == null ? null : work.rate(milliseconds / 1e3),
+        rate,
         work == null ? null : work.unit(),
+        work == null ? null : rate / roof.rate(work.unit()),
         gc);
   }
 
@@ -132,7 +149,11 @@ record Report(Instant started, Machine machine, List<Measurement> measurements) 
     StringBuilder table = new StringBuilder();
     for (Measurement m : measurements) {
       String name = m.benchmark.replaceFirst(".*\\.(\\w+\\.\\w+)$", "$1");
-      String rate = m.rate == null ? "" : String.format("%10.1f %s", m.rate, m.rateUnit);
+      String rate =
+          m.rate == null
+              ? ""
+              : String.format(
+                  "%10.1f %s, %3.0f %% of the roof", m.rate, m.rateUnit, 100 * m.roofRatio);
       table.append(
           String.format("%-36s %-54s %10.3f ms%s%n", name, m.parameters, m.milliseconds, rate));
     }

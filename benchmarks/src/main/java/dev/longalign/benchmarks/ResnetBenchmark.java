@@ -35,7 +35,9 @@ public class ResnetBenchmark {
     down0_conv2(64, 320),
     down1_conv2(32, 640),
     down2_conv2(16, 1280),
-    mid_conv2(8, 1280);
+    mid_conv2(8, 1280),
+    /** For tests. */
+    tiny(4, 64);
 
     private final int side;
     private final int channels;
@@ -80,14 +82,14 @@ public class ResnetBenchmark {
   }
 
   @Benchmark
-  public float conv3x3(Lab lab) {
+  public Tensor conv3x3(Lab lab) {
     try (TensorScope scope = TensorScope.open()) {
       return Lab.await(x.conv2d(weight, Epilogue.residual(x)));
     }
   }
 
   @Benchmark
-  public float groupNormSilu(Lab lab) {
+  public Tensor groupNormSilu(Lab lab) {
     try (TensorScope scope = TensorScope.open()) {
       return Lab.await(x.groupNorm(GROUPS, gamma, beta, 1e-5f, Activation.SILU));
     }

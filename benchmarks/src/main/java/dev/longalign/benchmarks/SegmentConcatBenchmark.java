@@ -10,12 +10,13 @@ import org.openjdk.jmh.annotations.Fork;
 import org.openjdk.jmh.annotations.Measurement;
 import org.openjdk.jmh.annotations.Mode;
 import org.openjdk.jmh.annotations.OutputTimeUnit;
+import org.openjdk.jmh.annotations.Param;
 import org.openjdk.jmh.annotations.Scope;
 import org.openjdk.jmh.annotations.Setup;
 import org.openjdk.jmh.annotations.State;
 import org.openjdk.jmh.annotations.Warmup;
 
-/** Segment-embedding concatenation of 64 captions of 1 to 9 sentences, CLIP's sizes. */
+/** Segment-embedding concatenation of captions of 1 to 9 sentences, CLIP's sizes. */
 @State(Scope.Benchmark)
 @BenchmarkMode(Mode.AverageTime)
 @OutputTimeUnit(TimeUnit.MILLISECONDS)
@@ -23,13 +24,15 @@ import org.openjdk.jmh.annotations.Warmup;
 @Measurement(iterations = 5, time = 1)
 @Fork(1)
 public class SegmentConcatBenchmark {
-  private static final int CAPTIONS = 64;
   private static final int LENGTH = 77;
   private static final int WIDTH = 768;
   private static final int EOS = 49407;
   private static final int TOKEN_LENGTH = 240;
 
-  private final int[] segmentsPerCaption = new int[CAPTIONS];
+  @Param("64")
+  public int captions;
+
+  private int[] segmentsPerCaption;
   private int[][] ids;
   private Tensor hidden;
   private Tensor padEmbedding;
@@ -38,7 +41,8 @@ public class SegmentConcatBenchmark {
   public void inputs(Lab lab) {
     Random random = new Random(2);
     int segments = 0;
-    for (int i = 0; i < CAPTIONS; i++) {
+    segmentsPerCaption = new int[captions];
+    for (int i = 0; i < captions; i++) {
       segmentsPerCaption[i] = 1 + i % 9;
       segments += segmentsPerCaption[i];
     }
@@ -56,7 +60,7 @@ public class SegmentConcatBenchmark {
   }
 
   @Benchmark
-  public float captions64(Lab lab) {
+  public Tensor concat(Lab lab) {
     try (TensorScope scope = TensorScope.open()) {
       return Lab.await(
           hidden.segmentConcat(ids, segmentsPerCaption, EOS, EOS, padEmbedding, TOKEN_LENGTH));
@@ -64,7 +68,7 @@ public class SegmentConcatBenchmark {
   }
 
   /** Elements written. */
-  static double elements() {
-    return (double) CAPTIONS * TOKEN_LENGTH * WIDTH;
+  static double elements(int captions) {
+    return (double) captions * TOKEN_LENGTH * WIDTH;
   }
 }

@@ -1,13 +1,7 @@
 package dev.longalign.benchmarks;
 
-import dev.longalign.EmbeddedModel;
-import dev.longalign.io.ModelDirectory;
-import dev.longalign.io.TensorFile;
 import dev.longalign.model.PreparedContext;
 import dev.longalign.model.UNet2DCondition;
-import dev.longalign.model.UNet2DConditionConfig;
-import dev.longalign.nn.FileWeights;
-import dev.longalign.nn.RandomWeights;
 import dev.longalign.tensor.Tensor;
 import dev.longalign.tensor.TensorScope;
 import java.util.concurrent.TimeUnit;
@@ -39,12 +33,19 @@ public class UNetBenchmark {
     /** The embedded model, 5.9 M parameters, 96 x 96 pixels. */
     longsd_mini(12),
     /** Stable Diffusion 1.5 with random weights, 860 M parameters, 512 x 512 pixels. */
-    sd15(64);
+    sd15(64),
+    /** Two levels of random weights, for tests. */
+    tiny(4);
 
     private final int side;
 
     Model(int side) {
       this.side = side;
+    }
+
+    /** Of the latents. */
+    int side() {
+      return side;
     }
   }
 
@@ -57,20 +58,7 @@ public class UNetBenchmark {
 
   @Setup
   public void load(Lab lab) {
-    if (model == Model.sd15) {
-      unet =
-          UNet2DCondition.load(
-              UNet2DConditionConfig.stableDiffusion15(),
-              new RandomWeights(1),
-              lab.backend(),
-              lab.dtype);
-    } else {
-      ModelDirectory directory = ModelDirectory.open(EmbeddedModel.directory());
-      try (TensorFile weights = directory.weights("unet")) {
-        UNet2DConditionConfig config = UNet2DConditionConfig.of(directory.config("unet"));
-        unet = UNet2DCondition.load(config, new FileWeights(weights), lab.backend(), lab.dtype);
-      }
-    }
+    unet = SampleLoop.load(model, lab.backend(), lab.dtype);
     lab.closeAtEnd(unet);
     try (TensorScope scope = TensorScope.open()) {
       latents =
@@ -81,7 +69,7 @@ public class UNetBenchmark {
   }
 
   @Benchmark
-  public float step() {
+  public Tensor step() {
     try (TensorScope scope = TensorScope.open()) {
       return Lab.await(unet.forward(latents, 499, context));
     }

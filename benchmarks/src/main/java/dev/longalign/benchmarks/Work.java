@@ -27,8 +27,18 @@ record Work(double amount, String unit) {
       case "ResnetBenchmark.groupNormSilu" ->
           elements(
               ResnetBenchmark.Layer.valueOf(parameter.apply("layer")).normElements(), parameter);
-      case "SegmentConcatBenchmark.captions64" ->
-          elements(2 * SegmentConcatBenchmark.elements(), parameter);
+      case "SegmentConcatBenchmark.concat" ->
+          elements(
+              2 * SegmentConcatBenchmark.elements(Integer.parseInt(parameter.apply("captions"))),
+              parameter);
+      case "PreferenceBenchmark.reweight" ->
+          elements(
+              2 * PreferenceBenchmark.elements(Integer.parseInt(parameter.apply("pairs"))),
+              parameter);
+      case "PreferenceBenchmark.gradient" ->
+          elements(
+              3 * PreferenceBenchmark.elements(Integer.parseInt(parameter.apply("pairs"))),
+              parameter);
       default -> null;
     };
   }

@@ -1,6 +1,7 @@
 package dev.longalign.benchmarks;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.withinPercentage;
 
 import com.google.gson.JsonObject;
 import com.google.gson.JsonParser;
@@ -17,6 +18,8 @@ import org.openjdk.jmh.runner.options.TimeValue;
 import org.openjdk.jmh.runner.options.VerboseMode;
 
 class ReportTest {
+  private static final Roof.Effort QUICK = new Roof.Effort(1e-3, 64, 1 << 20);
+
   @Test
   void reportNamesTheMachineAndTheRate(@TempDir Path folder) throws Exception {
     var options =
@@ -30,7 +33,7 @@ class ReportTest {
             .measurementTime(TimeValue.milliseconds(20))
             .verbosity(VerboseMode.SILENT)
             .build();
-    Report report = Report.of(Instant.parse("2026-01-02T03:04:05Z"), new Runner(options).run());
+    Report report = Report.of(Instant.parse("2026-01-02T03:04:05Z"), new Runner(options).run(), QUICK);
     Path file = report.write(folder);
 
     assertThat(file.getFileName().toString()).startsWith("20260102-030405-").endsWith(".json");
@@ -46,6 +49,9 @@ class ReportTest {
     assertThat(measurement.get("rate").getAsDouble() * 1e9 * seconds)
         .isBetween(0.999 * flops, 1.001 * flops);
     assertThat(measurement.get("rateUnit").getAsString()).isEqualTo("GFLOP/s");
+    double roof = json.getAsJsonObject("roofs").getAsJsonObject("cpu F32").get("gflops").getAsDouble();
+    assertThat(measurement.get("roofRatio").getAsDouble() * roof)
+        .isCloseTo(measurement.get("rate").getAsDouble(), withinPercentage(0.1));
     assertThat(measurement.getAsJsonArray("iterations")).hasSize(2);
     assertThat(report.table()).contains("AttentionBenchmark.attention", "mid_self_attn", "GFLOP/s");
   }
@@ -66,14 +72,15 @@ class ReportTest {
   @Test
   void everyBenchmarkOfALayerHasARate() throws Exception {
     for (Class<?> type :
-        List.of(AttentionBenchmark.class, ResnetBenchmark.class, SegmentConcatBenchmark.class)) {
+        List.of(AttentionBenchmark.class, ResnetBenchmark.class, SegmentConcatBenchmark.class,
+            PreferenceBenchmark.class)) {
       for (var method : type.getDeclaredMethods()) {
         if (method.isAnnotationPresent(org.openjdk.jmh.annotations.Benchmark.class)) {
           String layer = type == AttentionBenchmark.class ? "mid_self_attn" : "mid_conv2";
           assertThat(
                   Work.of(
                       type.getName() + "." + method.getName(),
-                      Map.of("layer", layer, "dtype", "F32")::get))
+                      Map.of("layer", layer, "dtype", "F32", "captions", "64", "pairs", "10")::get))
               .as(type.getSimpleName() + "." + method.getName())
               .isNotNull();
         }

@@ -11,6 +11,8 @@ import dev.longalign.tensor.GradientOps;
 import dev.longalign.tensor.LinearWeight;
 import dev.longalign.tensor.MemoryUse;
 import dev.longalign.tensor.OperationCost;
+import dev.longalign.tensor.PreferenceGradient;
+import dev.longalign.tensor.ReweightedTexts;
 import dev.longalign.tensor.Shape;
 import dev.longalign.tensor.Tensor;
 import dev.longalign.tensor.TensorScope;
@@ -191,6 +193,11 @@ public final class AutogradBackend implements Backend {
   @Override
   public MemoryUse memory() {
     return inner.memory();
+  }
+
+  @Override
+  public void synchronize() {
+    inner.synchronize();
   }
 
   @Override
@@ -397,6 +404,24 @@ public final class AutogradBackend implements Backend {
             padId,
             recorder.frozen(padEmbedding),
             tokenLength));
+  }
+
+  /** Of frozen encoders' outputs, like {@link #segmentConcat}. */
+  @Override
+  public ReweightedTexts reweight(Tensor texts, Tensor direction, float omega) {
+    ReweightedTexts y = inner.reweight(recorder.frozen(texts), recorder.frozen(direction), omega);
+    return new ReweightedTexts(
+        direction == null ? recorder.result(y.direction()) : direction,
+        recorder.result(y.eta()),
+        recorder.result(y.texts()));
+  }
+
+  /** Is a gradient already; its inputs are constants. */
+  @Override
+  public PreferenceGradient preferenceGradient(Tensor texts, Tensor images) {
+    PreferenceGradient y =
+        inner.preferenceGradient(recorder.frozen(texts), recorder.frozen(images));
+    return new PreferenceGradient(recorder.result(y.scores()), recorder.result(y.gradient()));
   }
 
   @Override

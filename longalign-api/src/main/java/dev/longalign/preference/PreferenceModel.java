@@ -1,6 +1,7 @@
 package dev.longalign.preference;
 
 import dev.longalign.LongAlignException;
+import dev.longalign.tensor.Device;
 import dev.longalign.text.Tokenizer;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -35,6 +36,11 @@ public interface PreferenceModel extends AutoCloseable {
   /** {@link #open(Path, int)} with the tokenizer from another directory. */
   static PreferenceModel open(Path model, Path tokenizer, int threads) {
     return provider().preferenceModel(model, tokenizer, threads);
+  }
+
+  /** {@link #open(Path, Path, int)} on a device, if models can run there; the log says if not. */
+  static PreferenceModel open(Path model, Path tokenizer, int threads, Device device) {
+    return provider().on(device.resolved()).preferenceModel(model, tokenizer, threads);
   }
 
   private static PreferenceProvider provider() {

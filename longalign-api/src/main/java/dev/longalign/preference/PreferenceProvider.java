@@ -1,5 +1,6 @@
 package dev.longalign.preference;
 
+import dev.longalign.tensor.Device;
 import java.nio.file.Path;
 
 /**
@@ -7,6 +8,14 @@ import java.nio.file.Path;
  * one). Errors name the file, what was expected and what was found.
  */
 public interface PreferenceProvider {
+
+  /**
+   * A provider whose models run on that device, if they can: one that cannot logs why and runs them
+   * on the CPU.
+   */
+  default PreferenceProvider on(Device device) {
+    return this;
+  }
 
   /**
    * @param model a directory or a file

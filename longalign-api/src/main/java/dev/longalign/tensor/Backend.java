@@ -40,6 +40,12 @@ public interface Backend extends AutoCloseable {
     }
   }
 
+  /**
+   * Waits until everything asked for so far has been computed, for measuring. A backend whose
+   * operations return when they are done has nothing to wait for.
+   */
+  default void synchronize() {}
+
   /** What each operation has cost since the backend was opened, by the operation's name. */
   Map<String, OperationCost> costs();
 
@@ -172,6 +178,34 @@ public interface Backend extends AutoCloseable {
       int padId,
       Tensor padEmbedding,
       int tokenLength);
+
+  /**
+   * Takes from text features T [N, D] most of what they have in common (LongAlign, section 3.3):
+   *
+   * <pre>
+   * V    = sum_i T_i / |sum_i T_i|
+   * eta_i = &lt;T_i, V&gt;
+   * T'_i = T_i - (1 - omega) eta_i V
+   * </pre>
+   *
+   * T' is not normalised again. Where the texts sum to zero there is no V, and all is NaN.
+   *
+   * @param direction V, f32 [D], if it is known from more texts; null takes that of these
+   * @param omega how much of the common part stays, in [0, 1]
+   */
+  ReweightedTexts reweight(Tensor texts, Tensor direction, float omega);
+
+  /**
+   * The scores of pictures I with one text T' each, both [N, D] and of one type, and the gradient
+   * of their sum: the text, less what of it lies along the picture (LongAlign, section 3.3; texts
+   * get no gradient).
+   *
+   * <pre>
+   * s_i = &lt;T'_i, I_i&gt; / |I_i|
+   * d s_i / d I_i = (T'_i - s_i I_i / |I_i|) / |I_i|
+   * </pre>
+   */
+  PreferenceGradient preferenceGradient(Tensor texts, Tensor images);
 
   // ---- training
   // -----------------------------------------------------------------------------------------------

@@ -326,6 +326,39 @@ public final class Tensor {
         this, ids, segmentsPerCaption, eosId, padId, padEmbedding, tokenLength);
   }
 
+  /**
+   * See {@link Backend#reweight}; this is the texts T [N, D].
+   *
+   * @param direction V, f32 [D], or null for that of these texts
+   */
+  public ReweightedTexts reweight(Tensor direction, float omega) {
+    check(shape.rank() == 2 && shape.size() > 0, "reweight", "texts %s, expected [N, D]", shape);
+    check(
+        direction == null
+            || (direction.dtype == DType.F32 && direction.shape.equals(Shape.of(shape.dim(1)))),
+        "reweight",
+        "direction %s for texts %s, expected F32 [%d]",
+        direction,
+        shape,
+        shape.dim(1));
+    check(omega >= 0 && omega <= 1, "reweight", "omega = %s, expected [0, 1]", omega);
+    return backend.reweight(this, direction, omega);
+  }
+
+  /** See {@link Backend#preferenceGradient}; this is the texts T' [N, D], one a picture. */
+  public PreferenceGradient preferenceGradient(Tensor images) {
+    check(
+        shape.rank() == 2
+            && shape.dim(1) > 0
+            && shape.equals(images.shape)
+            && dtype == images.dtype,
+        "preferenceGradient",
+        "texts %s, images %s: expected one text [D] for each image [D], of one type",
+        this,
+        images);
+    return backend.preferenceGradient(this, images);
+  }
+
   // ---- training: see TrainingOps
 
   /**

@@ -2,7 +2,6 @@ package dev.longalign.training;
 
 import dev.longalign.LongAlignException;
 import dev.longalign.model.AutoencoderKL;
-import dev.longalign.preference.CaptionFeatures;
 import dev.longalign.preference.CommonDirection;
 import dev.longalign.preference.Crop;
 import dev.longalign.preference.Features;
@@ -12,7 +11,7 @@ import dev.longalign.random.TorchGenerator;
 import dev.longalign.tensor.Backend;
 import dev.longalign.tensor.Shape;
 import dev.longalign.tensor.Tensor;
-import java.util.ArrayList;
+import dev.longalign.tensor.TensorScope;
 import java.util.Arrays;
 import java.util.List;
 
@@ -32,18 +31,14 @@ public record PictureReward(
 
   /** The reweighted texts T' of captions: [B, width]. */
   public Tensor texts(Backend backend, List<String> captions) {
-    Features texts = reweighted(scorer.captions(captions));
-    return Tensor.of(backend, Shape.of(texts.count(), texts.width()), texts.values());
-  }
-
-  private Features reweighted(List<CaptionFeatures> captions) {
-    Features texts = PictureScorer.texts(captions);
-    CommonDirection direction = common == null ? CommonDirection.of(texts) : common;
-    List<float[]> rows = new ArrayList<>();
-    for (int i = 0; i < texts.count(); i++) {
-      rows.add(direction.reweighted(texts.row(i), omega));
+    Features features = PictureScorer.texts(scorer.captions(captions));
+    int width = features.width();
+    try (TensorScope scope = TensorScope.open()) {
+      Tensor texts = Tensor.of(backend, Shape.of(features.count(), width), features.values());
+      Tensor direction =
+          common == null ? null : Tensor.of(backend, Shape.of(width), common.vector());
+      return scope.keep(texts.reweight(direction, (float) omega).texts());
     }
-    return Features.of(rows);
   }
 
   /** Where a picture of latents [B, h, w, C] is cropped: top, left. */

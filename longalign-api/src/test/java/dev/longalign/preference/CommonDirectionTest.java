@@ -7,8 +7,14 @@ import static org.assertj.core.api.Assertions.within;
 import dev.longalign.LongAlignException;
 import dev.longalign.io.SafetensorsWriter;
 import dev.longalign.io.StoredTensor;
+import dev.longalign.tensor.Backend;
 import dev.longalign.tensor.DType;
+import dev.longalign.tensor.Device;
+import dev.longalign.tensor.PreferenceGradient;
+import dev.longalign.tensor.ReweightedTexts;
 import dev.longalign.tensor.Shape;
+import dev.longalign.tensor.Tensor;
+import dev.longalign.tensor.TensorScope;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -71,6 +77,38 @@ class CommonDirectionTest {
       down[i] -= 1e-2f;
       double slope = (CosineScore.of(text, up) - CosineScore.of(text, down)) / (up[i] - down[i]);
       assertThat((double) gradient[i]).isCloseTo(slope, within(1e-5));
+    }
+  }
+
+  /** What training computes on a backend is what is computed here, in f64. */
+  @Test
+  void aBackendComputesTheSame() {
+    Features texts = random(12, 40, 7);
+    Features images = random(12, 40, 8);
+    CommonDirection common = CommonDirection.of(texts);
+    try (Backend backend = Device.cpu().open(1);
+        TensorScope scope = TensorScope.open()) {
+      Tensor t = Tensor.of(backend, Shape.of(12, 40), texts.values());
+      Tensor i = Tensor.of(backend, Shape.of(12, 40), images.values()).scale(3);
+      ReweightedTexts reweighted = t.reweight(null, 0.3f);
+      PreferenceGradient gradient = reweighted.texts().preferenceGradient(i);
+      assertThat(reweighted.direction().toFloats())
+          .usingComparatorWithPrecision(1e-6f)
+          .containsExactly(common.vector());
+      for (int row = 0; row < 12; row++) {
+        float[] text = common.reweighted(texts.row(row), 0.3);
+        float[] image = i.rows(row, row + 1).toFloats();
+        assertThat(reweighted.eta().toFloats()[row])
+            .isCloseTo((float) common.eta(texts.row(row)), within(1e-6f));
+        assertThat(reweighted.texts().rows(row, row + 1).toFloats())
+            .usingComparatorWithPrecision(1e-6f)
+            .containsExactly(text);
+        assertThat((double) gradient.scores().toFloats()[row])
+            .isCloseTo(CosineScore.of(text, image), within(1e-6));
+        assertThat(gradient.gradient().rows(row, row + 1).toFloats())
+            .usingComparatorWithPrecision(1e-6f)
+            .containsExactly(CosineScore.imageGradient(text, image));
+      }
     }
   }
 

@@ -26,6 +26,7 @@ public abstract class BackendContractTest
         ShapeContract,
         GradientContract,
         SegmentConcatContract,
+        PreferenceContract,
         NanContract,
         ScopeContract {
   private Backend backend;

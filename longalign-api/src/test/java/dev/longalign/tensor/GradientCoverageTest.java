@@ -27,7 +27,12 @@ class GradientCoverageTest {
           "Backend.cast", "rounds, so that no difference shows it: AutogradBackendTest checks it",
           "Backend.reshape", "a view: the graph knows parts of values",
           "Backend.rows", "a view: the graph knows parts of values",
-          "Backend.segmentConcat", "of frozen encoders' outputs, refused for others");
+          "Backend.segmentConcat", "of frozen encoders' outputs, refused for others",
+          "Backend.reweight", "of frozen encoders' outputs, refused for others",
+          "Backend.preferenceGradient", "a gradient itself, of constants");
+
+  private static final Set<Class<?>> RESULTS =
+      Set.of(Tensor.class, Tensor[].class, ReweightedTexts.class, PreferenceGradient.class);
 
   private final Set<String> called = new TreeSet<>();
 
@@ -60,7 +65,7 @@ class GradientCoverageTest {
   /** Methods that compute tensors. */
   private static Set<String> operations(Class<?> type) {
     return Arrays.stream(type.getDeclaredMethods())
-        .filter(m -> m.getReturnType() == Tensor.class || m.getReturnType() == Tensor[].class)
+        .filter(m -> RESULTS.contains(m.getReturnType()))
         .map(GradientCoverageTest::signature)
         .collect(Collectors.toSet());
   }

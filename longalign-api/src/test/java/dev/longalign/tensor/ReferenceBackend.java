@@ -469,6 +469,16 @@ public final class ReferenceBackend implements Backend {
     System.arraycopy(data(x), start(x) + fromRow * width, data(y), toRow * width, width);
   }
 
+  @Override
+  public ReweightedTexts reweight(Tensor texts, Tensor direction, float omega) {
+    return new ReferencePreference(this).reweight(texts, direction, omega);
+  }
+
+  @Override
+  public PreferenceGradient preferenceGradient(Tensor texts, Tensor images) {
+    return new ReferencePreference(this).gradient(texts, images);
+  }
+
   // ---- storage
 
   private interface ElementFunction {

@@ -107,7 +107,7 @@ final class EvaluateCommand implements Callable<Integer> {
     long begin = System.nanoTime();
     Made made = renders ? rendered(scenes) : sampled(scenes);
     double seconds = (System.nanoTime() - begin) * 1e-9;
-    try (Scoring scoring = Scoring.open(scorer, with.on.threads)) {
+    try (Scoring scoring = Scoring.open(scorer, with.on.threads, with.on.device)) {
       Evaluation evaluation = scoring.evaluator().evaluate(made.pictures, scenes);
       if (pictures != null) {
         keep(made.pictures, scenes);

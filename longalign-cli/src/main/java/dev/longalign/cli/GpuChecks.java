@@ -42,9 +42,10 @@ final class GpuChecks {
               "install the NVIDIA driver (in a container: run it with --gpus all)"),
           new Library(
               "cuBLAS (optional)",
-              List.of("libcublas.so.12"),
-              List.of("libcublas.so.13", "libcublas.so.11"),
-              "not needed: matrix products have kernels of their own"),
+              List.of("libcublas.so.12", "libcublas.so.13"),
+              List.of("libcublas.so.11"),
+              "not needed: matrix products have kernels of their own;"
+                  + " -Dlongalign.cuda.cublas=auto uses it where it is faster"),
           new Library(
               "NVRTC (optional)",
               List.of("libnvrtc.so.12"),
@@ -55,7 +56,7 @@ final class GpuChecks {
               "cuDNN (optional)",
               List.of("libcudnn.so.8"),
               List.of("libcudnn.so.9"),
-              "not needed: convolutions have kernels of their own"));
+              "not used: convolutions have kernels of their own"));
 
   private final LoaderPaths paths;
 
@@ -81,6 +82,7 @@ final class GpuChecks {
       if (failure == null) {
         return Check.ok("gpu", library.label(), soname + file.map(f -> " in " + f).orElse(""));
       }
+      found.append(found.length() == 0 ? "" : "; ");
       if (file.isPresent()) {
         found.append(file.get()).append(" is there and does not open: ").append(failure);
         remedy = "add " + file.get().getParent() + " to LD_LIBRARY_PATH, or run ldconfig";

@@ -123,7 +123,7 @@ final class SampleCommand implements Callable<Integer> {
       }
       scorer.scorer = own;
     }
-    return Scoring.open(scorer, with.on.threads);
+    return Scoring.open(scorer, with.on.threads, with.on.device);
   }
 
   private void cancel(AtomicReference<SampleCall> running) {

@@ -10,6 +10,7 @@ import dev.longalign.preference.PictureBatch;
 import dev.longalign.preference.PictureScore;
 import dev.longalign.preference.PictureScorer;
 import dev.longalign.preference.PreferenceModel;
+import dev.longalign.tensor.Device;
 import dev.longalign.text.SegmentSplitter;
 import java.awt.image.BufferedImage;
 import java.io.IOException;
@@ -52,6 +53,11 @@ final class Scoring implements AutoCloseable {
    * @param threads 0 for one per core
    */
   static Scoring open(ScorerOptions options, int threads) {
+    return open(options, threads, Device.cpu());
+  }
+
+  /** The same on a device, if models can run there. */
+  static Scoring open(ScorerOptions options, int threads, Device device) {
     if (!(options.omega >= 0 && options.omega <= 1)) {
       throw new IllegalArgumentException(
           "--omega: expected a number from 0 to 1, found " + options.omega);
@@ -59,7 +65,7 @@ final class Scoring implements AutoCloseable {
     Path path =
         options.scorer == null ? EmbeddedModel.directory().resolve("denscore") : options.scorer;
     Path tokenizer = options.tokenizer == null ? path : options.tokenizer;
-    PreferenceModel model = PreferenceModel.open(path, tokenizer, threads);
+    PreferenceModel model = PreferenceModel.open(path, tokenizer, threads, device);
     Path directory = Files.isDirectory(path) ? path : path.toAbsolutePath().getParent();
     return new Scoring(options, directory, model, scorer(options, model));
   }

@@ -1,19 +1,22 @@
 package dev.longalign.onnx;
 
 import dev.longalign.onnx.graph.OnnxGraph;
+import dev.longalign.tensor.Device;
 import java.util.function.Supplier;
 
 /** A session that is opened when it is first asked for. Thread-safe. */
 final class LazySession implements AutoCloseable {
   private final String description;
   private final int threads;
+  private final Device device;
   private final Supplier<OnnxGraph> graph;
   private OnnxSession session;
   private boolean closed;
 
-  LazySession(String description, int threads, Supplier<OnnxGraph> graph) {
+  LazySession(String description, int threads, Device device, Supplier<OnnxGraph> graph) {
     this.description = description;
     this.threads = threads;
+    this.device = device;
     this.graph = graph;
   }
 
@@ -25,7 +28,7 @@ final class LazySession implements AutoCloseable {
       throw new IllegalStateException(description + " is closed");
     }
     if (session == null) {
-      session = OnnxSession.open(graph.get(), description, threads);
+      session = OnnxSession.open(graph.get(), description, threads, device);
     }
     return session;
   }

@@ -22,7 +22,7 @@ public final class OnnxEncoderProvider implements EncoderProvider {
 
   @Override
   public EncoderProvider on(Device where) {
-    return new OnnxEncoderProvider(OnnxRuntime.usable(where));
+    return new OnnxEncoderProvider(OnnxRuntime.usable(where, "text encoders"));
   }
 
   @Override

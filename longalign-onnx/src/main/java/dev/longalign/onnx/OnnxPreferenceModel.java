@@ -14,6 +14,7 @@ import dev.longalign.preference.Features;
 import dev.longalign.preference.ImagePreprocessing;
 import dev.longalign.preference.PixelValues;
 import dev.longalign.preference.PreferenceModel;
+import dev.longalign.tensor.Device;
 import dev.longalign.text.Tokenizer;
 import java.nio.FloatBuffer;
 import java.nio.LongBuffer;
@@ -50,7 +51,8 @@ public final class OnnxPreferenceModel implements PreferenceModel {
       ClipVisionConfig vision,
       Config preprocessing,
       TensorFile weights,
-      int threads) {
+      int threads,
+      Device device) {
     this.name = name;
     this.tokenizer = tokenizer;
     this.text = text;
@@ -69,17 +71,22 @@ public final class OnnxPreferenceModel implements PreferenceModel {
         new LazySession(
             name + " (texts)",
             threads,
+            device,
             () -> ClipTextGraph.build(text, weights, ClipTextGraph.Result.PROJECTED));
     this.pictures =
         new LazySession(
-            name + " (pictures)", threads, () -> ClipVisionGraph.build(vision, weights));
+            name + " (pictures)", threads, device, () -> ClipVisionGraph.build(vision, weights));
     this.gradients =
         new LazySession(
-            name + " (gradient)", threads, () -> ClipVisionGraph.buildGradient(vision, weights));
+            name + " (gradient)",
+            threads,
+            device,
+            () -> ClipVisionGraph.buildGradient(vision, weights));
     this.scoreGradients =
         new LazySession(
             name + " (score's gradient)",
             threads,
+            device,
             () -> ClipVisionGraph.buildScoreGradient(vision, weights));
   }
 
@@ -91,15 +98,20 @@ public final class OnnxPreferenceModel implements PreferenceModel {
    * @param threads used by one call; 0 for one per core
    */
   public static OnnxPreferenceModel open(Path model, Path tokenizer, int threads) {
+    return open(model, tokenizer, threads, Device.cpu());
+  }
+
+  /** The same on a device that {@link OnnxRuntime#usable} has returned. */
+  static OnnxPreferenceModel open(Path model, Path tokenizer, int threads, Device device) {
     if (Files.isDirectory(model) && Files.isRegularFile(model.resolve("config.json"))) {
-      return huggingFace(ComponentDirectory.open(model), tokenizer, threads);
+      return huggingFace(ComponentDirectory.open(model), tokenizer, threads, device);
     }
     if (!Files.exists(model)) {
       throw new LongAlignException(
           model + ": expected a preference model, found nothing; check the path");
     }
     Path file = Files.isDirectory(model) ? openClipFile(ComponentDirectory.open(model)) : model;
-    return openClip(file, tokenizer, threads);
+    return openClip(file, tokenizer, threads, device);
   }
 
   /** As Hugging Face's open_clip repositories name it, or the only torch file. */
@@ -129,7 +141,7 @@ public final class OnnxPreferenceModel implements PreferenceModel {
   }
 
   private static OnnxPreferenceModel huggingFace(
-      ComponentDirectory model, Path tokenizer, int threads) {
+      ComponentDirectory model, Path tokenizer, int threads, Device device) {
     ClipTextConfig text = ClipTextConfig.read(model.file("config.json"));
     ClipVisionConfig vision = ClipVisionConfig.read(model.file("config.json"));
     Path file = model.path().resolve("preprocessor_config.json");
@@ -140,10 +152,11 @@ public final class OnnxPreferenceModel implements PreferenceModel {
         ClipTokenizers.openFast(tokenizer),
         opened ->
             new OnnxPreferenceModel(
-                model.toString(), opened, text, vision, preprocessing, weights, threads));
+                model.toString(), opened, text, vision, preprocessing, weights, threads, device));
   }
 
-  private static OnnxPreferenceModel openClip(Path file, Path tokenizer, int threads) {
+  private static OnnxPreferenceModel openClip(
+      Path file, Path tokenizer, int threads, Device device) {
     OpenClipCheckpoint checkpoint = OpenClipCheckpoint.read(file, TensorFiles.open(file));
     Path directory = Files.isDirectory(tokenizer) ? tokenizer : tokenizer.resolveSibling("");
     // open_clip's own tokenizer repairs and lowers text as the slow one does.
@@ -157,7 +170,8 @@ public final class OnnxPreferenceModel implements PreferenceModel {
                 checkpoint.vision(),
                 checkpoint.preprocessing(),
                 checkpoint.tensors(),
-                threads));
+                threads,
+                device));
   }
 
   private interface Opening {

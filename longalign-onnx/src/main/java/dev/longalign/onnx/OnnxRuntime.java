@@ -43,15 +43,20 @@ public final class OnnxRuntime {
     }
   }
 
-  /** The device, or the CPU where this ONNX Runtime cannot use it; then the log says why. */
-  static Device usable(Device device) {
+  /**
+   * The device, or the CPU where this ONNX Runtime cannot use it; then the log says why.
+   *
+   * @param what runs there, for the log
+   */
+  static Device usable(Device device, String what) {
     environment(); // loads the library on a stack that is large enough
     if (device.kind().equals("cuda")
         && !OrtEnvironment.getAvailableProviders().contains(OrtProvider.CUDA)) {
       LOG.warn(
-          "text encoders run on the CPU: this ONNX Runtime has no CUDA provider; for {} put"
+          "{} run on the CPU: this ONNX Runtime has no CUDA provider; for {} put"
               + " com.microsoft.onnxruntime:onnxruntime_gpu on the class path in place of"
               + " onnxruntime",
+          what,
           device);
       return Device.cpu();
     }

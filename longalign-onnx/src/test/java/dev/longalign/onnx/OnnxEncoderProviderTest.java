@@ -4,12 +4,20 @@ import static dev.longalign.onnx.Expected.GOLDEN;
 import static dev.longalign.onnx.Expected.assertClose;
 import static org.assertj.core.api.Assertions.assertThat;
 
+import ai.onnxruntime.OrtEnvironment;
+import ai.onnxruntime.OrtProvider;
+import dev.longalign.preference.PreferenceModel;
+import dev.longalign.tensor.Device;
 import dev.longalign.text.EncoderProvider;
 import dev.longalign.text.TextEncoder;
 import dev.longalign.text.Tokenizer;
+import java.io.ByteArrayOutputStream;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.ServiceLoader;
+import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Test;
 
 /** From text to hidden states through the service alone. */
@@ -50,5 +58,33 @@ class OnnxEncoderProviderTest {
       assertThat(empty[0]).isEqualTo(Expected.ids(ENCODE, "input_ids_t5")[0]);
       assertThat(t5.encode(empty).width()).isEqualTo(48);
     }
+  }
+
+  /** With the artifact for CPUs: what was asked for is said to be impossible, and all works. */
+  @Test
+  void whereThisRuntimeHasNoCudaModelsRunOnTheCpu() throws Exception {
+    OnnxRuntime.environment();
+    Assumptions.assumeFalse(
+        OrtEnvironment.getAvailableProviders().contains(OrtProvider.CUDA), "onnxruntime_gpu");
+    Path directory = TINY.resolve("text_encoder");
+    Path denscore = TINY.resolve("denscore");
+    int[][] ids = {Expected.ids(ENCODE, "input_ids_clip")[0]};
+    List<int[]> text = List.of(new int[] {1, 2});
+    PrintStream before = System.err;
+    ByteArrayOutputStream log = new ByteArrayOutputStream();
+    System.setErr(new PrintStream(log, true, StandardCharsets.UTF_8));
+    try (TextEncoder cpu = EncoderProvider.find().clipTextEncoder(directory, 1);
+        TextEncoder cuda = EncoderProvider.find().on(Device.cuda(1)).clipTextEncoder(directory, 1);
+        PreferenceModel scorer = PreferenceModel.open(denscore, 1);
+        PreferenceModel onCuda = PreferenceModel.open(denscore, denscore, 1, Device.cuda(1))) {
+      assertThat(cuda.encode(ids).values()).containsExactly(cpu.encode(ids).values());
+      assertThat(onCuda.textFeatures(text).values())
+          .containsExactly(scorer.textFeatures(text).values());
+    } finally {
+      System.setErr(before);
+    }
+    assertThat(log.toString(StandardCharsets.UTF_8))
+        .contains("text encoders run on the CPU", "preference models run on the CPU", "cuda:1")
+        .contains("onnxruntime_gpu");
   }
 }

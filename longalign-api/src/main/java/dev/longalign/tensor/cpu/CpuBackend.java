@@ -13,6 +13,8 @@ import dev.longalign.tensor.GradientOps;
 import dev.longalign.tensor.LinearWeight;
 import dev.longalign.tensor.MemoryUse;
 import dev.longalign.tensor.OperationCost;
+import dev.longalign.tensor.PreferenceGradient;
+import dev.longalign.tensor.ReweightedTexts;
 import dev.longalign.tensor.Shape;
 import dev.longalign.tensor.Tensor;
 import dev.longalign.tensor.TrainingOps;
@@ -36,6 +38,7 @@ public final class CpuBackend implements Backend {
   private final NormOps norm;
   private final PointwiseOps pointwise = new PointwiseOps(context);
   private final ShapeOps shapes = new ShapeOps(context);
+  private final PreferenceOps preference = new PreferenceOps(context);
   private final CpuTraining training;
   private final CpuGradients gradients;
   private final CpuThreads threads;
@@ -268,6 +271,16 @@ public final class CpuBackend implements Backend {
         () ->
             shapes.segmentConcat(
                 hidden, ids, segmentsPerCaption, eosId, padId, padEmbedding, tokenLength));
+  }
+
+  @Override
+  public ReweightedTexts reweight(Tensor texts, Tensor direction, float omega) {
+    return exclusively("reweight", () -> preference.reweight(texts, direction, omega));
+  }
+
+  @Override
+  public PreferenceGradient preferenceGradient(Tensor texts, Tensor images) {
+    return exclusively("preferenceGradient", () -> preference.gradient(texts, images));
   }
 
   @Override

@@ -17,22 +17,39 @@ final class AttentionOps {
    * @param scores its D
    * @param values its DV
    * @param queries its BQ
+   * @param queriesPerWarp its WQ
+   * @param groups its GROUPS
    * @param keys its BK
    */
-  private record Tile(int size, int scores, int values, int queries, int keys) {
+  private record Tile(
+      int size,
+      int scores,
+      int values,
+      int queries,
+      int queriesPerWarp,
+      int groups,
+      int keys) {
+    int threads() {
+      return queries / queriesPerWarp * groups * 32;
+    }
+
     int shared() {
+      int pitch = scores + 8;
       int pitchV = (values + 15) / 16 * 16 + 8;
-      return ((queries + keys) * (scores + 8) + keys * pitchV) * 2;
+      return (queries * pitch + STAGES * groups * keys * (pitch + pitchV)) * 2;
     }
   }
 
+  /** {@code STAGES} of attention_mma.cu. */
+  private static final int STAGES = 2;
+
   private static final Tile[] TILES = {
-    new Tile(40, 48, 40, 64, 64),
-    new Tile(64, 64, 64, 64, 64),
-    new Tile(80, 80, 80, 64, 64),
-    new Tile(128, 128, 128, 64, 64),
-    new Tile(160, 160, 160, 64, 64),
-    new Tile(512, 512, 128, 32, 32)
+    new Tile(40, 48, 40, 128, 32, 1, 64),
+    new Tile(64, 64, 64, 128, 32, 1, 64),
+    new Tile(80, 80, 80, 128, 32, 2, 32),
+    new Tile(128, 128, 128, 64, 16, 1, 64),
+    new Tile(160, 160, 160, 64, 16, 2, 16),
+    new Tile(512, 512, 128, 32, 16, 1, 16)
   };
 
   private static final int[] F32_SIZES = {64, 160, 512};
@@ -90,7 +107,7 @@ final class AttentionOps {
     return context
         .launch("attention_fwd" + suffix(q.dtype()) + "_" + tile.size())
         .grid((q.dim(1) + tile.queries() - 1) / tile.queries(), (long) heads * slices, q.dim(0))
-        .threads(2 * tile.queries())
+        .threads(tile.threads())
         .shared(tile.shared());
   }
 

@@ -10,6 +10,8 @@ import dev.longalign.tensor.Epilogue;
 import dev.longalign.tensor.LinearWeight;
 import dev.longalign.tensor.MemoryUse;
 import dev.longalign.tensor.OperationCost;
+import dev.longalign.tensor.PreferenceGradient;
+import dev.longalign.tensor.ReweightedTexts;
 import dev.longalign.tensor.Shape;
 import dev.longalign.tensor.Tensor;
 import dev.longalign.tensor.TensorScope;
@@ -20,9 +22,9 @@ import java.util.function.Supplier;
 import jcuda.driver.CUevent;
 
 /**
- * The CUDA backend: hand-written kernels through the driver API; needs nothing but the NVIDIA
- * driver. All operations go to one stream, in the order of the calls, whoever calls; they return
- * when they are enqueued. {@link #download} waits.
+ * The CUDA backend: hand-written kernels through the driver API, and cuBLAS where that is wanted
+ * and there; needs nothing but the NVIDIA driver. All operations go to one stream, in the order of
+ * the calls, whoever calls; they return when they are enqueued. {@link #download} waits.
  */
 public final class CudaBackend implements Backend {
   private final CudaDevice device;
@@ -31,11 +33,13 @@ public final class CudaBackend implements Backend {
   private final Transfers transfers;
   private final OperationLog log;
   private final CudaContext context;
+  private final Cublas cublas;
   private final ProductOps products;
   private final AttentionOps attention;
   private final NormOps norms;
   private final PointwiseOps pointwise;
   private final ShapeOps shapes;
+  private final PreferenceOps preference;
   private final ReentrantLock lock = new ReentrantLock(true);
   private boolean closed;
 
@@ -45,6 +49,7 @@ public final class CudaBackend implements Backend {
    *     why
    */
   public CudaBackend(int index) {
+    Cublas.Mode mode = Cublas.mode();
     this.device = new CudaDevice(index);
     Kernels loaded;
     try {
@@ -58,11 +63,13 @@ public final class CudaBackend implements Backend {
     this.transfers = new Transfers(device);
     this.log = new OperationLog(device);
     this.context = new CudaContext(this, device, memory, kernels, log);
-    this.products = new ProductOps(context, transfers);
+    this.cublas = Cublas.open(mode, device, memory, log);
+    this.products = new ProductOps(context, transfers, cublas);
     this.attention = new AttentionOps(context);
     this.norms = new NormOps(context);
     this.pointwise = new PointwiseOps(context);
     this.shapes = new ShapeOps(context, transfers);
+    this.preference = new PreferenceOps(context);
   }
 
   private <T> T enqueue(String name, Supplier<T> operation) {
@@ -88,10 +95,16 @@ public final class CudaBackend implements Backend {
     }
   }
 
-  /** Waits until everything enqueued so far is done. */
-  void synchronize() {
+  @Override
+  public void synchronize() {
+    checkOpen();
     device.makeCurrent();
     device.synchronize();
+  }
+
+  /** How many products cuBLAS has computed. */
+  long cublasProducts() {
+    return cublas == null ? 0 : cublas.products();
   }
 
   /** For example {@code cuda (NVIDIA H200, sm_90)}. */
@@ -290,12 +303,25 @@ public final class CudaBackend implements Backend {
   }
 
   @Override
+  public ReweightedTexts reweight(Tensor texts, Tensor direction, float omega) {
+    return enqueue("reweight", () -> preference.reweight(texts, direction, omega));
+  }
+
+  @Override
+  public PreferenceGradient preferenceGradient(Tensor texts, Tensor images) {
+    return enqueue("preferenceGradient", () -> preference.gradient(texts, images));
+  }
+
+  @Override
   public void close() {
     lock.lock();
     try {
       if (!closed) {
         device.makeCurrent();
         log.close();
+        if (cublas != null) {
+          cublas.close();
+        }
         transfers.close();
         memory.close();
         kernels.close();

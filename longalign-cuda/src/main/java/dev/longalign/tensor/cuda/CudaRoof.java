@@ -45,7 +45,7 @@ final class CudaRoof {
         CUevent begin = log.record();
         x.linear(w);
         CUevent end = log.record();
-        ((CudaBackend) backend).synchronize();
+        backend.synchronize();
         best = Math.min(best, log.seconds(begin, end));
       }
       return best;

@@ -31,8 +31,10 @@ final class Kernels implements AutoCloseable {
           "pointwise",
           "shape",
           "norm",
+          "preference",
           "product_mma",
           "product_fma",
+          "product_finish",
           "attention_mma",
           "attention_fma");
 

@@ -10,6 +10,10 @@ import dev.longalign.tensor.Tensor;
 final class NormOps {
   private static final int THREADS = 256;
   private static final int MAX_CHUNKS = 64;
+
+  /** Of groupNorm_fwd on a multiprocessor. */
+  private static final int BLOCKS = 4;
+
   private static final int ROWS_PER_BLOCK = 4;
 
   private final CudaContext context;
@@ -49,12 +53,13 @@ final class NormOps {
         .i32(sumPixels)
         .flag(wide)
         .run();
-    int pixelsPerBlock = divideUp(pixels, divideUp(8 * multiprocessors, batch));
+    // Every block adds up all partial sums: as many blocks as run at once, no more.
+    int pixelsPerBlock = divideUp(pixels, divideUp(BLOCKS * multiprocessors, batch));
     context
         .launch("groupNorm_fwd" + suffix(x.dtype()))
         .grid(divideUp(pixels, pixelsPerBlock), batch, 1)
         .threads(THREADS)
-        .shared(2 * groups * Float.BYTES)
+        .shared(2 * (groups + Math.max(groups, THREADS)) * Float.BYTES)
         .address(from)
         .address(partial)
         .address(context.address(gamma))

@@ -27,12 +27,20 @@ final class ProductOps {
 
   private static final int STAGE_PITCH = 40;
 
+  /** What a row of sums has more than a tile. */
+  private static final int SUMS_PADDING = 8;
+
   private final CudaContext context;
   private final Transfers transfers;
+  private final Cublas cublas;
 
-  ProductOps(CudaContext context, Transfers transfers) {
+  /**
+   * @param cublas may be null
+   */
+  ProductOps(CudaContext context, Transfers transfers, Cublas cublas) {
     this.context = context;
     this.transfers = transfers;
+    this.cublas = cublas;
   }
 
   // ---- weights
@@ -109,8 +117,60 @@ final class ProductOps {
     PackedMatrix w = ((PackedLinear) weight).matrix();
     Tensor y = context.allocate(x.dtype(), x.shape().with(-1, weight.outFeatures()));
     int rows = rows(x);
-    run(x, w, y, rows, plain(rows, w.columns()), epilogue, "linear");
+    boolean finished = w.bias() != 0 || w.gated() || !epilogue.equals(Epilogue.NONE);
+    Cublas.Shape shape = shape(x.dtype(), rows, w.rows(), w.columns(), 1, true, finished);
+    run(
+        y,
+        shape,
+        () -> run(x, w, y, rows, plain(rows, w.columns()), epilogue, "linear"),
+        () -> onCublas(shape, x, w, y, rows, epilogue));
     return y;
+  }
+
+  private static Cublas.Shape shape(
+      DType dtype, int m, int n, int k, int batch, boolean transposeB, boolean finished) {
+    OperationLog.Product product = new OperationLog.Product((long) m * batch, k, n, dtype);
+    return new Cublas.Shape(product, batch, transposeB, finished);
+  }
+
+  /** Computes y by one of two ways. */
+  private void run(Tensor y, Cublas.Shape shape, Runnable own, Runnable onCublas) {
+    if (y.shape().size() == 0) {
+      return;
+    }
+    if (cublas != null && cublas.prefer(shape, own, onCublas)) {
+      context.log().ran(shape.product());
+      onCublas.run();
+    } else {
+      own.run();
+    }
+  }
+
+  /** What follows the sums is a kernel of its own; sums stay in f32 until then. */
+  private void onCublas(
+      Cublas.Shape shape, Tensor x, PackedMatrix w, Tensor y, int rows, Epilogue epilogue) {
+    long from = context.address(x);
+    if (!shape.finished()) {
+      cublas.multiply(shape, from, w.weights(), w.pitch(), context.address(y), y.dtype());
+      return;
+    }
+    long sums = context.memory().allocate((long) Float.BYTES * rows * w.rows());
+    cublas.multiply(shape, from, w.weights(), w.pitch(), sums, DType.F32);
+    context
+        .launch("finish_fwd" + suffix(y.dtype()))
+        .over((long) rows * ((w.rows() + 1) / 2))
+        .address(sums)
+        .address(w.bias())
+        .address(addressOrNull(epilogue.channelBias()))
+        .address(addressOrNull(epilogue.residual()))
+        .address(context.address(y))
+        .i32(rows)
+        .i32(w.rows())
+        .i32(Math.max(1, rows / y.dim(0)))
+        .i32(epilogue.activation().ordinal())
+        .flag(w.gated())
+        .run();
+    context.memory().free(sums);
   }
 
   Tensor conv2d(Tensor x, Conv2dWeight weight, Epilogue epilogue) {
@@ -182,6 +242,24 @@ final class ProductOps {
       return y;
     }
     int batch = Math.toIntExact(y.shape().size() / ((long) m * n));
+    Cublas.Shape shape = shape(a.dtype(), m, n, k, batch, transposeB, false);
+    run(
+        y,
+        shape,
+        () -> matmul(a, b, transposeB, y, m, n, k, batch),
+        () ->
+            cublas.multiply(
+                shape,
+                context.address(a),
+                context.address(b),
+                transposeB ? k : n,
+                context.address(y),
+                y.dtype()));
+    return y;
+  }
+
+  private void matmul(
+      Tensor a, Tensor b, boolean transposeB, Tensor y, int m, int n, int k, int batch) {
     DType dtype = a.dtype();
     long right = context.address(b);
     int pitch = pitch(k);
@@ -211,7 +289,6 @@ final class ProductOps {
     if (!direct) {
       context.memory().free(weights);
     }
-    return y;
   }
 
   /** b as rows of k elements, {@code pitch} apart: what the kernels take for a weight. */
@@ -256,9 +333,9 @@ final class ProductOps {
     int tile =
         large >= context.device().multiprocessors() && m > SMALL_TILE ? LARGE_TILE : SMALL_TILE;
     boolean f32 = dtype == DType.F32;
-    int sums = tile * (tile + 4) * Float.BYTES;
+    int sums = tile * (tile + SUMS_PADDING) * Float.BYTES;
     int shared = f32 ? sums : Math.max(sums, STAGES * 2 * tile * STAGE_PITCH * dtype.bytes());
-    int threads = f32 || tile == LARGE_TILE ? 256 : 128;
+    int threads = f32 ? 256 : 128;
     return context
         .launch(op + "_fwd" + suffix(dtype) + "_" + tile + "x" + tile)
         .grid(tiles(m, tile), tiles(n, tile), batch)

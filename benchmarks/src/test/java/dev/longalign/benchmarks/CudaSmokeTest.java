@@ -1,0 +1,77 @@
+package dev.longalign.benchmarks;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.longalign.tensor.DType;
+import dev.longalign.tensor.Device;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Instant;
+import java.util.Collection;
+import org.junit.jupiter.api.Assumptions;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.openjdk.jmh.results.RunResult;
+import org.openjdk.jmh.runner.Runner;
+import org.openjdk.jmh.runner.options.OptionsBuilder;
+import org.openjdk.jmh.runner.options.TimeValue;
+import org.openjdk.jmh.runner.options.VerboseMode;
+
+/** Every benchmark runs on the CUDA backend; on the emulator, with tiny shapes. */
+class CudaSmokeTest {
+  @BeforeAll
+  static void onTheEmulator() {
+    Path emulator = Path.of(System.getProperty("longalign.test.emulator", "/none"));
+    Assumptions.assumeTrue(
+        Files.exists(emulator.resolve("libcuda.so.1")),
+        "no CUDA emulator: g++ was not there, or longalign-cuda was built without tests");
+    System.setProperty(
+        "longalign.cuda.kernels", emulator.resolve("longalign-kernels.so").toString());
+  }
+
+  @Test
+  void everyBenchmarkRunsOnCuda(@TempDir Path folder) throws Exception {
+    var options =
+        new OptionsBuilder()
+            .include("\\.(Attention|Resnet|SegmentConcat|Preference|Sample|UNet)Benchmark\\.")
+            .param("device", "cuda")
+            .param("dtype", "BF16")
+            .param("layer", "tiny")
+            .param("model", "tiny")
+            .param("captions", "2")
+            .param("pairs", "8")
+            .param("steps", "1")
+            .forks(0)
+            .warmupIterations(0)
+            .measurementIterations(1)
+            .measurementTime(TimeValue.milliseconds(1))
+            .verbosity(VerboseMode.SILENT)
+            .build();
+    Collection<RunResult> results = new Runner(options).run();
+    assertThat(results).hasSize(8);
+    Report report =
+        Report.of(
+            Instant.parse("2026-01-02T03:04:05Z"), results, new Roof.Effort(1e-3, 64, 1 << 16));
+    assertThat(report.roofs()).containsOnlyKeys("cuda BF16");
+    assertThat(report.measurements())
+        .allSatisfy(m -> assertThat(m.milliseconds()).isPositive())
+        .filteredOn(m -> m.rate() != null)
+        .hasSize(6)
+        .allSatisfy(m -> assertThat(m.roofRatio()).isPositive());
+    report.write(folder);
+    assertThat(GpuRun.table(folder)).contains("AttentionBenchmark.attention tiny cuda BF16");
+  }
+
+  @Test
+  void theLoopsTimeIsThatOfItsOperations() {
+    GpuRun.Breakdown breakdown =
+        GpuRun.breakdown(Device.cuda(0), DType.BF16, UNetBenchmark.Model.tiny, 1);
+    assertThat(breakdown.operations()).containsKeys("attention", "conv2d", "groupNorm", "linear");
+    double sum =
+        breakdown.operations().values().stream().mapToDouble(GpuRun.Operation::milliseconds).sum();
+    double loop =
+        breakdown.milliseconds().stream().mapToDouble(Double::doubleValue).average().orElseThrow();
+    assertThat(sum).isBetween(0.2 * loop, 1.05 * loop);
+  }
+}
