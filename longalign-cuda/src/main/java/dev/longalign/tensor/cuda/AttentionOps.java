@@ -107,4 +107,8 @@ final class AttentionOps {
         .threads(128)
         .shared(shared);
   }
+
+  Tensor causalAttention(Tensor q, Tensor k, Tensor v, int heads, float scale) {
+    throw new UnsupportedOperationException("causalAttention of " + context.device().name());
+  }
 }

@@ -7,12 +7,14 @@ import dev.longalign.tensor.Conv2dGeometry;
 import dev.longalign.tensor.Conv2dWeight;
 import dev.longalign.tensor.DType;
 import dev.longalign.tensor.Epilogue;
+import dev.longalign.tensor.GradientOps;
 import dev.longalign.tensor.LinearWeight;
 import dev.longalign.tensor.MemoryUse;
 import dev.longalign.tensor.OperationCost;
 import dev.longalign.tensor.Shape;
 import dev.longalign.tensor.Tensor;
 import dev.longalign.tensor.TensorScope;
+import dev.longalign.tensor.TrainingOps;
 import java.nio.ByteBuffer;
 import java.util.Map;
 import java.util.concurrent.locks.ReentrantLock;
@@ -36,6 +38,8 @@ public final class CudaBackend implements Backend {
   private final NormOps norms;
   private final PointwiseOps pointwise;
   private final ShapeOps shapes;
+  private final CudaTraining training;
+  private final CudaGradients gradients;
   private final ReentrantLock lock = new ReentrantLock(true);
   private boolean closed;
 
@@ -63,9 +67,27 @@ public final class CudaBackend implements Backend {
     this.norms = new NormOps(context);
     this.pointwise = new PointwiseOps(context);
     this.shapes = new ShapeOps(context, transfers);
+    RowOps rows = new RowOps(context);
+    this.training =
+        new CudaTraining(
+            this,
+            products,
+            attention,
+            new TrainingPointwiseOps(context),
+            rows,
+            shapes,
+            new OptimizerOps(context));
+    this.gradients =
+        new CudaGradients(
+            this,
+            new ProductGradient(context),
+            new AttentionGradient(context),
+            new NormGradient(context),
+            new PointwiseGradient(context),
+            rows);
   }
 
-  private <T> T enqueue(String name, Supplier<T> operation) {
+  <T> T enqueue(String name, Supplier<T> operation) {
     lock.lock();
     try {
       checkOpen();
@@ -287,6 +309,16 @@ public final class CudaBackend implements Backend {
         () ->
             shapes.segmentConcat(
                 hidden, ids, segmentsPerCaption, eosId, padId, padEmbedding, tokenLength));
+  }
+
+  @Override
+  public TrainingOps training() {
+    return training;
+  }
+
+  @Override
+  public GradientOps gradients() {
+    return gradients;
   }
 
   @Override

@@ -289,4 +289,13 @@ final class ProductOps {
     }
     return bytes.flip();
   }
+
+  /** With parameters that change: packed anew for every call, small beside x. */
+  Tensor linear(Tensor x, Tensor weight, Tensor bias) {
+    return linear(x, pack(weight, bias, x.dtype(), false), Epilogue.NONE);
+  }
+
+  Tensor conv2d(Tensor x, Tensor weight, Conv2dGeometry geometry) {
+    return conv2d(x, pack(weight, null, geometry, x.dtype()), Epilogue.NONE);
+  }
 }
