@@ -163,8 +163,8 @@ final class CudaGradients implements GradientOps {
   }
 
   @Override
-  public Tensor scatterRows(Tensor dy, int[] rows, long count) {
-    return run("scatterRows", () -> rows.scatterRows(dy, rows, count));
+  public Tensor scatterRows(Tensor dy, int[] numbers, long count) {
+    return run("scatterRows", () -> rows.scatterRows(dy, numbers, count));
   }
 
   @Override

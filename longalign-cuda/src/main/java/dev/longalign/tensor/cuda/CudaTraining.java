@@ -91,8 +91,8 @@ final class CudaTraining implements TrainingOps {
   }
 
   @Override
-  public Tensor gatherRows(Tensor x, int[] rows) {
-    return run("gatherRows", () -> rows.gatherRows(x, rows));
+  public Tensor gatherRows(Tensor x, int[] numbers) {
+    return run("gatherRows", () -> rows.gatherRows(x, numbers));
   }
 
   @Override
