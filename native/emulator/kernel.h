@@ -168,5 +168,22 @@ DEVICE void load_b_transposed(u32 (&b)[2], const u16* tile, int pitch) {
   b[0] = from[0] | (u32)from[pitch] << 16;
   b[1] = from[8 * pitch] | (u32)from[9 * pitch] << 16;
 }
+DEVICE u32 pair_of_rows(const u16* from, int pitch) { return from[0] | (u32)from[pitch] << 16; }
+DEVICE void load_a_transposed(u32 (&a)[4], const u16* tile, int pitch) {
+  int lane = lane_id();
+  const u16* from = tile + (lane & 3) * 2 * pitch + (lane >> 2);
+  a[0] = pair_of_rows(from, pitch);
+  a[1] = pair_of_rows(from + 8, pitch);
+  a[2] = pair_of_rows(from + 8 * pitch, pitch);
+  a[3] = pair_of_rows(from + 8 * pitch + 8, pitch);
+}
+DEVICE void load_b2_transposed(u32 (&b)[4], const u16* tile, int pitch) {
+  int lane = lane_id();
+  const u16* from = tile + (lane & 3) * 2 * pitch + (lane >> 2);
+  b[0] = pair_of_rows(from, pitch);
+  b[1] = pair_of_rows(from + 8 * pitch, pitch);
+  b[2] = pair_of_rows(from + 8, pitch);
+  b[3] = pair_of_rows(from + 8 * pitch + 8, pitch);
+}
 DEVICE void mma_bf16(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) { emulator::emulator_mma(d, a, b0, b1, true); }
 DEVICE void mma_f16(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) { emulator::emulator_mma(d, a, b0, b1, false); }

@@ -4,6 +4,8 @@
 #include "device.cuh"
 
 constexpr float LOG2E = 1.4426950408889634f;
+constexpr int WIDE = 1;
+constexpr int CAUSAL = 2;
 
 // D: the head size that scores are computed for, a multiple of 16; smaller heads are filled up with zeros.
 // DV: how many columns of V a block computes, a multiple of 8; larger heads take several blocks (blockIdx.y counts
@@ -40,7 +42,7 @@ struct Attention {
   }
 
   static DEVICE void run(const T* q, const T* k, const T* v, T* y, int queries, int keys, int heads, int size, float scale,
-                         int wide) {
+                         int flags) {
     SHARED_BYTES(shared);
     T* sharedQ = (T*)shared;                // [BQ][PITCH]
     T* sharedK = sharedQ + BQ * PITCH;      // [BK][PITCH]
@@ -59,6 +61,9 @@ struct Attention {
     int lane = lane_id();
     int warp = threadIdx.x / 32;
     float scale2 = scale * LOG2E;
+    int wide = flags & WIDE;
+    bool causal = (flags & CAUSAL) != 0;
+    int end = causal ? min(keys, query0 + BQ) : keys;
 
     load<BQ, D, PITCH>(sharedQ, q, width, queries - query0, size, wide);
     load<BK, D, PITCH>(sharedK, k, width, keys, size, wide);
@@ -76,7 +81,7 @@ struct Attention {
     float total[2] = {0, 0};                    // this lane's part
     const u16* fragmentsQ = (const u16*)(sharedQ + warp * 16 * PITCH);
 
-    for (int key0 = 0; key0 < keys; key0 += BK) {
+    for (int key0 = 0; key0 < end; key0 += BK) {
       load<BK, DV, PITCH_V>(sharedV, v + key0 * width, width, keys - key0, columnsV, wide);
       copy_commit();
       copy_wait<1>();
@@ -102,13 +107,15 @@ struct Attention {
         }
       }
       BARRIER();  // all are done with K
-      if (key0 + BK < keys) {
+      if (key0 + BK < end) {
         load<BK, D, PITCH>(sharedK, k + (key0 + BK) * width, width, keys - key0 - BK, size, wide);
       }
       copy_commit();
 
       UNROLL
       for (int half = 0; half < 2; half++) {
+        int query = query0 + warp * 16 + half * 8 + lane / 4;
+        int visible = causal ? min(keys, query + 1) : keys;
         float highest = largest[half];
         UNROLL
         for (int j = 0; j < TILES_S; j++) {
@@ -116,7 +123,7 @@ struct Attention {
           for (int r = 0; r < 2; r++) {
             float& score = scores[j][half * 2 + r];
             int key = key0 + j * 8 + lane % 4 * 2 + r;
-            score = key < keys ? score * scale2 : MINUS_INFINITY;
+            score = key < visible ? score * scale2 : MINUS_INFINITY;
             highest = fmaxf(highest, score);
           }
         }
@@ -188,8 +195,8 @@ struct Attention {
 
 #define ATTENTION(T, D, DV, BQ, BK, NAME)                                                                              \
   KERNEL(attention_fwd_##T##_##NAME, (BQ * 2), 1,                                                                      \
-         (const T* q, const T* k, const T* v, T* y, int queries, int keys, int heads, int size, float scale, int wide)) { \
-    Attention<T, D, DV, BQ, BK>::run(q, k, v, y, queries, keys, heads, size, scale, wide);                             \
+         (const T* q, const T* k, const T* v, T* y, int queries, int keys, int heads, int size, float scale, int flags)) { \
+    Attention<T, D, DV, BQ, BK>::run(q, k, v, y, queries, keys, heads, size, scale, flags);                            \
   }
 #define ATTENTIONS(T)               \
   ATTENTION(T, 48, 40, 64, 64, 40)  \

@@ -91,6 +91,21 @@ DEVICE void load_b_transposed(u32 (&b)[2], const u16* tile, int pitch) {
                : "r"(shared_address(tile + (lane_id() & 15) * pitch))
                : "memory");
 }
+// The same as load_a and load_b2 from tiles that lie the other way: 16 rows k of m-contiguous or n-contiguous elements.
+DEVICE void load_matrices4_transposed(u32 (&r)[4], const u16* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(shared_address(row))
+               : "memory");
+}
+DEVICE void load_a_transposed(u32 (&a)[4], const u16* tile, int pitch) {
+  int lane = lane_id();
+  load_matrices4_transposed(a, tile + ((lane >> 4) * 8 + (lane & 7)) * pitch + ((lane >> 3) & 1) * 8);
+}
+DEVICE void load_b2_transposed(u32 (&b)[4], const u16* tile, int pitch) {
+  int lane = lane_id();
+  load_matrices4_transposed(b, tile + (lane & 15) * pitch + (lane >> 4) * 8);
+}
 DEVICE void mma_bf16(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
   asm volatile(
       "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"

@@ -80,7 +80,7 @@ public final class CudaBackend implements Backend {
     this.gradients =
         new CudaGradients(
             this,
-            new ProductGradient(context),
+            new ProductGradient(context, products),
             new AttentionGradient(context),
             new NormGradient(context),
             new PointwiseGradient(context),

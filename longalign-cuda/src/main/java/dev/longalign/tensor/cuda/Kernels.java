@@ -38,8 +38,12 @@ final class Kernels implements AutoCloseable {
           "optimizer",
           "product_mma",
           "product_fma",
+          "product_bwd_mma",
+          "product_bwd_fma",
           "attention_mma",
-          "attention_fma");
+          "attention_fma",
+          "attention_bwd_mma",
+          "attention_bwd_fma");
 
   private static final int DEFAULT_SHARED = 48 << 10;
 
