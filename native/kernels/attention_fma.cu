@@ -6,12 +6,13 @@ constexpr int WARPS = 4;
 constexpr int QUERIES = 4;
 constexpr int BQ = WARPS * QUERIES;
 constexpr int BK = 32;
+constexpr int CAUSAL = 2;
 typedef Pack<float, 4> Four;
 
 // COLUMNS: of V per lane; heads have at most 32 * COLUMNS elements.
 template <int COLUMNS>
 DEVICE void attention(const float* q, const float* k, const float* v, float* y, int queries, int keys, int heads, int size,
-                      float scale) {
+                      float scale, int flags) {
   SHARED_BYTES(shared);
   int padded = round_up(size, 4);
   int pitch = round_up(size, 8) + 4;  // 16-byte accesses of 8 rows meet every bank once
@@ -45,8 +46,10 @@ DEVICE void attention(const float* q, const float* k, const float* v, float* y, 
       sums[i][c] = 0;
     }
   }
-  for (int key0 = 0; key0 < keys; key0 += BK) {
-    int here = min(BK, keys - key0);
+  bool causal = (flags & CAUSAL) != 0;
+  int end = causal ? min(keys, query0 + BQ) : keys;
+  for (int key0 = 0; key0 < end; key0 += BK) {
+    int here = min(BK, end - key0);
     BARRIER();  // all are done with V
     for (int row = warp; row < here; row += WARPS) {
       for (int c = lane; c < padded; c += 32) {
@@ -74,7 +77,8 @@ DEVICE void attention(const float* q, const float* k, const float* v, float* y, 
     }
     UNROLL
     for (int i = 0; i < QUERIES; i++) {
-      float score = lane < here ? scores[i] * scale : MINUS_INFINITY;
+      bool sees = lane < here && (!causal || key0 + lane <= query0 + warp * QUERIES + i);
+      float score = sees ? scores[i] * scale : MINUS_INFINITY;
       float highest = fmaxf(largest[i], warp_max(score));
       float reference = highest == MINUS_INFINITY ? 0.0f : highest;
       float shrink = fast_exp(largest[i] - reference);
@@ -126,8 +130,8 @@ DEVICE void attention(const float* q, const float* k, const float* v, float* y, 
 #define ATTENTION(SIZE)                                                                                               \
   KERNEL(attention_fwd_f32_##SIZE, 128, 1,                                                                            \
          (const float* q, const float* k, const float* v, float* y, int queries, int keys, int heads, int size,       \
-          float scale, int)) {                                                                                        \
-    attention<SIZE / 32>(q, k, v, y, queries, keys, heads, size, scale);                                              \
+          float scale, int flags)) {                                                                                  \
+    attention<SIZE / 32>(q, k, v, y, queries, keys, heads, size, scale, flags);                                       \
   }
 
 ATTENTION(64)

@@ -6,6 +6,8 @@
 
 constexpr float LOG2E = 1.4426950408889634f;
 constexpr int STAGES = 2;
+constexpr int WIDE = 1;
+constexpr int CAUSAL = 2;
 // Sums are scaled down when a row's largest score has grown by 2^8, not at each step; the result is the same.
 constexpr float GROWTH = 8;
 
@@ -105,9 +107,9 @@ struct Attention {
     }
   }
 
-  // BK keys of a step, from `key` on, of which those below `keys` exist.
+  // BK keys of a step, from `key` on, of which those below `keys` exist; row r of the warp sees those up to first + r.
   DEVICE void step(u32 (&fragmentsQ)[KEEP_Q ? D / 16 : 1][TILES_Q][4], const u16* tileQ, const u16* tileK, const u16* tileV,
-                   int key, int keys, u32 sign, float scale2) {
+                   int key, int keys, int first, u32 sign, float scale2) {
     float scores[TILES_Q][TILES_S][4];
     UNROLL
     for (int i = 0; i < TILES_Q * TILES_S * 4; i++) {
@@ -133,10 +135,11 @@ struct Attention {
     u32 p[BK / 16][TILES_Q][4];
     UNROLL
     for (int m = 0; m < TILES_Q; m++) {
-      if (key + BK > keys) {
+      if (key + BK > min(keys, first + m * 16 + 1)) {
+        int seen = first + m * 16 + lane / 4 + 1;
         UNROLL
         for (int i = 0; i < TILES_S * 4; i++) {
-          if (key + i / 4 * 8 + lane % 4 * 2 + i % 2 >= keys) {
+          if (key + i / 4 * 8 + lane % 4 * 2 + i % 2 >= min(keys, seen + i % 4 / 2 * 8)) {
             scores[m][i / 4][i % 4] = MINUS_INFINITY;
           }
         }
@@ -264,7 +267,7 @@ struct Attention {
   }
 
   DEVICE void run(const T* q, const T* k, const T* v, T* y, int queries, int keys, int heads, int size, float scale,
-                  int wide) {
+                  int flags) {
     SHARED_BYTES(shared);
     declare_shared<SHARED>();
     T* sharedQ = (T*)shared;                     // [BQ][PITCH]
@@ -286,6 +289,10 @@ struct Attention {
     int group = warp / WARPS_Q;
     // The largest score must give the largest exponent.
     u32 sign = scale < 0 ? 0x80008000u : 0;
+    int wide = flags & WIDE;
+    // What the block's last query sees; and from where on a warp's first does not.
+    int end = flags & CAUSAL ? min(keys, query0 + BQ) : keys;
+    int first = flags & CAUSAL ? query0 + warpQ * WQ : 0x3fffffff;
     float scale2 = scale == 0 ? 1e-30f : (scale < 0 ? -scale : scale) * LOG2E;
 
     load<BQ, D, PITCH>(sharedQ, q, width, queries - query0, size, wide);
@@ -304,7 +311,7 @@ struct Attention {
     const u16* tileQ = (const u16*)(sharedQ + warpQ * WQ * PITCH);
     u32 fragmentsQ[KEEP_Q ? D / 16 : 1][TILES_Q][4];
 
-    for (int key0 = 0; key0 < keys; key0 += KEYS) {
+    for (int key0 = 0; key0 < end; key0 += KEYS) {
       copy_wait<0>();
       BARRIER();  // this stage has arrived for all, and all are done with the other
       int stage = key0 / KEYS % STAGES;
@@ -315,14 +322,14 @@ struct Attention {
         }
       }
       int next = key0 + KEYS;
-      if (next < keys) {
+      if (next < end) {
         load<KEYS, D, PITCH>(sharedK + (STAGES - 1 - stage) * KEYS * PITCH, k + next * width, width, keys - next, size, wide);
         load<KEYS, DV, PITCH_V>(sharedV + (STAGES - 1 - stage) * KEYS * PITCH_V, v + next * width, width, keys - next,
                                 columnsV, wide);
       }
       copy_commit();
       step(fragmentsQ, tileQ, (const u16*)(sharedK + (stage * KEYS + group * BK) * PITCH),
-           (const u16*)(sharedV + (stage * KEYS + group * BK) * PITCH_V), key0 + group * BK, keys, sign, scale2);
+           (const u16*)(sharedV + (stage * KEYS + group * BK) * PITCH_V), key0 + group * BK, keys, first, sign, scale2);
     }
 
     merge((float*)shared, warpQ, group);
@@ -334,9 +341,9 @@ struct Attention {
 
 #define ATTENTION(T, D, DV, BQ, WQ, GROUPS, BK, NAME, BLOCKS)                                                          \
   KERNEL(attention_fwd_##T##_##NAME, (BQ / WQ * GROUPS * 32), BLOCKS,                                                  \
-         (const T* q, const T* k, const T* v, T* y, int queries, int keys, int heads, int size, float scale, int wide)) { \
+         (const T* q, const T* k, const T* v, T* y, int queries, int keys, int heads, int size, float scale, int flags)) { \
     Attention<T, D, DV, BQ, WQ, GROUPS, BK> attention;                                                                 \
-    attention.run(q, k, v, y, queries, keys, heads, size, scale, wide);                                                \
+    attention.run(q, k, v, y, queries, keys, heads, size, scale, flags);                                               \
   }
 #define ATTENTIONS(T)                            \
   ATTENTION(T, 48, 40, 128, 32, 1, 64, 40, 3)    \

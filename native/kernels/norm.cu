@@ -1,6 +1,6 @@
 // GroupNorm with its activation, and LayerNorm. Means and variances in f32; variances from differences to a value of the
 // group (or to the mean), so that a large mean costs no digits. No atomics: the same input gives the same bits.
-#include "device.cuh"
+#include "norm.cuh"
 
 // x [B, pixels, C]. Block (chunk, b) sums its pixels: partial [B][chunks][groups][2] gets, per group, the sums of x - s and
 // (x - s)^2, where s is the group's first value in x[b].
@@ -81,34 +81,8 @@ DEVICE void group_apply(const T* x, const float* partial, const float* gamma, co
   typedef Pack<T, N> Vector;
   i64 image = (i64)blockIdx.y * pixels * C;
   int perGroup = C / groups;
-  int parts = max(1, (int)blockDim.x / groups);
-  for (int i = threadIdx.x; i < parts * groups; i += blockDim.x) {
-    const Pack<float, 2>* in = (const Pack<float, 2>*)partial + (i64)blockIdx.y * chunks * groups + i % groups;
-    float s = 0;
-    float q = 0;
-    for (int chunk = i / groups; chunk < chunks; chunk += parts) {
-      Pack<float, 2> both = in[chunk * groups];
-      s += both.at[0];
-      q += both.at[1];
-    }
-    sums[i] = s;
-    sums[parts * groups + i] = q;
-  }
-  BARRIER();
-  for (int g = threadIdx.x; g < groups; g += blockDim.x) {
-    float s = 0;
-    float q = 0;
-    for (int i = g; i < parts * groups; i += groups) {
-      s += sums[i];
-      q += sums[parts * groups + i];
-    }
-    float count = (float)pixels * (float)perGroup;
-    float offset = s / count;
-    // max() would hide a NaN
-    float variance = q / count - offset * offset;
-    mean[g] = to_float(x[image + g * perGroup]) + offset;
-    scale[g] = reciprocal_sqrt((variance < 0 ? 0 : variance) + eps);
-  }
+  group_statistics(x + image, partial + (i64)blockIdx.y * chunks * groups * 2, pixels, C, groups, chunks, eps, mean,
+                   scale, sums);
   BARRIER();
   // A thread keeps its channels, so what they need stays in registers.
   int vectors = C / N;

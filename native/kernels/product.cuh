@@ -184,6 +184,33 @@ DEVICE void finish_columns(const Finish<T>& finish, int m, int n, const float* s
   }
 }
 
+// Of GEGLU with respect to its products: with pairs (hidden, gate) as above and y = hidden * gelu(gate), dz are pairs
+// (dy gelu(gate), dy hidden gelu'(gate)).
+template <class T>
+struct GegluGradient {
+  const float* bias;
+  const T* dy;
+  T* dz;
+  int M, N;
+
+  DEVICE void pair(int m, int n, float hidden, float gate) const {
+    if (m >= M || n >= N) {
+      return;
+    }
+    if (bias != nullptr) {
+      hidden += bias[n];
+      gate += bias[n + 1];
+    }
+    float up = to_float(dy[(i64)m * (N / 2) + n / 2]);
+    float distribution = 0.5f * (1.0f + erff(gate * 0.70710678118654752f));
+    float density = 0.39894228040143268f * fast_exp(-0.5f * gate * gate);
+    Pack<T, 2> two;
+    two.at[0] = from_float<T>(up * gate * distribution);
+    two.at[1] = from_float<T>(up * hidden * (distribution + gate * density));
+    *(Pack<T, 2>*)(dz + (i64)m * N + n) = two;
+  }
+};
+
 // blockIdx.z counts the matrices of a batched product; the strides are 0 else.
 #define PRODUCT_PARAMETERS(T)                                                                                       \
   (const T* x, const T* w, const float* bias, const T* channelBias, const T* residual, T* y, int M, int N, int K,   \
@@ -191,3 +218,6 @@ DEVICE void finish_columns(const Finish<T>& finish, int m, int n, const float* s
    i64 strideY)
 #define PRODUCT_FINISH(T) \
   Finish<T> { bias, channelBias, residual, y + blockIdx.z * strideY, M, N, rowsPerBatch, activation, gated }
+#define GEGLU_PARAMETERS(T)                                                                                        \
+  (const T* x, const T* w, const float* bias, const T* dy, T* dz, int M, int N, int K, int pitch, const Geometry g, \
+   int wide)

@@ -12,8 +12,8 @@ struct Product {
   static constexpr int ROWS_AT_ONCE = THREADS / CHUNKS;
   static constexpr int ROWS = B / ROWS_AT_ONCE;
 
-  static DEVICE void run(const f32* x, const f32* w, const Finish<f32>& finish, const Geometry& g, int K, int pitch,
-                         int wide) {
+  template <class F>
+  static DEVICE void run(const f32* x, const f32* w, const F& finish, const Geometry& g, int K, int pitch, int wide) {
     SHARED_BYTES(shared);
     float* a = (float*)shared;  // [BK][PITCH], transposed
     float* b = a + BK * PITCH;
@@ -121,6 +121,10 @@ struct Product {
   }                                                                                                                     \
   KERNEL(conv2d_fwd_f32_##B##x##B, THREADS, 1, PRODUCT_PARAMETERS(f32)) {                                               \
     Product<B, true>::run(x + blockIdx.z * strideX, w + blockIdx.z * strideW, PRODUCT_FINISH(f32), g, K, pitch, wide);  \
+  }                                                                                                                     \
+  KERNEL(geglu_bwd_f32_##B##x##B, THREADS, 1, GEGLU_PARAMETERS(f32)) {                                                  \
+    GegluGradient<f32> finish{bias, dy, dz, M, N};                                                                      \
+    Product<B, false>::run(x, w, finish, g, K, pitch, wide);                                                            \
   }
 
 PRODUCT(64)

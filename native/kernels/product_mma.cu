@@ -32,7 +32,8 @@ struct Product {
     *(Pack<T, 8>*)to = eight;
   }
 
-  static DEVICE void run(const T* x, const T* w, const Finish<T>& finish, const Geometry& g, int K, int pitch, int wide) {
+  template <class F>
+  static DEVICE void run(const T* x, const T* w, const F& finish, const Geometry& g, int K, int pitch, int wide) {
     SHARED_BYTES(shared);
     declare_shared<(SHARED_TILES > SHARED_SUMS ? SHARED_TILES : SHARED_SUMS)>();
     T* a = (T*)shared;                   // [STAGES][BM][PITCH]
@@ -164,6 +165,10 @@ struct Product {
   KERNEL(conv2d_fwd_##T##_##BM##x##BN, (BM / WM * (BN / WN) * 32), 1, PRODUCT_PARAMETERS(T)) {                         \
     Product<T, BM, BN, WM, WN, true>::run(x + blockIdx.z * strideX, w + blockIdx.z * strideW, PRODUCT_FINISH(T), g, K, \
                                           pitch, wide);                                                                \
+  }                                                                                                                    \
+  KERNEL(geglu_bwd_##T##_##BM##x##BN, (BM / WM * (BN / WN) * 32), 1, GEGLU_PARAMETERS(T)) {                            \
+    GegluGradient<T> finish{bias, dy, dz, M, N};                                                                       \
+    Product<T, BM, BN, WM, WN, false>::run(x, w, finish, g, K, pitch, wide);                                           \
   }
 
 PRODUCT(bf16, 128, 128, 64, 64)

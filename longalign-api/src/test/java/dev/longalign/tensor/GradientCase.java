@@ -104,7 +104,20 @@ record GradientCase(String name, Forward forward, boolean steep) {
               Tensor w = v.of(in.f32(0, 0.3, 8, 8));
               return v.of(in.normal(3, 8)).linear(w, null).linear(w, null);
             }));
+    cases.add(
+        of(
+            "linear with trained weight of many rows",
+            (in, v) ->
+                v.of(in.normal(2, 300, 12)).linear(v.of(in.f32(0, 0.2, 9, 12)), null).scale(0.1f)));
+    cases.add(
+        of("wide linear", (in, v) -> v.of(in.normal(130, 136)).linear(in.linear(136, 72, true))));
+    cases.add(
+        of(
+            "wide linear with trained weight",
+            (in, v) -> v.of(in.normal(70, 96)).linear(v.of(in.f32(0, 0.1, 72, 96)), null)));
     cases.add(of("geglu", (in, v) -> v.of(in.normal(2, 3, 10)).geglu(in.geglu(10, 6, true))));
+    cases.add(
+        of("wide geglu", (in, v) -> v.of(in.normal(1, 67, 40)).geglu(in.geglu(40, 72, false))));
     cases.add(
         of("matmul", (in, v) -> v.of(in.normal(2, 5, 4)).matmul(v.of(in.normal(2, 4, 6)), false)));
     cases.add(
@@ -134,6 +147,25 @@ record GradientCase(String name, Forward forward, boolean steep) {
                   v.of(x.normal(2, 6, 8, in))
                       .conv2d(v.of(x.f32(0, 0.2, g.weightShape().toArray())), g)));
     }
+    List<Conv2dGeometry> ragged = // on pictures of odd sizes
+        List.of(
+            Conv2dGeometry.of(16, 24, 3, 2, 1),
+            new Conv2dGeometry(8, 72, 3, 3, 2, 0, 0, 1, 1),
+            new Conv2dGeometry(72, 8, 2, 3, 3, 1, 0, 0, 2),
+            Conv2dGeometry.of(72, 80, 3, 1, 1));
+    for (Conv2dGeometry g : ragged) {
+      int in = g.inChannels();
+      cases.add(
+          of(
+              "conv2d of 13 x 11 " + g,
+              (x, v) -> v.of(x.normal(1, 13, 11, in)).conv2d(x.conv2d(g, false))));
+      cases.add(
+          of(
+              "conv2d of 13 x 11 with trained weight " + g,
+              (x, v) ->
+                  v.of(x.normal(1, 13, 11, in))
+                      .conv2d(v.of(x.f32(0, 0.1, g.weightShape().toArray())), g)));
+    }
     Conv2dGeometry same = geometries.get(0);
     for (Activation activation : Activation.values()) {
       cases.add(
@@ -159,6 +191,16 @@ record GradientCase(String name, Forward forward, boolean steep) {
         causalAttention(5, 26, 32, 4),
         causalAttention(1, 600, 16, 2),
         attention(2, 24, 480, 24, 3), // LongAlign's context
+        attention(1, 70, 480, 80, 2), // heads of 40, as of the UNet's first block; then 80, 160
+        attention(1, 65, 77, 80, 1),
+        attention(2, 16, 33, 160, 1),
+        attention(1, 300, 40, 40, 1), // more queries than keys
+        attention(1, 33, 65, 64, 1),
+        attention(1, 20, 35, 128, 1),
+        attention(1, 9, 20, 512, 1), // the autoencoder's
+        causalAttention(1, 130, 40, 1),
+        causalAttention(1, 77, 128, 2),
+        causalAttention(1, 70, 160, 1),
         new GradientCase(
             "attention to itself",
             (in, v) -> {

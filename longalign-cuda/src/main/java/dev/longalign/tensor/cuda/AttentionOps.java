@@ -22,13 +22,7 @@ final class AttentionOps {
    * @param keys its BK
    */
   private record Tile(
-      int size,
-      int scores,
-      int values,
-      int queries,
-      int queriesPerWarp,
-      int groups,
-      int keys) {
+      int size, int scores, int values, int queries, int queriesPerWarp, int groups, int keys) {
     int threads() {
       return queries / queriesPerWarp * groups * 32;
     }
@@ -52,9 +46,13 @@ final class AttentionOps {
     new Tile(512, 512, 128, 32, 16, 1, 16)
   };
 
-  private static final int[] F32_SIZES = {64, 160, 512};
+  static final int[] F32_SIZES = {64, 160, 512};
   private static final int F32_QUERIES = 16;
   private static final int F32_KEYS = 32;
+
+  private static final int MAX_SIZE = 512;
+  private static final int WIDE = 1;
+  private static final int CAUSAL = 2;
 
   private final CudaContext context;
 
@@ -63,15 +61,35 @@ final class AttentionOps {
   }
 
   Tensor attention(Tensor q, Tensor k, Tensor v, int heads, float scale) {
+    return attention(q, k, v, heads, scale, false);
+  }
+
+  Tensor causalAttention(Tensor q, Tensor k, Tensor v, int heads, float scale) {
+    return attention(q, k, v, heads, scale, true);
+  }
+
+  /** The size of a head; complains if it is larger than the kernels take. */
+  static int headSize(Tensor q, int heads) {
     int size = q.dim(2) / heads;
-    if (size > 512) {
+    if (size > MAX_SIZE) {
       throw new LongAlignException(
-          "attention: heads of " + size + " elements; cuda takes up to 512");
+          "attention: heads of " + size + " elements; cuda takes up to " + MAX_SIZE);
     }
+    return size;
+  }
+
+  /** The kernels' flags: whether rows can be read 16 bytes at a time, and whether causal. */
+  static int flags(boolean wide, boolean causal) {
+    return (wide ? WIDE : 0) | (causal ? CAUSAL : 0);
+  }
+
+  private Tensor attention(Tensor q, Tensor k, Tensor v, int heads, float scale, boolean causal) {
+    int size = headSize(q, heads);
     if (q.dtype() != DType.F32 && size % 8 != 0) {
       // The tensor cores take 8 columns at a time; no known model has such heads.
       try (TensorScope scope = TensorScope.open()) {
-        Tensor y = attention(q.cast(DType.F32), k.cast(DType.F32), v.cast(DType.F32), heads, scale);
+        Tensor[] wide = {q.cast(DType.F32), k.cast(DType.F32), v.cast(DType.F32)};
+        Tensor y = attention(wide[0], wide[1], wide[2], heads, scale, causal);
         return scope.keep(y.cast(q.dtype()));
       }
     }
@@ -79,7 +97,7 @@ final class AttentionOps {
     if (y.shape().size() == 0) {
       return y;
     }
-    context.log().computed(4.0 * q.shape().size() * k.dim(1));
+    context.log().computed((causal ? 2.0 : 4.0) * q.shape().size() * k.dim(1));
     Launch launch = q.dtype() == DType.F32 ? fma(q, heads, size) : mma(q, heads, size);
     long[] addresses = {context.address(q), context.address(k), context.address(v)};
     launch
@@ -92,7 +110,7 @@ final class AttentionOps {
         .i32(heads)
         .i32(size)
         .f32(scale)
-        .flag(wide(q.dtype(), size, addresses))
+        .i32(flags(wide(q.dtype(), size, addresses), causal))
         .run();
     return y;
   }

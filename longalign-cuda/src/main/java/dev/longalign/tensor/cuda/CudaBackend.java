@@ -7,6 +7,7 @@ import dev.longalign.tensor.Conv2dGeometry;
 import dev.longalign.tensor.Conv2dWeight;
 import dev.longalign.tensor.DType;
 import dev.longalign.tensor.Epilogue;
+import dev.longalign.tensor.GradientOps;
 import dev.longalign.tensor.LinearWeight;
 import dev.longalign.tensor.MemoryUse;
 import dev.longalign.tensor.OperationCost;
@@ -15,6 +16,7 @@ import dev.longalign.tensor.ReweightedTexts;
 import dev.longalign.tensor.Shape;
 import dev.longalign.tensor.Tensor;
 import dev.longalign.tensor.TensorScope;
+import dev.longalign.tensor.TrainingOps;
 import java.nio.ByteBuffer;
 import java.util.Map;
 import java.util.concurrent.locks.ReentrantLock;
@@ -40,6 +42,8 @@ public final class CudaBackend implements Backend {
   private final PointwiseOps pointwise;
   private final ShapeOps shapes;
   private final PreferenceOps preference;
+  private final CudaTraining training;
+  private final CudaGradients gradients;
   private final ReentrantLock lock = new ReentrantLock(true);
   private boolean closed;
 
@@ -70,9 +74,27 @@ public final class CudaBackend implements Backend {
     this.pointwise = new PointwiseOps(context);
     this.shapes = new ShapeOps(context, transfers);
     this.preference = new PreferenceOps(context);
+    RowOps rows = new RowOps(context, transfers);
+    this.training =
+        new CudaTraining(
+            this,
+            products,
+            attention,
+            new TrainingPointwiseOps(context),
+            rows,
+            shapes,
+            new OptimizerOps(context, transfers));
+    this.gradients =
+        new CudaGradients(
+            this,
+            new ProductGradient(context, products),
+            new AttentionGradient(context),
+            new NormGradient(context),
+            new PointwiseGradient(context),
+            rows);
   }
 
-  private <T> T enqueue(String name, Supplier<T> operation) {
+  <T> T enqueue(String name, Supplier<T> operation) {
     lock.lock();
     try {
       checkOpen();
@@ -310,6 +332,16 @@ public final class CudaBackend implements Backend {
   @Override
   public PreferenceGradient preferenceGradient(Tensor texts, Tensor images) {
     return enqueue("preferenceGradient", () -> preference.gradient(texts, images));
+  }
+
+  @Override
+  public TrainingOps training() {
+    return training;
+  }
+
+  @Override
+  public GradientOps gradients() {
+    return gradients;
   }
 
   @Override

@@ -29,14 +29,23 @@ final class Kernels implements AutoCloseable {
   static final List<String> FAMILIES =
       List.of(
           "pointwise",
+          "pointwise_bwd",
           "shape",
+          "rows",
+          "reduce",
           "norm",
+          "norm_bwd",
           "preference",
+          "optimizer",
           "product_mma",
           "product_fma",
           "product_finish",
+          "product_bwd_mma",
+          "product_bwd_fma",
           "attention_mma",
-          "attention_fma");
+          "attention_fma",
+          "attention_bwd_mma",
+          "attention_bwd_fma");
 
   private static final int DEFAULT_SHARED = 48 << 10;
 

@@ -122,7 +122,7 @@ final class ProductOps {
     run(
         y,
         shape,
-        () -> run(x, w, y, rows, plain(rows, w.columns()), epilogue, "linear"),
+        () -> run(x, w, y, rows, plain(rows, w.columns()), epilogue, "linear_fwd"),
         () -> onCublas(shape, x, w, y, rows, epilogue));
     return y;
   }
@@ -179,7 +179,7 @@ final class ProductOps {
     int width = g.outWidth(x.dim(2));
     Tensor y = context.allocate(x.dtype(), Shape.of(x.dim(0), height, width, g.outChannels()));
     ByteBuffer geometry =
-        geometry(
+        struct(
             x.dim(1),
             x.dim(2),
             g.inChannels(),
@@ -190,7 +190,7 @@ final class ProductOps {
             g.stride(),
             g.padTop(),
             g.padLeft());
-    run(x, ((PackedConv2d) weight).matrix(), y, rows(y), geometry, epilogue, "conv2d");
+    run(x, ((PackedConv2d) weight).matrix(), y, rows(y), geometry, epilogue, "conv2d_fwd");
     return y;
   }
 
@@ -201,13 +201,13 @@ final class ProductOps {
       int rows,
       ByteBuffer geometry,
       Epilogue epilogue,
-      String op) {
+      String kernel) {
     if (y.shape().size() == 0) {
       return;
     }
     long from = context.address(x);
     int rowsPerBatch = Math.max(1, rows / y.dim(0));
-    product(op, x.dtype(), rows, w.rows(), w.columns(), 1)
+    product(kernel, x.dtype(), rows, w.rows(), w.columns(), 1)
         .address(from)
         .address(w.weights())
         .address(w.bias())
@@ -266,7 +266,7 @@ final class ProductOps {
     boolean direct = transposeB && pitch == k && aligned(right);
     long weights = direct ? right : transposed(b, right, transposeB, batch, k, n, pitch);
     long from = context.address(a);
-    product("linear", dtype, m, n, k, batch)
+    product("linear_fwd", dtype, m, n, k, batch)
         .address(from)
         .address(weights)
         .address(0)
@@ -326,18 +326,40 @@ final class ProductOps {
     return address;
   }
 
-  /** Chooses the tile: the large one if it gives every multiprocessor something to do. */
-  private Launch product(String op, DType dtype, int m, int n, int k, int batch) {
+  Launch product(String kernel, DType dtype, int m, int n, int k, int batch) {
     context.log().ran(new OperationLog.Product((long) m * batch, k, n, dtype));
+    return tiled(kernel, dtype, m, n, batch);
+  }
+
+  /** Chooses the tile: the large one if it gives every multiprocessor something to do. */
+  Launch tiled(String kernel, DType dtype, int m, int n, int batch) {
     long large = (long) tiles(m, LARGE_TILE) * tiles(n, LARGE_TILE) * batch;
-    int tile =
-        large >= context.device().multiprocessors() && m > SMALL_TILE ? LARGE_TILE : SMALL_TILE;
+    boolean fills = large >= context.device().multiprocessors() && m > SMALL_TILE;
+    return tiled(kernel, dtype, fills ? LARGE_TILE : SMALL_TILE, m, n, batch);
+  }
+
+  /** For a sum in so many parts that even large tiles occupy the device. */
+  Launch parts(String kernel, DType dtype, int m, int n, int count) {
+    return tiled(kernel, dtype, partTile(m, n), m, n, count);
+  }
+
+  /** What {@link #parts} needs for one part. */
+  static long blocks(int m, int n) {
+    int tile = partTile(m, n);
+    return (long) tiles(m, tile) * tiles(n, tile);
+  }
+
+  private static int partTile(int m, int n) {
+    return m > SMALL_TILE && n > SMALL_TILE ? LARGE_TILE : SMALL_TILE;
+  }
+
+  private Launch tiled(String kernel, DType dtype, int tile, int m, int n, int batch) {
     boolean f32 = dtype == DType.F32;
     int sums = tile * (tile + SUMS_PADDING) * Float.BYTES;
     int shared = f32 ? sums : Math.max(sums, STAGES * 2 * tile * STAGE_PITCH * dtype.bytes());
     int threads = f32 ? 256 : 128;
     return context
-        .launch(op + "_fwd" + suffix(dtype) + "_" + tile + "x" + tile)
+        .launch(kernel + suffix(dtype) + "_" + tile + "x" + tile)
         .grid(tiles(m, tile), tiles(n, tile), batch)
         .threads(threads)
         .shared(shared);
@@ -348,22 +370,31 @@ final class ProductOps {
   }
 
   /** All elements but the last axis. */
-  private static int rows(Tensor x) {
+  static int rows(Tensor x) {
     return x.shape().size() == 0 ? 0 : Math.toIntExact(x.shape().size() / x.dim(-1));
   }
 
   /** A matrix as an image of one line and one tap. */
-  private static ByteBuffer plain(int rows, int columns) {
-    return geometry(1, rows, columns, 1, rows, 1, 1, 1, 0, 0);
+  static ByteBuffer plain(int rows, int columns) {
+    return struct(1, rows, columns, 1, rows, 1, 1, 1, 0, 0);
   }
 
-  /** {@code struct Geometry} of product.cuh. */
-  private static ByteBuffer geometry(int... fields) {
+  /** Fields of {@code struct Geometry} of product.cuh, or of another that has only integers. */
+  static ByteBuffer struct(int... fields) {
     ByteBuffer bytes =
         ByteBuffer.allocateDirect(fields.length * Integer.BYTES).order(ByteOrder.nativeOrder());
     for (int field : fields) {
       bytes.putInt(field);
     }
     return bytes.flip();
+  }
+
+  /** With parameters that change: packed anew for every call, small beside x. */
+  Tensor linear(Tensor x, Tensor weight, Tensor bias) {
+    return linear(x, pack(weight, bias, x.dtype(), false), Epilogue.NONE);
+  }
+
+  Tensor conv2d(Tensor x, Tensor weight, Conv2dGeometry geometry) {
+    return conv2d(x, pack(weight, null, geometry, x.dtype()), Epilogue.NONE);
   }
 }
