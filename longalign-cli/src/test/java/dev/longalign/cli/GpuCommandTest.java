@@ -1,6 +1,7 @@
 package dev.longalign.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.withinPercentage;
 
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
@@ -133,5 +134,35 @@ class GpuCommandTest {
         .as(outcome.err())
         .isEqualTo(device.equals("cuda"));
     return ImageIO.read(target.toFile());
+  }
+
+  /** One step of stage align on the embedded model, through the CUDA driver's interface. */
+  @Test
+  void aTrainingStepOnTheGpuIsThatOnTheCpu() throws Exception {
+    JsonObject gpu = train("cuda");
+    JsonObject cpu = train("cpu");
+    for (String number : List.of("loss", "gradient_norm")) {
+      assertThat(gpu.get(number).getAsDouble())
+          .as(number)
+          .isPositive()
+          .isCloseTo(cpu.get(number).getAsDouble(), withinPercentage(0.01));
+    }
+  }
+
+  private JsonObject train(String device) throws Exception {
+    Path config =
+        Files.writeString(
+            temp.resolve(device + ".yaml"),
+            "{output: " + device + ", steps: 1, resolution: 48, rank: 4, warmupSteps: 0}");
+    Outcome outcome =
+        run(true, "train", "align", "--config", config.toString(), "--device", device, "--json");
+    assertThat(outcome.exitCode()).as(outcome.out() + outcome.err()).isEqualTo(ExitCode.OK);
+    for (String line : Files.readAllLines(temp.resolve(device).resolve("events.jsonl"))) {
+      JsonObject event = JsonParser.parseString(line).getAsJsonObject();
+      if (event.get("event").getAsString().equals("step")) {
+        return event;
+      }
+    }
+    throw new AssertionError("no step in events.jsonl");
   }
 }
