@@ -80,19 +80,23 @@ org/bytedeco/dnnl dnnl.version -linux-x86_64
 org/bytedeco/opencl opencl.version
 org/bytedeco/opencl opencl.version -linux-x86_64
 org/jcuda/jcuda jcuda.version
+org/jcuda/jcublas jcuda.version
+org/jcuda/jcublas-natives jcuda.version -linux-x86_64
 org/openjdk/jmh/jmh-core jmh.version
 net/sf/jopt-simple/jopt-simple 5.0.4
 org/assertj/assertj-core assertj.version
 $junit $junit_version
 END
-  # Of JCuda's native libraries only the driver's and NVRTC's; its PTX compiler alone takes 9 MB.
+  # Of JCuda's native libraries only the driver's and NVRTC's (its PTX compiler alone takes 9 MB), of JNA's only ours.
   natives=$(artifact org/jcuda/jcuda-natives jcuda.version -linux-x86_64)
+  jna=$(artifact net/java/dev/jna/jna jna.version)
   work=$(mktemp -d)
-  (cd "$work" && jar --extract --file "$natives" &&
-    jar --create --file natives.jar lib/libJCudaDriver* lib/libJNvrtc*)
-  mv "$work/natives.jar" "$1/lib/jcuda-natives.jar"
+  (cd "$work" && jar --extract --file "$natives" && jar --create --file "$1/lib/jcuda-natives.jar" lib/libJCudaDriver* lib/libJNvrtc*
+    mkdir jna && cd jna && jar --extract --file "$jna" && cd com/sun/jna &&
+      find . -name '*jnidispatch*' ! -path './linux-x86-64/*' -exec rm {} + && cd ../../.. && jar --create --file "$1/lib/jna.jar" com)
   rm -rf "$work"
-  cp -r "$root/longalign-api/src/test/golden/unet" "$1/golden/"
+  mkdir -p "$1/golden/unet"
+  cp "$root"/longalign-api/src/test/golden/unet/forward.* "$root"/longalign-api/src/test/golden/unet/vae.* "$1/golden/unet/"
   cp -r "$root/longalign-api/src/test/golden/models/tiny-longsd/unet" "$root/longalign-api/src/test/golden/models/tiny-longsd/vae" \
     "$1/golden/models/tiny-longsd/"
   (cd "$root" && git rev-parse --short=12 HEAD 2> /dev/null || echo unknown) > "$1/commit"
@@ -107,17 +111,22 @@ if [ ! -d "$here/lib" ] && [ -f "$here/../mvnw" ]; then
     mkdir -p "$bundle"
     bundle=$(cd "$bundle" && pwd)
     assemble "$bundle"
-    work=$(mktemp -d)
-    jlink --add-modules java.base,java.logging,java.management,java.naming,java.xml,jdk.unsupported --strip-debug \
-      --no-header-files --no-man-pages --output "$work/jre"
-    tar -C "$work" -cf - jre | gzip -9 > "$bundle/jre.tar.gz"
-    rm -rf "$work"
-    size=$(du -sk "$bundle" | cut -f 1)
-    echo "$bundle: $((size / 1024)) MiB; copy it to the machine with the GPU and run gpu.sh there"
-    if [ "$size" -gt 65536 ]; then
-      echo "gpu.sh: that is more than 64 MiB" >&2
-      exit 1
+    # The runtime of an earlier bundle there is kept.
+    if [ ! -f "$bundle/jre.tar.gz" ]; then
+      work=$(mktemp -d)
+      jlink --add-modules java.base,java.logging,java.management,java.naming,java.xml,jdk.unsupported --strip-debug \
+        --no-header-files --no-man-pages --output "$work/jre"
+      tar -C "$work" -cf - jre | gzip -9 > "$work/jre.tar.gz"
+      mv "$work/jre.tar.gz" "$bundle/"
+      rm -rf "$work"
     fi
+    size=$(du -sk "$bundle" | cut -f 1)
+    if [ "$size" -gt 65536 ]; then
+      echo "more than 64 MiB: leaves out oneDNN, with which a machine without a GPU would have measured its CPU"
+      rm "$bundle"/lib/dnnl-*-linux-x86_64.jar
+      size=$(du -sk "$bundle" | cut -f 1)
+    fi
+    echo "$bundle: $((size / 1024)) MiB; copy it to the machine with the GPU and run gpu.sh there"
     exit 0
   fi
   assemble "$here/target/gpu"
@@ -170,6 +179,10 @@ tests() {
 
 if ! "$java" $options -cp "$classpath" dev.longalign.benchmarks.GpuRun probe > "$work/probe"; then
   echo "No GPU to test or measure: $(cat "$work/probe")"
+  if ! ls "$here"/lib/dnnl-*-linux-x86_64.jar > /dev/null 2>&1; then
+    echo "This bundle has no CPU backend: nothing to measure."
+    exit 0
+  fi
   echo "Measuring the CPU briefly instead."
   part cpu 240 "$java" $options -cp "$classpath" dev.longalign.benchmarks.Benchmarks '(Attention|Resnet)Benchmark' \
     -p device=cpu -p dtype=F32 -p layer=tiny -f 0 -wi 1 -w 200ms -i 2 -r 200ms

@@ -149,7 +149,8 @@ public final class GpuRun {
   private static void measurement(StringBuilder table, JsonObject m, JsonObject peers) {
     JsonObject parameters = m.getAsJsonObject("parameters");
     StringBuilder name =
-        new StringBuilder(m.get("benchmark").getAsString().replaceFirst(".*\\.(\\w+\\.\\w+)$", "$1"));
+        new StringBuilder(
+            m.get("benchmark").getAsString().replaceFirst(".*\\.(\\w+\\.\\w+)$", "$1"));
     for (String key : new String[] {"layer", "model", "captions", "pairs"}) {
       if (parameters.has(key)) {
         name.append(' ').append(parameters.get(key).getAsString());
@@ -159,7 +160,11 @@ public final class GpuRun {
     JsonElement other = peers.get(name.toString());
     line(
         table,
-        name + " " + parameters.get("device").getAsString() + " " + parameters.get("dtype").getAsString(),
+        name
+            + " "
+            + parameters.get("device").getAsString()
+            + " "
+            + parameters.get("dtype").getAsString(),
         number("%.3f", milliseconds),
         m.has("rate")
             ? number("%.0f ", m.get("rate").getAsDouble()) + m.get("rateUnit").getAsString()
@@ -190,7 +195,10 @@ public final class GpuRun {
               line(
                   table,
                   String.format(
-                      Locale.ROOT, "  %s, %.0f times", entry.getKey(), cost.get("calls").getAsDouble()),
+                      Locale.ROOT,
+                      "  %s, %.0f times",
+                      entry.getKey(),
+                      cost.get("calls").getAsDouble()),
                   number("%.2f", milliseconds(entry)),
                   gflops > 0 ? number("%.0f GFLOP/s", gflops) : "",
                   "",
@@ -218,7 +226,10 @@ public final class GpuRun {
   /** What {@link Report} has written, oldest first. */
   private static List<Path> reports(Path folder) throws IOException {
     try (Stream<Path> files = Files.list(folder)) {
-      return files.filter(f -> f.getFileName().toString().matches("\\d{8}-.*\\.json")).sorted().toList();
+      return files
+          .filter(f -> f.getFileName().toString().matches("\\d{8}-.*\\.json"))
+          .sorted()
+          .toList();
     }
   }
 

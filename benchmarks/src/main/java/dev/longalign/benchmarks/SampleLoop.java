@@ -81,8 +81,7 @@ final class SampleLoop implements AutoCloseable {
     return UNet2DCondition.load(config, new RandomWeights(1), backend, dtype);
   }
 
-  private static Tensor context(
-      Backend backend, TorchGenerator random, Shape shape, DType dtype) {
+  private static Tensor context(Backend backend, TorchGenerator random, Shape shape, DType dtype) {
     return RandomTensors.randn(backend, random, shape)
         .reshape(shape.dim(0), shape.dim(1), shape.dim(3))
         .cast(dtype);

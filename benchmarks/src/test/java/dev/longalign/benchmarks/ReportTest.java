@@ -33,7 +33,8 @@ class ReportTest {
             .measurementTime(TimeValue.milliseconds(20))
             .verbosity(VerboseMode.SILENT)
             .build();
-    Report report = Report.of(Instant.parse("2026-01-02T03:04:05Z"), new Runner(options).run(), QUICK);
+    Report report =
+        Report.of(Instant.parse("2026-01-02T03:04:05Z"), new Runner(options).run(), QUICK);
     Path file = report.write(folder);
 
     assertThat(file.getFileName().toString()).startsWith("20260102-030405-").endsWith(".json");
@@ -49,7 +50,8 @@ class ReportTest {
     assertThat(measurement.get("rate").getAsDouble() * 1e9 * seconds)
         .isBetween(0.999 * flops, 1.001 * flops);
     assertThat(measurement.get("rateUnit").getAsString()).isEqualTo("GFLOP/s");
-    double roof = json.getAsJsonObject("roofs").getAsJsonObject("cpu F32").get("gflops").getAsDouble();
+    double roof =
+        json.getAsJsonObject("roofs").getAsJsonObject("cpu F32").get("gflops").getAsDouble();
     assertThat(measurement.get("roofRatio").getAsDouble() * roof)
         .isCloseTo(measurement.get("rate").getAsDouble(), withinPercentage(0.1));
     assertThat(measurement.getAsJsonArray("iterations")).hasSize(2);
@@ -72,7 +74,10 @@ class ReportTest {
   @Test
   void everyBenchmarkOfALayerHasARate() throws Exception {
     for (Class<?> type :
-        List.of(AttentionBenchmark.class, ResnetBenchmark.class, SegmentConcatBenchmark.class,
+        List.of(
+            AttentionBenchmark.class,
+            ResnetBenchmark.class,
+            SegmentConcatBenchmark.class,
             PreferenceBenchmark.class)) {
       for (var method : type.getDeclaredMethods()) {
         if (method.isAnnotationPresent(org.openjdk.jmh.annotations.Benchmark.class)) {

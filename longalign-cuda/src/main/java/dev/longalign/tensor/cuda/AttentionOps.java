@@ -22,13 +22,7 @@ final class AttentionOps {
    * @param keys its BK
    */
   private record Tile(
-      int size,
-      int scores,
-      int values,
-      int queries,
-      int queriesPerWarp,
-      int groups,
-      int keys) {
+      int size, int scores, int values, int queries, int queriesPerWarp, int groups, int keys) {
     int threads() {
       return queries / queriesPerWarp * groups * 32;
     }
