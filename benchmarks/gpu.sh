@@ -148,7 +148,7 @@ else
   java=${JAVA_HOME:+$JAVA_HOME/bin/}java
 fi
 classpath=$(echo "$here"/lib/*.jar | tr ' ' ':')
-options="-Xmx4g -Djava.io.tmpdir=$work -Dorg.bytedeco.javacpp.cachedir=$work/javacpp -Dlongalign.results=$results ${LONGALIGN_JAVA_OPTIONS:-}"
+options="-Xmx4g -Djava.io.tmpdir=$work -Dorg.bytedeco.javacpp.cachedir=$work/javacpp -Dlongalign.results=$results ${quick:+-Dlongalign.quick=true} ${LONGALIGN_JAVA_OPTIONS:-}"
 failed=
 summary=$results/summary.txt
 : > "$summary"

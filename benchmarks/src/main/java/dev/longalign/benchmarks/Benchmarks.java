@@ -43,7 +43,7 @@ public final class Benchmarks {
       System.err.println("no benchmark has run to its end; see above");
       System.exit(1);
     }
-    Report report = Report.of(started, results, Roof.Effort.FULL);
+    Report report = Report.of(started, results, Roof.Effort.asked());
     Path file = report.write(folder());
     System.out.printf("%n%s%nwritten to %s%n", report.table(), file);
   }
