@@ -6,7 +6,7 @@
 # In this order: the contract of all backends and the golden models on the real driver (f32 within 1e-4, bf16 within 2e-2 of
 # the largest magnitude); the contract under compute-sanitizer's memcheck, racecheck and synccheck, if it is installed;
 # `longalign verify` on the golden vectors (from a clone); the benchmarks at the size of Stable Diffusion 1.5 in bf16; the
-# sample loop by operation; PyTorch at the same shapes, where python3 has torch and sees the GPU. About 8 minutes; each part
+# sample loop by operation; PyTorch at the same shapes, where python3 has torch and sees the GPU. Less than 9 minutes; each part
 # has a limit of time, and one that fails is named at the end. Without a GPU it says so, measures the CPU briefly and succeeds.
 # --quick: tiny shapes, for trying the script itself.
 set -eu
@@ -33,7 +33,7 @@ done
 
 # ---- in a clone: build, and put together what runs
 
-repository=${MAVEN_REPOSITORY:-$HOME/.m2/repository}
+repository=${MAVEN_REPOSITORY:-${HOME:-}/.m2/repository}
 junit=org/junit/platform/junit-platform-console-standalone
 junit_version=1.14.4  # goes with junit.version
 
@@ -80,19 +80,23 @@ org/bytedeco/dnnl dnnl.version -linux-x86_64
 org/bytedeco/opencl opencl.version
 org/bytedeco/opencl opencl.version -linux-x86_64
 org/jcuda/jcuda jcuda.version
+org/jcuda/jcublas jcuda.version
+org/jcuda/jcublas-natives jcuda.version -linux-x86_64
 org/openjdk/jmh/jmh-core jmh.version
 net/sf/jopt-simple/jopt-simple 5.0.4
 org/assertj/assertj-core assertj.version
 $junit $junit_version
 END
-  # Of JCuda's native libraries only the driver's and NVRTC's; its PTX compiler alone takes 9 MB.
+  # Of JCuda's native libraries only the driver's and NVRTC's (its PTX compiler alone takes 9 MB), of JNA's only ours.
   natives=$(artifact org/jcuda/jcuda-natives jcuda.version -linux-x86_64)
+  jna=$(artifact net/java/dev/jna/jna jna.version)
   work=$(mktemp -d)
-  (cd "$work" && jar --extract --file "$natives" &&
-    jar --create --file natives.jar lib/libJCudaDriver* lib/libJNvrtc*)
-  mv "$work/natives.jar" "$1/lib/jcuda-natives.jar"
+  (cd "$work" && jar --extract --file "$natives" && jar --create --file "$1/lib/jcuda-natives.jar" lib/libJCudaDriver* lib/libJNvrtc*
+    mkdir jna && cd jna && jar --extract --file "$jna" && cd com/sun/jna &&
+      find . -name '*jnidispatch*' ! -path './linux-x86-64/*' -exec rm {} + && cd ../../.. && jar --create --file "$1/lib/jna.jar" com)
   rm -rf "$work"
-  cp -r "$root/longalign-api/src/test/golden/unet" "$1/golden/"
+  mkdir -p "$1/golden/unet"
+  cp "$root"/longalign-api/src/test/golden/unet/forward.* "$root"/longalign-api/src/test/golden/unet/vae.* "$1/golden/unet/"
   cp -r "$root/longalign-api/src/test/golden/models/tiny-longsd/unet" "$root/longalign-api/src/test/golden/models/tiny-longsd/vae" \
     "$1/golden/models/tiny-longsd/"
   (cd "$root" && git rev-parse --short=12 HEAD 2> /dev/null || echo unknown) > "$1/commit"
@@ -107,17 +111,22 @@ if [ ! -d "$here/lib" ] && [ -f "$here/../mvnw" ]; then
     mkdir -p "$bundle"
     bundle=$(cd "$bundle" && pwd)
     assemble "$bundle"
-    work=$(mktemp -d)
-    jlink --add-modules java.base,java.logging,java.management,java.naming,java.xml,jdk.unsupported --strip-debug \
-      --no-header-files --no-man-pages --output "$work/jre"
-    tar -C "$work" -cf - jre | gzip -9 > "$bundle/jre.tar.gz"
-    rm -rf "$work"
-    size=$(du -sk "$bundle" | cut -f 1)
-    echo "$bundle: $((size / 1024)) MiB; copy it to the machine with the GPU and run gpu.sh there"
-    if [ "$size" -gt 65536 ]; then
-      echo "gpu.sh: that is more than 64 MiB" >&2
-      exit 1
+    # The runtime of an earlier bundle there is kept.
+    if [ ! -f "$bundle/jre.tar.gz" ]; then
+      work=$(mktemp -d)
+      jlink --add-modules java.base,java.logging,java.management,java.naming,java.xml,jdk.unsupported --strip-debug \
+        --no-header-files --no-man-pages --output "$work/jre"
+      tar -C "$work" -cf - jre | gzip -9 > "$work/jre.tar.gz"
+      mv "$work/jre.tar.gz" "$bundle/"
+      rm -rf "$work"
     fi
+    size=$(du -sk "$bundle" | cut -f 1)
+    if [ "$size" -gt 65536 ]; then
+      echo "more than 64 MiB: leaves out oneDNN, with which a machine without a GPU would have measured its CPU"
+      rm "$bundle"/lib/dnnl-*-linux-x86_64.jar
+      size=$(du -sk "$bundle" | cut -f 1)
+    fi
+    echo "$bundle: $((size / 1024)) MiB; copy it to the machine with the GPU and run gpu.sh there"
     exit 0
   fi
   assemble "$here/target/gpu"
@@ -139,7 +148,7 @@ else
   java=${JAVA_HOME:+$JAVA_HOME/bin/}java
 fi
 classpath=$(echo "$here"/lib/*.jar | tr ' ' ':')
-options="-Xmx4g -Djava.io.tmpdir=$work -Dorg.bytedeco.javacpp.cachedir=$work/javacpp -Dlongalign.results=$results ${LONGALIGN_JAVA_OPTIONS:-}"
+options="-Xmx4g -Djava.io.tmpdir=$work -Dorg.bytedeco.javacpp.cachedir=$work/javacpp -Dlongalign.results=$results ${quick:+-Dlongalign.quick=true} ${LONGALIGN_JAVA_OPTIONS:-}"
 failed=
 summary=$results/summary.txt
 : > "$summary"
@@ -147,14 +156,16 @@ summary=$results/summary.txt
 # part NAME SECONDS COMMAND...: its output goes to NAME.log; a failure is noted, not fatal.
 part() {
   name=$1
-  limit=$2
+  limit=$2${quick:+0}  # the emulator, which --quick is for, takes longer
   shift 2
   begin=$(date +%s)
   echo "== $name"
   if timeout "$limit" "$@" > "$results/$name.log" 2>&1; then
     state=passed
   else
-    state="FAILED, exit status $?"
+    status=$?
+    state="FAILED, exit status $status"
+    [ "$status" -ne 124 ] || state="NOT FINISHED in $limit s"
     failed="$failed $name"
     tail -n 15 "$results/$name.log"
   fi
@@ -170,6 +181,10 @@ tests() {
 
 if ! "$java" $options -cp "$classpath" dev.longalign.benchmarks.GpuRun probe > "$work/probe"; then
   echo "No GPU to test or measure: $(cat "$work/probe")"
+  if ! ls "$here"/lib/dnnl-*-linux-x86_64.jar > /dev/null 2>&1; then
+    echo "This bundle has no CPU backend: nothing to measure."
+    exit 0
+  fi
   echo "Measuring the CPU briefly instead."
   part cpu 240 "$java" $options -cp "$classpath" dev.longalign.benchmarks.Benchmarks '(Attention|Resnet)Benchmark' \
     -p device=cpu -p dtype=F32 -p layer=tiny -f 0 -wi 1 -w 200ms -i 2 -r 200ms
@@ -192,26 +207,26 @@ else
   loop="sd15 25"
 fi
 # shellcheck disable=SC2046,SC2086
-part tests 120 $(tests $selection)
+part tests 60 $(tests $selection)
 if command -v compute-sanitizer > /dev/null 2>&1; then
   for tool in memcheck racecheck synccheck; do
-    part "sanitizer-$tool" 60 compute-sanitizer --tool "$tool" --error-exitcode 1 $(tests $checked)
+    part "sanitizer-$tool" 30 compute-sanitizer --tool "$tool" --error-exitcode 1 $(tests $checked)
   done
 else
   echo "compute-sanitizer is not installed: no memcheck, racecheck, synccheck" | tee -a "$summary"
 fi
 cli=${LONGALIGN_ROOT:+$(ls "$LONGALIGN_ROOT"/longalign-cli/target/longalign-cli-*.jar 2> /dev/null | head -n 1)}
 if [ -n "$cli" ] && [ -z "$quick" ]; then
-  part verify 90 "$java" -jar "$cli" verify "$LONGALIGN_ROOT/longalign-api/src/test/golden" --device cuda --only unet
+  part verify 40 "$java" -jar "$cli" verify "$LONGALIGN_ROOT/longalign-api/src/test/golden" --device cuda --only unet
 else
   echo "longalign verify: from a clone only; the golden models above are the same vectors" | tee -a "$summary"
 fi
-part benchmarks 200 "$java" $options -cp "$classpath" dev.longalign.benchmarks.Benchmarks \
+part benchmarks 170 "$java" $options -cp "$classpath" dev.longalign.benchmarks.Benchmarks \
   '\.(Attention|Resnet|SegmentConcat|Preference|UNet|Sample)Benchmark\.' -p device=cuda -p dtype=BF16 $what -f 0
 # shellcheck disable=SC2086
-part breakdown 60 "$java" $options -cp "$classpath" dev.longalign.benchmarks.GpuRun breakdown cuda BF16 $loop "$results/breakdown.json"
+part breakdown 70 "$java" $options -cp "$classpath" dev.longalign.benchmarks.GpuRun breakdown cuda BF16 $loop "$results/breakdown.json"
 if python3 -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' > /dev/null 2>&1; then
-  part peer 120 python3 "$here/peers/torch_peer.py" "$results/peer.json"
+  part peer 100 python3 "$here/peers/torch_peer.py" "$results/peer.json"
 else
   echo "python3 has no torch that sees the GPU: nothing to compare with" | tee -a "$summary"
 fi

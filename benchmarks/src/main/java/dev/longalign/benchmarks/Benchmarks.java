@@ -39,7 +39,11 @@ public final class Benchmarks {
     }
     Instant started = Instant.now().truncatedTo(ChronoUnit.SECONDS);
     Collection<RunResult> results = runner.run();
-    Report report = Report.of(started, results, Roof.Effort.FULL);
+    if (results.isEmpty()) {
+      System.err.println("no benchmark has run to its end; see above");
+      System.exit(1);
+    }
+    Report report = Report.of(started, results, Roof.Effort.asked());
     Path file = report.write(folder());
     System.out.printf("%n%s%nwritten to %s%n", report.table(), file);
   }

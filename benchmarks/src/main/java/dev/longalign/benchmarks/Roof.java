@@ -30,6 +30,14 @@ record Roof(double gflops, double gigabytes) {
    */
   record Effort(double seconds, int side, long copyBytes) {
     static final Effort FULL = new Effort(0.1, 8192, 512L << 20);
+
+    /** For emulators: only shows that it works. */
+    static final Effort QUICK = new Effort(1e-3, 64, 1 << 16);
+
+    /** {@link #QUICK} if the system property {@code longalign.quick} says so. */
+    static Effort asked() {
+      return Boolean.getBoolean("longalign.quick") ? QUICK : FULL;
+    }
   }
 
   static Roof of(Device device, DType dtype, Effort effort) {

@@ -52,7 +52,7 @@ class CudaSmokeTest {
     assertThat(results).hasSize(8);
     Report report =
         Report.of(
-            Instant.parse("2026-01-02T03:04:05Z"), results, new Roof.Effort(1e-3, 64, 1 << 16));
+            Instant.parse("2026-01-02T03:04:05Z"), results, Roof.Effort.QUICK);
     assertThat(report.roofs()).containsOnlyKeys("cuda BF16");
     assertThat(report.measurements())
         .allSatisfy(m -> assertThat(m.milliseconds()).isPositive())

@@ -18,8 +18,6 @@ import org.openjdk.jmh.runner.options.TimeValue;
 import org.openjdk.jmh.runner.options.VerboseMode;
 
 class ReportTest {
-  private static final Roof.Effort QUICK = new Roof.Effort(1e-3, 64, 1 << 20);
-
   @Test
   void reportNamesTheMachineAndTheRate(@TempDir Path folder) throws Exception {
     var options =
@@ -34,7 +32,7 @@ class ReportTest {
             .verbosity(VerboseMode.SILENT)
             .build();
     Report report =
-        Report.of(Instant.parse("2026-01-02T03:04:05Z"), new Runner(options).run(), QUICK);
+        Report.of(Instant.parse("2026-01-02T03:04:05Z"), new Runner(options).run(), Roof.Effort.QUICK);
     Path file = report.write(folder);
 
     assertThat(file.getFileName().toString()).startsWith("20260102-030405-").endsWith(".json");
