@@ -27,6 +27,9 @@ record Work(double amount, String unit) {
       case "ResnetBenchmark.groupNormSilu" ->
           elements(
               ResnetBenchmark.Layer.valueOf(parameter.apply("layer")).normElements(), parameter);
+      case "PreferenceBenchmark.reweight", "PreferenceBenchmark.gradient" ->
+          elements(
+              PreferenceBenchmark.elements(Integer.parseInt(parameter.apply("rows"))), parameter);
       case "SegmentConcatBenchmark.captions64" ->
           elements(2 * SegmentConcatBenchmark.elements(), parameter);
       default -> null;

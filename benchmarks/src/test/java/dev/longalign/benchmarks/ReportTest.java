@@ -66,14 +66,18 @@ class ReportTest {
   @Test
   void everyBenchmarkOfALayerHasARate() throws Exception {
     for (Class<?> type :
-        List.of(AttentionBenchmark.class, ResnetBenchmark.class, SegmentConcatBenchmark.class)) {
+        List.of(
+            AttentionBenchmark.class,
+            PreferenceBenchmark.class,
+            ResnetBenchmark.class,
+            SegmentConcatBenchmark.class)) {
       for (var method : type.getDeclaredMethods()) {
         if (method.isAnnotationPresent(org.openjdk.jmh.annotations.Benchmark.class)) {
           String layer = type == AttentionBenchmark.class ? "mid_self_attn" : "mid_conv2";
           assertThat(
                   Work.of(
                       type.getName() + "." + method.getName(),
-                      Map.of("layer", layer, "dtype", "F32")::get))
+                      Map.of("layer", layer, "dtype", "F32", "rows", "48")::get))
               .as(type.getSimpleName() + "." + method.getName())
               .isNotNull();
         }
