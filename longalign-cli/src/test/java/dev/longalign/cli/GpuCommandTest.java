@@ -84,6 +84,8 @@ class GpuCommandTest {
     assertThat(found(report, "devices"))
         .contains("driver for CUDA 12.6", "cuda:0 CUDA emulator", "sm_86", "4.0 of 4.0 GiB free");
     assertThat(found(report, "backend cuda")).contains("CudaBackendProvider");
+    assertThat(found(report, "cuBLAS (optional)")).contains("libcublas.so.1");
+    assertThat(found(report, "encoders on a GPU")).contains("CUDA provider");
   }
 
   private static String found(JsonObject report, String name) {

@@ -112,8 +112,9 @@ final class Cublas implements AutoCloseable {
   }
 
   /**
-   * Whether cuBLAS shall compute products of this shape. Both ways are tried on the operands at
-   * hand when it is met first, where speed decides; both write the same place.
+   * Whether cuBLAS shall compute products of this shape. Where speed decides, both ways are tried
+   * on the operands at hand when a shape is met first (and the device is waited for, so a shape
+   * must have been met before it is recorded into a graph); both write the same place.
    */
   boolean prefer(Shape shape, Runnable own, Runnable library) {
     if (shape.product().k() == 0) {

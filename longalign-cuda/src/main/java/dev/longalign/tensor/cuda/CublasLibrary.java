@@ -36,7 +36,7 @@ final class CublasLibrary {
     List<Path> folders = folders();
     Optional<Path> exact = find(folders, NEEDED);
     if (exact.isPresent()) {
-      System.load(exact.get().toString());
+      loadWithParts(exact.get());
       return new Found(exact.get(), false);
     }
     Path newer =
@@ -45,9 +45,19 @@ final class CublasLibrary {
                 () ->
                     new UnsatisfiedLinkError(
                         NEEDED + " is not there, nor " + NEWER + " (looked in " + folders + ")"));
-    System.load(newer.toString());
+    loadWithParts(newer);
     System.load(forward().toString());
     return new Found(newer, true);
+  }
+
+  /** What it is made of lies beside it, where the loader need not look either. */
+  private static void loadWithParts(Path library) {
+    String name = library.getFileName().toString();
+    Path part = library.resolveSibling(name.replace("libcublas.", "libcublasLt."));
+    if (Files.exists(part)) {
+      System.load(part.toString());
+    }
+    System.load(library.toString());
   }
 
   private static Optional<Path> find(List<Path> folders, String name) {
