@@ -195,6 +195,20 @@ DEVICE float activate(float x, int activation) {
   }
   return activation == ACTIVATION_GELU ? gelu(x) : x;
 }
+DEVICE float silu_slope(float x) {
+  float sigmoid = 1.0f / (1.0f + fast_exp(-x));
+  return sigmoid * (1.0f + x * (1.0f - sigmoid));
+}
+DEVICE float gelu_slope(float x) {
+  return 0.5f * (1.0f + erff(x * 0.70710678118654752f)) + x * 0.39894228040143268f * fast_exp(-0.5f * x * x);
+}
+// The derivative of `activate`.
+DEVICE float activation_slope(float x, int activation) {
+  if (activation == ACTIVATION_SILU) {
+    return silu_slope(x);
+  }
+  return activation == ACTIVATION_GELU ? gelu_slope(x) : 1.0f;
+}
 
 // ---- reductions
 

@@ -1,6 +1,6 @@
 // GroupNorm with its activation, and LayerNorm. Means and variances in f32; variances from differences to a value of the
 // group (or to the mean), so that a large mean costs no digits. No atomics: the same input gives the same bits.
-#include "device.cuh"
+#include "norm.cuh"
 
 // x [B, pixels, C]. Block (chunk, b) sums its pixels: partial [B][chunks][groups][2] gets, per group, the sums of x - s and
 // (x - s)^2, where s is the group's first value in x[b].
@@ -80,21 +80,8 @@ DEVICE void group_apply(const T* x, const float* partial, const float* gamma, co
   typedef Pack<T, N> Vector;
   i64 image = (i64)blockIdx.y * pixels * C;
   int perGroup = C / groups;
-  for (int g = threadIdx.x; g < groups; g += blockDim.x) {
-    float s = 0;
-    float q = 0;
-    for (int chunk = 0; chunk < chunks; chunk++) {
-      const float* in = partial + (((i64)blockIdx.y * chunks + chunk) * groups + g) * 2;
-      s += in[0];
-      q += in[1];
-    }
-    float count = (float)pixels * (float)perGroup;
-    float offset = s / count;
-    // max() would hide a NaN
-    float variance = q / count - offset * offset;
-    mean[g] = to_float(x[image + g * perGroup]) + offset;
-    scale[g] = reciprocal_sqrt((variance < 0 ? 0 : variance) + eps);
-  }
+  group_statistics(x + image, partial + (i64)blockIdx.y * chunks * groups * 2, pixels, C, groups, chunks, eps, mean,
+                   scale);
   BARRIER();
   int vectors = C / N;
   int from = blockIdx.x * chunkPixels;

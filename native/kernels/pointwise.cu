@@ -1,29 +1,5 @@
 // Operations on single elements: limited by memory, so 16 bytes a thread wherever the operands are aligned (`wide`).
-#include "device.cuh"
-
-template <class T, class F>
-DEVICE void map(const T* x, T* y, i64 n, int wide, F f) {
-  if (wide) {
-    typedef typename Wide<T>::Type Vector;
-    i64 vectors = n / Wide<T>::N;
-    for (i64 i = grid_thread(); i < vectors; i += grid_threads()) {
-      Vector v = ((const Vector*)x)[i];
-      UNROLL
-      for (int j = 0; j < Wide<T>::N; j++) {
-        v.at[j] = from_float<T>(f(to_float(v.at[j])));
-      }
-      ((Vector*)y)[i] = v;
-    }
-    i64 rest = vectors * Wide<T>::N + grid_thread();
-    if (rest < n) {
-      y[rest] = from_float<T>(f(to_float(x[rest])));
-    }
-    return;
-  }
-  for (i64 i = grid_thread(); i < n; i += grid_threads()) {
-    y[i] = from_float<T>(f(to_float(x[i])));
-  }
-}
+#include "pointwise.cuh"
 
 // [rows, 2 n] -> [rows, n]
 template <class T, int N>
@@ -83,6 +59,41 @@ DEVICE void linear_combination(const Terms& terms, int count, T* y, i64 n) {
   }
 }
 
+// sqrt(x^2 + c^2) - c without losing the digits of a small x.
+DEVICE float pseudo_huber(float x, float c) {
+  float root = hypotf(x, c);
+  return root > 3.0f * c ? root - c : x * (x / (root + c));
+}
+
+// The hash of dev.longalign.tensor.Dropout, bit for bit.
+struct DropoutKey {
+  u32 low;
+  u32 high;
+};
+DEVICE u32 dropout_bits(i64 index, DropoutKey key) {
+  u32 z = (u32)index * 0x9e3779b9u + key.low + (u32)((u64)index >> 32) * 0x85ebca6bu;
+  z = ((z ^ (z >> 16)) * 0x21f0aaadu) ^ key.high;
+  z = (z ^ (z >> 15)) * 0xd35a2d97u;
+  return (z ^ (z >> 15)) >> 8;
+}
+
+template <class T, int N>
+DEVICE void expand(float value, T* y, i64 n) {
+  Pack<T, N> v;
+  UNROLL
+  for (int j = 0; j < N; j++) {
+    v.at[j] = from_float<T>(value);
+  }
+  i64 vectors = n / N;
+  for (i64 i = grid_thread(); i < vectors; i += grid_threads()) {
+    ((Pack<T, N>*)y)[i] = v;
+  }
+  i64 rest = vectors * N + grid_thread();
+  if (rest < n) {
+    y[rest] = v.at[0];
+  }
+}
+
 #define POINTWISE(T)                                                                                            \
   KERNEL(activation_fwd_##T, 256, 4, (const T* x, T* y, i64 n, int wide, int kind)) {                           \
     map(x, y, n, wide, [=](float value) { return activate(value, kind); });                                     \
@@ -105,9 +116,38 @@ DEVICE void linear_combination(const Terms& terms, int count, T* y, i64 n) {
     }                                                                                                           \
   }
 
+#define TRAINING(T)                                                                                             \
+  KERNEL(multiply_fwd_##T, 256, 4, (const T* a, const T* b, T* y, i64 n, int wide)) {                           \
+    zip(a, b, y, n, wide, [=](float left, float right) { return left * right; });                               \
+  }                                                                                                             \
+  KERNEL(dropout_fwd_##T, 256, 4, (const T* x, T* y, i64 n, int wide, u32 low, u32 high, u32 least, float kept)) { \
+    DropoutKey key = {low, high};                                                                               \
+    map_indexed(x, y, n, wide, [=](i64 i, float value) {                                                        \
+      return dropout_bits(i, key) >= least ? value * kept : 0.0f;                                               \
+    });                                                                                                         \
+  }                                                                                                             \
+  KERNEL(pseudoHuber_fwd_##T, 256, 4, (const T* x, T* y, i64 n, int wide, float c)) {                           \
+    map(x, y, n, wide, [=](float value) { return pseudo_huber(value, c); });                                    \
+  }                                                                                                             \
+  KERNEL(scaleExp_fwd_##T, 256, 4, (const T* x, T* y, i64 n, int wide, const f32* logScale)) {                  \
+    float scale = expf(to_float(*logScale));                                                                    \
+    map(x, y, n, wide, [=](float value) { return scale * value; });                                             \
+  }                                                                                                             \
+  KERNEL(expand_fwd_##T, 256, 4, (const f32* scalar, T* y, i64 n, int wide)) {                                  \
+    if (wide) {                                                                                                 \
+      expand<T, Wide<T>::N>(to_float(*scalar), y, n);                                                           \
+    } else {                                                                                                    \
+      expand<T, 1>(to_float(*scalar), y, n);                                                                    \
+    }                                                                                                           \
+  }
+
 POINTWISE(f32)
 POINTWISE(bf16)
 POINTWISE(f16)
+
+TRAINING(f32)
+TRAINING(bf16)
+TRAINING(f16)
 
 #define CAST(S, T)                                                            \
   KERNEL(cast_fwd_##S##_##T, 256, 4, (const S* x, T* y, i64 n)) {             \

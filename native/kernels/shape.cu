@@ -4,14 +4,27 @@
 typedef u16 b16;
 typedef u32 b32;
 
-// A dense [rows, columns] into rows that are `pitch` elements apart: one operand of a concatenation.
+// [rows, columns] whose rows are `from` elements apart, to where they are `to` elements apart: one operand of a
+// concatenation, or a slice.
 template <class T, int N>
-DEVICE void copy_rows(const T* x, T* y, i64 rows, i64 columns, i64 pitch) {
+DEVICE void copy_rows(const T* x, T* y, i64 rows, i64 columns, i64 from, i64 to) {
   typedef Pack<T, N> Vector;
   i64 vectors = columns / N;
   for (i64 i = grid_thread(); i < rows * vectors; i += grid_threads()) {
     i64 row = i / vectors;
-    *(Vector*)(y + row * pitch + (i - row * vectors) * N) = ((const Vector*)x)[i];
+    i64 column = (i - row * vectors) * N;
+    *(Vector*)(y + row * to + column) = *(const Vector*)(x + row * from + column);
+  }
+}
+
+// y[i] = x[numbers[i]], rows of C elements.
+template <class T, int N>
+DEVICE void gather_rows(const T* x, const int* numbers, T* y, i64 rows, i64 C) {
+  typedef Pack<T, N> Vector;
+  i64 vectors = C / N;
+  for (i64 i = grid_thread(); i < rows * vectors; i += grid_threads()) {
+    i64 row = i / vectors;
+    ((Vector*)y)[i] = ((const Vector*)x)[numbers[row] * vectors + i - row * vectors];
   }
 }
 
@@ -115,11 +128,18 @@ DEVICE void segment_concat(const T* hidden, const int* ids, const int* firstSegm
 }
 
 #define SHAPES(T)                                                                                                      \
-  KERNEL(copyRows_fwd_##T, 256, 4, (const T* x, T* y, i64 rows, i64 columns, i64 pitch, int wide)) {                   \
+  KERNEL(copyRows_fwd_##T, 256, 4, (const T* x, T* y, i64 rows, i64 columns, i64 from, i64 to, int wide)) {            \
     if (wide) {                                                                                                        \
-      copy_rows<T, 16 / sizeof(T)>(x, y, rows, columns, pitch);                                                        \
+      copy_rows<T, 16 / sizeof(T)>(x, y, rows, columns, from, to);                                                     \
     } else {                                                                                                           \
-      copy_rows<T, 1>(x, y, rows, columns, pitch);                                                                     \
+      copy_rows<T, 1>(x, y, rows, columns, from, to);                                                                  \
+    }                                                                                                                  \
+  }                                                                                                                    \
+  KERNEL(gatherRows_fwd_##T, 256, 4, (const T* x, const int* numbers, T* y, i64 rows, i64 C, int wide)) {              \
+    if (wide) {                                                                                                        \
+      gather_rows<T, 16 / sizeof(T)>(x, numbers, y, rows, C);                                                          \
+    } else {                                                                                                           \
+      gather_rows<T, 1>(x, numbers, y, rows, C);                                                                       \
     }                                                                                                                  \
   }                                                                                                                    \
   KERNEL(upsampleNearest_fwd_##T, 256, 4,                                                                              \

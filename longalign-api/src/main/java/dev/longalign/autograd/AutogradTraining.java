@@ -4,6 +4,7 @@ import dev.longalign.tensor.AdamW;
 import dev.longalign.tensor.Conv2dGeometry;
 import dev.longalign.tensor.Tensor;
 import dev.longalign.tensor.TrainingOps;
+import java.util.Collection;
 
 /** The operations of training, recorded; what works in place is not differentiable. */
 final class AutogradTraining implements TrainingOps {
@@ -139,6 +140,11 @@ final class AutogradTraining implements TrainingOps {
   @Override
   public double sumOfSquares(Tensor x) {
     return inner.sumOfSquares(recorder.in(x));
+  }
+
+  @Override
+  public double sumOfSquares(Collection<Tensor> xs) {
+    return inner.sumOfSquares(xs.stream().map(recorder::in).toList());
   }
 
   @Override

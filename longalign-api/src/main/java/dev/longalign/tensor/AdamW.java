@@ -41,13 +41,12 @@ public record AdamW(
     }
   }
 
-  /** The l2 norm of several tensors taken together. */
+  /** The l2 norm of several tensors of one backend taken together. */
   public static double norm(Collection<Tensor> gradients) {
-    double squares = 0;
-    for (Tensor gradient : gradients) {
-      squares += gradient.backend().training().sumOfSquares(gradient);
-    }
-    return Math.sqrt(squares);
+    return gradients.isEmpty()
+        ? 0
+        : Math.sqrt(
+            gradients.iterator().next().backend().training().sumOfSquares(gradients));
   }
 
   /** What torch's clip_grad_norm_ multiplies gradients of that norm by; at most 1. */

@@ -22,7 +22,7 @@ public final class Dropout {
    * which is rounded to a multiple of 2^-24.
    */
   public static boolean keeps(long key, long index, float p) {
-    return bits((int) index, low(key, index), high(key)) >= least(p);
+    return bits((int) index, low(key, index), high(key)) >= threshold(p);
   }
 
   /** The hash of an index below 2^32, with the rest of the index in {@code low}. */
@@ -41,7 +41,8 @@ public final class Dropout {
     return (int) (key >>> Integer.SIZE);
   }
 
-  private static int least(float p) {
+  /** What the hash of an element must reach for it to be kept: {@code p} in units of 2^-24. */
+  public static int threshold(float p) {
     return Math.round(p * (1 << BITS));
   }
 
@@ -55,7 +56,7 @@ public final class Dropout {
     int from = (int) first;
     int low = low(key, first);
     int high = high(key);
-    int least = least(p);
+    int least = threshold(p);
     int kept = Float.floatToRawIntBits(1 / (1 - p));
     for (int i = 0; i < into.length; i++) {
       into[i] = kept & ~(bits(INDICES[i] + from, low, high) - least >> Integer.SIZE - 1);

@@ -1,5 +1,7 @@
 package dev.longalign.tensor;
 
+import java.util.Collection;
+
 /**
  * What a {@link Backend} computes for training only: operations with parameters that change (they
  * are plain tensors, not packed), what losses are made of, and the optimizer. {@link Tensor} checks
@@ -100,6 +102,15 @@ public interface TrainingOps {
 
   /** The sum of the squares of all elements, in double precision and in a fixed order. */
   double sumOfSquares(Tensor x);
+
+  /** The same of several tensors together, so that a device need be waited for only once. */
+  default double sumOfSquares(Collection<Tensor> xs) {
+    double sum = 0;
+    for (Tensor x : xs) {
+      sum += sumOfSquares(x);
+    }
+    return sum;
+  }
 
   /**
    * One step of AdamW (Loshchilov and Hutter 2019) as torch does it; {@code parameter}, {@code

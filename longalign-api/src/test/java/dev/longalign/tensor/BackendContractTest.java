@@ -25,6 +25,7 @@ public abstract class BackendContractTest
         PointwiseContract,
         ShapeContract,
         GradientContract,
+        TrainingContract,
         SegmentConcatContract,
         NanContract,
         ScopeContract {

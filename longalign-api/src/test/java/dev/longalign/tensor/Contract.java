@@ -12,7 +12,7 @@ import org.junit.jupiter.api.DynamicTest;
  * reference.
  */
 interface Contract {
-  List<DType> TYPES = List.of(DType.F32, DType.BF16);
+  List<DType> TYPES = List.of(DType.F32, DType.BF16, DType.F16);
 
   /** The backend under test. */
   Backend backend();

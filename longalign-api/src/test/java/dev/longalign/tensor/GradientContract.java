@@ -13,16 +13,20 @@ import org.junit.jupiter.api.TestFactory;
 
 /** Derivatives, against those of the reference; only for backends that train. */
 interface GradientContract extends Contract {
-  /** Twice as much as for results: inner values are rounded to bf16 here and not there. */
-  Tolerance BF16 = Tolerance.relative(4e-2);
 
   @TestFactory
   default Stream<DynamicTest> gradients() {
     return GradientCase.all().flatMap(c -> TYPES.stream().map(type -> gradient(c, type)));
   }
 
+  /** Of halves twice as much as for results: inner values are rounded here and not there. */
+  static Tolerance tolerance(DType type) {
+    Tolerance once = Tolerance.of(type);
+    return type == DType.F32 ? once : Tolerance.relative(2 * once.relative());
+  }
+
   /** Skips the test for a backend that says that it does not train. */
-  private static void assumeTraining(Backend backend) {
+  static void assumeTraining(Backend backend) {
     try {
       backend.training();
       backend.gradients();
@@ -40,7 +44,7 @@ interface GradientContract extends Contract {
           Assumptions.assumeTrue(
               backend().supports(type), () -> backend().name() + " does not compute in " + type);
           long live = backend().memory().live();
-          Tolerance tolerance = type == DType.BF16 ? BF16 : Tolerance.F32;
+          Tolerance tolerance = tolerance(type);
           try (ReferenceBackend reference = new ReferenceBackend();
               TensorScope scope = TensorScope.open()) {
             List<Tensor> expected = run(reference, type, false, c);

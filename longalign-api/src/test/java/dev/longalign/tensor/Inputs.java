@@ -100,13 +100,15 @@ final class Inputs {
     return whole.rows(BEFORE, BEFORE + values.length).reshape(dims);
   }
 
-  /** Little-endian F32 or BF16 elements. */
+  /** Little-endian F32, BF16 or F16 elements. */
   static ByteBuffer encode(float[] values, DType type) {
     ByteBuffer bytes =
         ByteBuffer.allocateDirect(values.length * type.bytes()).order(ByteOrder.LITTLE_ENDIAN);
     for (float value : values) {
       if (type == DType.F32) {
         bytes.putFloat(value);
+      } else if (type == DType.F16) {
+        bytes.putShort(ReferenceMath.toF16(ReferenceMath.round(type, value)));
       } else {
         bytes.putShort((short) (Float.floatToRawIntBits(ReferenceMath.round(type, value)) >>> 16));
       }

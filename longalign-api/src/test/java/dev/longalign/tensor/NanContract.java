@@ -77,6 +77,66 @@ interface NanContract extends Contract {
         .flatMap(s -> s);
   }
 
+  @TestFactory
+  default Stream<DynamicTest> nanIsNotLostInTraining() {
+    boolean[] wanted = {true, false, false};
+    return Stream.of(
+            nan("multiply", in -> in.normal(3, 33).multiply(poisoned(in, 3, 33))),
+            nan("pseudoHuber", in -> poisoned(in, 3, 33).pseudoHuber(0.5f)),
+            nan("scaleExp", in -> poisoned(in, 3, 33).scaleExp(in.f32(0, 1))),
+            nan("normalizeRows", in -> poisoned(in, 3, 33).normalizeRows()),
+            nan("logSumExp", in -> poisoned(in, 3, 33).logSumExp()),
+            nan("rowDots", in -> in.normal(3, 33).rowDots(poisoned(in, 3, 33))),
+            nan("sum", in -> poisoned(in, 3, 33).sum()),
+            nan("gatherRows", in -> poisoned(in, 3, 33).gatherRows(2, 1, 0, 1)),
+            nan(
+                "the gradient of gatherRows",
+                in -> gradients(in).scatterRows(poisoned(in, 3, 33), new int[] {1, 2, 1}, 4)),
+            nan("columnSums", in -> gradients(in).columnSums(poisoned(in, 4, 33), 2)),
+            nan(
+                "the gradient of SILU",
+                in ->
+                    gradients(in)
+                        .activation(poisoned(in, 3, 33), Activation.SILU, in.normal(3, 33))),
+            nan(
+                "the gradient of gatedGelu",
+                in -> gradients(in).gatedGelu(poisoned(in, 3, 34), in.normal(3, 17))),
+            nan(
+                "the gradient of logSumExp",
+                in -> gradients(in).logSumExp(poisoned(in, 3, 33), in.f32(0, 1, 3))),
+            nan(
+                "the gradient of normalizeRows",
+                in -> gradients(in).normalizeRows(in.normal(3, 33), poisoned(in, 3, 33))),
+            nan(
+                "the gradient of layerNorm",
+                in ->
+                    gradients(in)
+                        .layerNorm(
+                            poisoned(in, 3, 33),
+                            in.f32(1, 0.3, 33),
+                            1e-5f,
+                            in.normal(3, 33),
+                            wanted)[0]),
+            nan(
+                "the gradient of groupNorm",
+                in ->
+                    gradients(in)
+                        .groupNorm(
+                            in.normal(2, 5, 5, 16),
+                            4,
+                            in.f32(1, 0.3, 16),
+                            in.f32(0, 1, 16),
+                            1e-5f,
+                            Activation.SILU,
+                            poisoned(in, 2, 5, 5, 16),
+                            wanted)[0]))
+        .flatMap(s -> s);
+  }
+
+  private static GradientOps gradients(Inputs in) {
+    return in.backend().gradients();
+  }
+
   private Stream<DynamicTest> nan(String name, Function<Inputs, Tensor> operation) {
     return agree("NaN through " + name, operation);
   }

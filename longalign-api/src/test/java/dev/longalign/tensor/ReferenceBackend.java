@@ -11,7 +11,7 @@ import java.util.stream.IntStream;
 /**
  * The control that other backends are compared with: plain loops, sums in double, one rounding to
  * the tensor's type at the end of each operation. Elements are held as {@code float[]}; BF16
- * tensors hold values that BF16 can represent.
+ * and F16 tensors hold values that those types can represent.
  */
 public final class ReferenceBackend implements Backend {
   private final ReferenceMemory.Counter counter = new ReferenceMemory.Counter();
@@ -23,7 +23,7 @@ public final class ReferenceBackend implements Backend {
 
   @Override
   public boolean supports(DType dtype) {
-    return dtype == DType.F32 || dtype == DType.BF16;
+    return dtype == DType.F32 || dtype == DType.BF16 || dtype == DType.F16;
   }
 
   @Override
@@ -71,9 +71,11 @@ public final class ReferenceBackend implements Backend {
     }
     for (int i = 0; i < data.length; i++) {
       data[i] =
-          dtype == DType.F32
-              ? bytes.getFloat(4 * i)
-              : Float.intBitsToFloat(bytes.getShort(2 * i) << 16);
+          switch (dtype) {
+            case F32 -> bytes.getFloat(4 * i);
+            case F16 -> ReferenceMath.fromF16(bytes.getShort(2 * i));
+            default -> Float.intBitsToFloat(bytes.getShort(2 * i) << 16);
+          };
     }
     return y;
   }
@@ -505,7 +507,7 @@ public final class ReferenceBackend implements Backend {
 
   private void checkSupported(DType dtype) {
     if (!supports(dtype)) {
-      throw new LongAlignException(name() + " does not compute in " + dtype + "; use F32 or BF16");
+      throw new LongAlignException(name() + " does not compute in " + dtype + "; use F32, BF16 or F16");
     }
   }
 

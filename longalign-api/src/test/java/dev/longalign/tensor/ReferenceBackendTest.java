@@ -72,6 +72,27 @@ class ReferenceBackendTest {
   }
 
   @Test
+  void f16RoundsToNearestEvenAndItsBitsAreThoseOfIeee754() {
+    assertThat(ReferenceMath.round(DType.F16, 1 + 1 / 2048.0)).isEqualTo(1);
+    assertThat(ReferenceMath.round(DType.F16, 1 + 3 / 2048.0)).isEqualTo(1 + 4 / 2048f);
+    assertThat(ReferenceMath.round(DType.F16, 65519)).isEqualTo(65504);
+    assertThat(ReferenceMath.round(DType.F16, -65520)).isEqualTo(Float.NEGATIVE_INFINITY);
+    assertThat(ReferenceMath.round(DType.F16, 0x1.8p-25)).isEqualTo(0x1p-24f);
+    assertThat(ReferenceMath.round(DType.F16, 0x1p-25)).isZero();
+    assertThat(ReferenceMath.toF16(-1.5f)).isEqualTo((short) 0xbe00);
+    assertThat(ReferenceMath.toF16(65504)).isEqualTo((short) 0x7bff);
+    assertThat(ReferenceMath.toF16(0x1p-24f)).isEqualTo((short) 1);
+    assertThat(ReferenceMath.toF16(1 / 0f)).isEqualTo((short) 0x7c00);
+    for (int bits = 0; bits < 0x7c00; bits++) {
+      float value = ReferenceMath.fromF16((short) bits);
+      assertThat(ReferenceMath.round(DType.F16, value)).isEqualTo(value);
+      assertThat(ReferenceMath.toF16(value)).isEqualTo((short) bits);
+    }
+    assertThat(ReferenceMath.fromF16((short) 0xfc00)).isEqualTo(Float.NEGATIVE_INFINITY);
+    assertThat(ReferenceMath.fromF16((short) 0x7e00)).isNaN();
+  }
+
+  @Test
   void toleranceNamesTheWorstElement() {
     assertThatThrownBy(
             () ->

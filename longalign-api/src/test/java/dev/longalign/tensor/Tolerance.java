@@ -15,6 +15,9 @@ public record Tolerance(double relative, double floor) {
   /** For results computed in bf16, which keeps 8 bits of a number. */
   public static final Tolerance BF16 = new Tolerance(2e-2, 1e-2);
 
+  /** For results computed in f16, which keeps 11 bits of a number. */
+  public static final Tolerance F16 = new Tolerance(4e-3, 2e-3);
+
   /** Not one bit of difference. */
   public static final Tolerance EXACT = new Tolerance(0, 0);
 
@@ -22,9 +25,13 @@ public record Tolerance(double relative, double floor) {
     return new Tolerance(relative, F32.floor);
   }
 
-  /** {@link #BF16} for that type, {@link #F32} else. */
+  /** The one for results computed in that type. */
   public static Tolerance of(DType dtype) {
-    return dtype == DType.BF16 ? BF16 : F32;
+    return switch (dtype) {
+      case BF16 -> BF16;
+      case F16 -> F16;
+      default -> F32;
+    };
   }
 
   /** Compares shapes and values of two tensors, which may be of different backends. */

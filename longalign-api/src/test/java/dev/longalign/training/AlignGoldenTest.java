@@ -7,10 +7,12 @@ import com.google.gson.JsonArray;
 import com.google.gson.JsonObject;
 import dev.longalign.model.TrainableParameter;
 import dev.longalign.nn.LayerDropout;
+import dev.longalign.tensor.Backend;
 import dev.longalign.tensor.Golden;
 import dev.longalign.tensor.Shape;
 import dev.longalign.tensor.Tensor;
 import dev.longalign.tensor.TensorScope;
+import dev.longalign.tensor.cpu.CpuBackend;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
@@ -63,9 +65,14 @@ class AlignGoldenTest {
   @ParameterizedTest
   @ValueSource(strings = {"one_step", "one_step_dropout"})
   void oneStep(String name) {
+    oneStep(new CpuBackend(1), name);
+  }
+
+  /** The loss, every gradient, their norm and the parameters after a step; closes the backend. */
+  static void oneStep(Backend backend, String name) {
     Golden golden = Golden.open("align/" + name);
     LayerDropout dropout = name.equals("one_step") ? LayerDropout.NONE : new Masks(golden);
-    try (TinyTraining tiny = TinyTraining.align(dropout);
+    try (TinyTraining tiny = TinyTraining.align(backend, dropout);
         Optimizer optimizer = optimizer(tiny, 3e-5)) {
       double loss = differentiate(tiny, golden, optimizer, 0, 1);
       assertThat(loss).isCloseTo(TinyTraining.number(golden, "loss"), within(1e-5));
@@ -124,9 +131,14 @@ class AlignGoldenTest {
   @ParameterizedTest
   @ValueSource(strings = {"lr_3e-5", "lr_1e-3", "zero_up_lr_1e-3"})
   void fiveSteps(String run) {
+    fiveSteps(new CpuBackend(1), run);
+  }
+
+  /** Losses and norms of five steps, and the parameters after them; closes the backend. */
+  static void fiveSteps(Backend backend, String run) {
     Golden golden = Golden.open("align/trajectory");
     JsonObject expected = TinyTraining.value(golden.values(), run).getAsJsonObject();
-    try (TinyTraining tiny = TinyTraining.align(LayerDropout.NONE);
+    try (TinyTraining tiny = TinyTraining.align(backend, LayerDropout.NONE);
         Optimizer optimizer = optimizer(tiny, expected.get("lr").getAsDouble())) {
       if (run.startsWith("zero_up")) {
         for (TrainableParameter p : tiny.model.parameters()) {

@@ -124,14 +124,14 @@ class ExportsTest {
     Golden forward = Golden.open("unet/forward");
     ModelFiles merged = ModelFiles.find(directory, null, null, List.of(), true);
     assertThat(merged.adapter()).contains(directory.resolve("adapter"));
-    try (UNet2DCondition unet = merged.loadUNet(tiny.cpu, DType.F32);
+    try (UNet2DCondition unet = merged.loadUNet(tiny.backend, DType.F32);
         TensorScope scope = TensorScope.open()) {
-      PreparedContext context = unet.prepareContext(forward.tensor(tiny.cpu, "context"));
+      PreparedContext context = unet.prepareContext(forward.tensor(tiny.backend, "context"));
       Golden.open("unet/lora")
           .checkNhwc(
               Tolerance.F32,
               "merged_2",
-              unet.forward(forward.nhwc(tiny.cpu, "sample"), 500, context));
+              unet.forward(forward.nhwc(tiny.backend, "sample"), 500, context));
     }
   }
 
@@ -247,14 +247,14 @@ class ExportsTest {
     Path kept = folder.resolve("kept");
     Path changed = folder.resolve("changed");
     try (TinyTraining tiny = trained()) {
-      MergedModel.write(base(), null, tiny.cpu, kept);
+      MergedModel.write(base(), null, tiny.backend, kept);
       Exports.convert(
           TinyTraining.folder().resolve("s28750_lora_vis.pt"),
           null,
           base(),
           ALL.withFormats(EnumSet.of(ExportFormat.MERGED)).withPrecision(DType.F16, DType.BF16),
           ModelCard.of("Merged"),
-          tiny.cpu,
+          tiny.backend,
           changed);
     }
     assertThat(types(kept)).containsOnly(DType.F16); // as the base

@@ -3,10 +3,11 @@ package dev.longalign.training;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
-import dev.longalign.nn.LayerDropout;
 import dev.longalign.scheduler.PredictionType;
+import dev.longalign.tensor.Backend;
 import dev.longalign.tensor.Golden;
 import dev.longalign.tensor.TensorScope;
+import dev.longalign.tensor.cpu.CpuBackend;
 import java.util.List;
 import java.util.Map;
 import java.util.function.UnaryOperator;
@@ -24,11 +25,15 @@ class LcmGoldenTest {
       value = PredictionType.class,
       names = {"EPSILON", "V_PREDICTION"})
   void oneStep(PredictionType type) {
+    oneStep(new CpuBackend(1), type);
+  }
+
+  /** The loss, every gradient, their norm and the parameters after a step; closes the backend. */
+  static void oneStep(Backend backend, PredictionType type) {
     Golden golden = Golden.open("lcm/" + type.name().toLowerCase(java.util.Locale.ROOT));
     Golden stored = Golden.open("lcm/epsilon");
     LcmObjective.Settings settings = new LcmObjective.Settings(type, 7.5f, 50, 10, 1e-3f);
-    try (TinyTraining tiny =
-            new TinyTraining("unet_train", "lora_train_init.pt", LayerDropout.NONE, false, true);
+    try (TinyTraining tiny = TinyTraining.lcm(backend);
         Optimizer optimizer =
             new Optimizer(
                 tiny.autograd,

@@ -33,7 +33,7 @@ import java.util.Map;
 
 /** The golden vectors' tiny model, in training. */
 final class TinyTraining implements AutoCloseable {
-  final Backend cpu = new CpuBackend(1);
+  final Backend backend;
   final AutogradBackend autograd;
   final TrainableLora lora;
   final TrainableTextAdapter adapter;
@@ -52,10 +52,12 @@ final class TinyTraining implements AutoCloseable {
       LayerDropout dropout,
       boolean trainAdapter,
       boolean withTeacher) {
-    this(unetName, loraFile, dropout, trainAdapter, withTeacher, true, DType.F32);
+    this(
+        new CpuBackend(1), unetName, loraFile, dropout, trainAdapter, withTeacher, true, DType.F32);
   }
 
   private TinyTraining(
+      Backend backend,
       String unetName,
       String loraFile,
       LayerDropout dropout,
@@ -63,7 +65,8 @@ final class TinyTraining implements AutoCloseable {
       boolean withTeacher,
       boolean checkpoints,
       DType dtype) {
-    autograd = new AutogradBackend(cpu, checkpoints);
+    this.backend = backend;
+    autograd = new AutogradBackend(backend, checkpoints);
     UNet2DConditionConfig config = UNet2DConditionConfig.of(config(unetName));
     Lora initial = Lora.read(folder().resolve(loraFile), UNet2DCondition.layers(config));
     lora = TrainableLora.of(autograd, UNet2DCondition.loraLayers(config), initial, dropout);
@@ -82,18 +85,38 @@ final class TinyTraining implements AutoCloseable {
 
   /** Stage 1 on the small UNet without dropout. */
   static TinyTraining align(LayerDropout dropout) {
-    return new TinyTraining("unet_train", "lora_train_init.pt", dropout, true, false);
+    return align(new CpuBackend(1), dropout);
+  }
+
+  /** The same on a backend, which {@link #close} closes. */
+  static TinyTraining align(Backend backend, LayerDropout dropout) {
+    return new TinyTraining(
+        backend, "unet_train", "lora_train_init.pt", dropout, true, false, true, DType.F32);
+  }
+
+  /** Stage 2 on the small UNet, with its teacher; {@link #close} closes the backend. */
+  static TinyTraining lcm(Backend backend) {
+    return new TinyTraining(
+        backend,
+        "unet_train",
+        "lora_train_init.pt",
+        LayerDropout.NONE,
+        false,
+        true,
+        true,
+        DType.F32);
   }
 
   /** Stage 1 on the UNet of four levels. */
   static TinyTraining fourLevels(boolean checkpoints) {
     return new TinyTraining(
-        "unet", "s28750_lora_vis.pt", LayerDropout.NONE, true, false, checkpoints, DType.F32);
+        new CpuBackend(1), "unet", "s28750_lora_vis.pt", LayerDropout.NONE, true, false, checkpoints, DType.F32);
   }
 
   /** The small UNet and its teacher frozen in bf16; what is trained is f32. */
   static TinyTraining bf16(boolean trainAdapter) {
     return new TinyTraining(
+        new CpuBackend(1),
         "unet_train",
         "lora_train_init.pt",
         LayerDropout.NONE,
@@ -165,7 +188,7 @@ final class TinyTraining implements AutoCloseable {
     unet.close();
     adapter.close();
     lora.close();
-    long live = cpu.memory().live();
+    long live = backend.memory().live();
     autograd.close();
     if (live != 0) {
       throw new AssertionError(live + " bytes that no scope freed");

@@ -56,7 +56,7 @@ class TrainingCostTest {
       List<TrainableParameter> trained = tiny.model.parameters();
       assertThat(trained).allMatch(p -> gradients.has(p.value()));
       assertThat(gradients.size()).isEqualTo(trained.size());
-      Map<String, OperationCost> costs = tiny.cpu.costs();
+      Map<String, OperationCost> costs = tiny.backend.costs();
       assertThat(costs.get("conv2d weight gradient").calls())
           .isEqualTo(trained.stream().filter(p -> p.value().shape().rank() == 4).count())
           .isPositive();
@@ -74,10 +74,10 @@ class TrainingCostTest {
     for (int i = 0; i < 2; i++) {
       try (TinyTraining tiny = TinyTraining.fourLevels(i == 1)) {
         step(tiny); // packs weights in the layouts of both directions
-        tiny.cpu.resetPeakMemory();
-        long before = tiny.cpu.memory().live();
+        tiny.backend.resetPeakMemory();
+        long before = tiny.backend.memory().live();
         losses[i] = step(tiny);
-        peaks[i] = tiny.cpu.memory().peak() - before;
+        peaks[i] = tiny.backend.memory().peak() - before;
       }
     }
     LOG.info("peak {} bytes, with checkpoints {}", peaks[0], peaks[1]);

@@ -67,7 +67,7 @@ public final class CudaBackend implements Backend {
     this.norms = new NormOps(context);
     this.pointwise = new PointwiseOps(context);
     this.shapes = new ShapeOps(context, transfers);
-    RowOps rows = new RowOps(context);
+    RowOps rows = new RowOps(context, transfers);
     this.training =
         new CudaTraining(
             this,
@@ -76,7 +76,7 @@ public final class CudaBackend implements Backend {
             new TrainingPointwiseOps(context),
             rows,
             shapes,
-            new OptimizerOps(context));
+            new OptimizerOps(context, transfers));
     this.gradients =
         new CudaGradients(
             this,

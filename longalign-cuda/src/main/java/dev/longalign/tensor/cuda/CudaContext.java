@@ -61,6 +61,11 @@ record CudaContext(
     };
   }
 
+  /** Threads that process the tensor 16 bytes at a time. */
+  static long items(Tensor x) {
+    return (x.shape().size() * x.dtype().bytes() + WIDE - 1) / WIDE;
+  }
+
   /**
    * Whether runs of {@code length} elements, starting at these addresses, can be read 16 bytes at a
    * time.

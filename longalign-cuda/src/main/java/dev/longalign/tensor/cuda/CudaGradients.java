@@ -129,7 +129,7 @@ final class CudaGradients implements GradientOps {
 
   @Override
   public Tensor normalizeRows(Tensor x, Tensor dy) {
-    return run("normalizeRowsGradient", () -> norms.normalizeRows(x, dy));
+    return run("normalizeRowsGradient", () -> rows.normalizeRows(x, dy));
   }
 
   @Override

@@ -5,6 +5,8 @@ import dev.longalign.tensor.Conv2dGeometry;
 import dev.longalign.tensor.Tensor;
 import dev.longalign.tensor.TensorScope;
 import dev.longalign.tensor.TrainingOps;
+import java.util.Collection;
+import java.util.List;
 import java.util.function.Supplier;
 
 /** What the CUDA backend computes for training only. */
@@ -121,8 +123,33 @@ final class CudaTraining implements TrainingOps {
   }
 
   @Override
+  public void swap(Tensor a, Tensor b) {
+    backend.enqueue(
+        "swap",
+        () -> {
+          optimizer.swap(a, b);
+          return null;
+        });
+  }
+
+  @Override
+  public void average(Tensor average, double decay, Tensor x) {
+    backend.enqueue(
+        "average",
+        () -> {
+          optimizer.average(average, decay, x);
+          return null;
+        });
+  }
+
+  @Override
   public double sumOfSquares(Tensor x) {
-    return backend.enqueue("sumOfSquares", () -> optimizer.sumOfSquares(x));
+    return sumOfSquares(List.of(x));
+  }
+
+  @Override
+  public double sumOfSquares(Collection<Tensor> xs) {
+    return backend.enqueue("sumOfSquares", () -> optimizer.sumOfSquares(xs));
   }
 
   @Override

@@ -29,8 +29,13 @@ final class Kernels implements AutoCloseable {
   static final List<String> FAMILIES =
       List.of(
           "pointwise",
+          "pointwise_bwd",
           "shape",
+          "rows",
+          "reduce",
           "norm",
+          "norm_bwd",
+          "optimizer",
           "product_mma",
           "product_fma",
           "product_bwd_mma",

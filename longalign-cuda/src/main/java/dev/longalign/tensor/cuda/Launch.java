@@ -13,6 +13,9 @@ import jcuda.driver.CUfunction;
  * One launch of a kernel: its size, then the arguments in the kernel's order, then {@link #run}.
  */
 final class Launch {
+  /** Of a block, unless {@link #threads} says otherwise. */
+  static final int THREADS = 256;
+
   private static final int MAX_GRID_YZ = 65535;
 
   private final CudaDevice device;
@@ -22,7 +25,7 @@ final class Launch {
   private int gridX = 1;
   private int gridY = 1;
   private int gridZ = 1;
-  private int threads = 256;
+  private int threads = THREADS;
   private int shared;
 
   Launch(CudaDevice device, String kernel, CUfunction function) {

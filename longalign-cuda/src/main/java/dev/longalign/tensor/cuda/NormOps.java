@@ -8,8 +8,6 @@ import dev.longalign.tensor.Tensor;
 
 /** Normalisations. */
 final class NormOps {
-  private static final int THREADS = 256;
-  private static final int MAX_CHUNKS = 64;
   private static final int ROWS_PER_BLOCK = 4;
 
   private final CudaContext context;
@@ -24,52 +22,28 @@ final class NormOps {
     if (y.shape().size() == 0) {
       return y;
     }
-    int batch = x.dim(0);
     int channels = x.dim(-1);
-    int pixels = Math.toIntExact(x.shape().size() / batch / channels);
-    long from = context.address(x);
-    boolean wide = wide(x.dtype(), channels, from);
-    int vector = wide ? 16 / x.dtype().bytes() : 1;
-
-    int multiprocessors = context.device().multiprocessors();
-    int sumPixels =
-        Math.max(8, divideUp(pixels, Math.min(MAX_CHUNKS, divideUp(2 * multiprocessors, batch))));
-    int chunks = divideUp(pixels, sumPixels);
-    long partial = context.memory().allocate(2L * Float.BYTES * batch * chunks * groups);
-    context
-        .launch("groupNormSums_fwd" + suffix(x.dtype()))
-        .grid(chunks, batch, 1)
-        .threads(THREADS)
-        .shared(2 * (vector * THREADS + channels) * Float.BYTES)
-        .address(from)
-        .address(partial)
-        .i32(pixels)
-        .i32(channels)
-        .i32(groups)
-        .i32(sumPixels)
-        .flag(wide)
-        .run();
-    int pixelsPerBlock = divideUp(pixels, divideUp(8 * multiprocessors, batch));
+    GroupSums sums = GroupSums.of(context, x, groups);
+    int pixelsPerBlock = sums.pixelsPerBlock(context);
     context
         .launch("groupNorm_fwd" + suffix(x.dtype()))
-        .grid(divideUp(pixels, pixelsPerBlock), batch, 1)
-        .threads(THREADS)
+        .grid(divideUp(sums.pixels(), pixelsPerBlock), x.dim(0), 1)
         .shared(2 * groups * Float.BYTES)
-        .address(from)
-        .address(partial)
+        .address(context.address(x))
+        .address(sums.address())
         .address(context.address(gamma))
         .address(context.address(beta))
         .address(context.address(y))
-        .i32(pixels)
+        .i32(sums.pixels())
         .i32(channels)
         .i32(groups)
-        .i32(chunks)
+        .i32(sums.chunks())
         .f32(eps)
         .i32(activation.ordinal())
         .i32(pixelsPerBlock)
-        .flag(wide)
+        .flag(wide(x.dtype(), channels, context.address(x)))
         .run();
-    context.memory().free(partial);
+    context.memory().free(sums.address());
     return y;
   }
 

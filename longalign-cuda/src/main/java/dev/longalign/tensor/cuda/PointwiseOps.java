@@ -1,6 +1,7 @@
 package dev.longalign.tensor.cuda;
 
 import static dev.longalign.tensor.cuda.CudaContext.aligned;
+import static dev.longalign.tensor.cuda.CudaContext.items;
 import static dev.longalign.tensor.cuda.CudaContext.suffix;
 import static dev.longalign.tensor.cuda.CudaContext.wide;
 
@@ -112,10 +113,5 @@ final class PointwiseOps {
           .run();
     }
     return y;
-  }
-
-  /** Threads that process the tensor 16 bytes at a time. */
-  private static long items(Tensor x) {
-    return (x.shape().size() * x.dtype().bytes() + 15) / 16;
   }
 }

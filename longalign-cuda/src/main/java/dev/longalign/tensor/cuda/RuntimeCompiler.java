@@ -25,7 +25,14 @@ import org.slf4j.LoggerFactory;
  */
 final class RuntimeCompiler {
   private static final Logger LOG = LoggerFactory.getLogger(RuntimeCompiler.class);
-  private static final List<String> HEADERS = List.of("device.cuh", "product.cuh", "product_bwd.cuh");
+  private static final List<String> HEADERS =
+      List.of(
+          "device.cuh",
+          "pointwise.cuh",
+          "reduce.cuh",
+          "norm.cuh",
+          "product.cuh",
+          "product_bwd.cuh");
 
   private RuntimeCompiler() {}
 

@@ -52,11 +52,42 @@ final class ShapeOps {
           .address(to)
           .i64(rows)
           .i64(columns)
+          .i64(columns)
           .i64(pitch)
           .flag(wide)
           .run();
       to += columns * bytes;
     }
+    return y;
+  }
+
+  Tensor slice(Tensor x, int axis, long from, long to) {
+    Tensor y = context.allocate(x.dtype(), x.shape().with(axis, to - from));
+    long size = y.shape().size();
+    if (size == 0) {
+      return y;
+    }
+    long rows = 1;
+    for (int i = 0; i < axis; i++) {
+      rows *= x.shape().dim(i);
+    }
+    // A block of columns of a matrix [rows, all that follows].
+    long pitch = x.shape().size() / rows;
+    long columns = size / rows;
+    int bytes = x.dtype().bytes();
+    long first = context.address(x) + from * (columns / (to - from)) * bytes;
+    boolean wide = wide(x.dtype(), columns, first) && wide(x.dtype(), pitch);
+    context
+        .launch("copyRows_fwd" + moveSuffix(x.dtype()))
+        .over(wide ? size * bytes / 16 : size)
+        .address(first)
+        .address(context.address(y))
+        .i64(rows)
+        .i64(columns)
+        .i64(pitch)
+        .i64(columns)
+        .flag(wide)
+        .run();
     return y;
   }
 
@@ -140,9 +171,5 @@ final class ShapeOps {
         .run();
     context.memory().free(device);
     return y;
-  }
-
-  Tensor slice(Tensor x, int axis, long from, long to) {
-    throw new UnsupportedOperationException("slice of " + context.device().name());
   }
 }

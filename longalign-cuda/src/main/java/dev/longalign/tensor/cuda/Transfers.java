@@ -59,6 +59,15 @@ final class Transfers implements AutoCloseable {
     }
   }
 
+  /** One f64. */
+  double download(long address) {
+    check(
+        cuMemcpyDtoHAsync(pinned, CudaMemory.pointer(address), Double.BYTES, device.stream()),
+        "copying a number from " + device.name());
+    device.synchronize();
+    return buffer.getDouble(0);
+  }
+
   void zero(long address, long bytes) {
     if (bytes > 0) {
       check(

@@ -1,0 +1,31 @@
+package dev.longalign.training;
+
+import dev.longalign.scheduler.PredictionType;
+import dev.longalign.tensor.Backend;
+
+/**
+ * Training of the tiny model against the reference, for the backends of other modules. Each closes
+ * the backend and fails if it still holds memory.
+ *
+ * <p>Losses must agree to 1e-5, gradients to 1e-3 of the largest of their tensor, norms to 1e-4 (one
+ * step of stage 1) or 1e-3, parameters to 1e-5: f32 sums of another order change the last digits of
+ * a gradient, and AdamW's first steps have the size of the learning rate whatever the gradient's.
+ */
+public final class TrainingGolden {
+  private TrainingGolden() {}
+
+  /** One step of stage 1: {@code one_step}, or {@code one_step_dropout} with recorded masks. */
+  public static void alignStep(Backend backend, String name) {
+    AlignGoldenTest.oneStep(backend, name);
+  }
+
+  /** Five steps of stage 1 on smaller latents: {@code lr_3e-5} or {@code lr_1e-3}. */
+  public static void alignSteps(Backend backend, String run) {
+    AlignGoldenTest.fiveSteps(backend, run);
+  }
+
+  /** One step of stage 2. */
+  public static void lcmStep(Backend backend, PredictionType type) {
+    LcmGoldenTest.oneStep(backend, type);
+  }
+}

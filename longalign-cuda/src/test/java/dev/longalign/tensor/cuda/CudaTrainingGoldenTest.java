@@ -1,0 +1,36 @@
+package dev.longalign.tensor.cuda;
+
+import dev.longalign.scheduler.PredictionType;
+import dev.longalign.tensor.Backend;
+import dev.longalign.tensor.Device;
+import dev.longalign.training.TrainingGolden;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledIf;
+
+/**
+ * Training steps on the emulator, against the reference implementation and with the tolerances that
+ * the CPU backend has: {@link TrainingGolden}.
+ */
+@EnabledIf(value = Emulator.IS_BUILT, disabledReason = Emulator.MISSING)
+class CudaTrainingGoldenTest {
+  private static Backend open() {
+    Emulator.require();
+    return Device.cuda(0).open(0);
+  }
+
+  @Test
+  void oneStepOfStage1() {
+    TrainingGolden.alignStep(open(), "one_step");
+  }
+
+  /** At the larger learning rate, where the steps are larger than the tolerance. */
+  @Test
+  void fiveStepsOfStage1() {
+    TrainingGolden.alignSteps(open(), "lr_1e-3");
+  }
+
+  @Test
+  void oneStepOfStage2() {
+    TrainingGolden.lcmStep(open(), PredictionType.EPSILON);
+  }
+}
