@@ -156,8 +156,8 @@ struct Gradient {
     }
   }
 
-  // Of QUERIES: dFirst is dQ. Of KEYS: dFirst and dSecond are dK and dV, null where not wanted; with several `parts` of
-  // `partRows` queries they are f32 [parts][batch][keys][width].
+  // Y: of the results. Of QUERIES: dFirst is dQ. Of KEYS: dFirst and dSecond are dK and dV, null where not wanted, summed in
+  // `parts` of `partRows` queries: f32 [parts][batch][keys][width].
   template <class Y>
   static DEVICE void run(const Problem<T>& p, Y* dFirst, Y* dSecond, int parts, int partRows) {
     SHARED_BYTES(shared);
@@ -360,27 +360,26 @@ struct Gradient {
 #define PROBLEM_OF(T) \
   Problem<T> { q, k, v, dy, sums, deltas, queries, keys, heads, size, scale, flags }
 
-// For each kernel: how many times 64 rows a block holds, and how many pass at a time.
-#define GRADIENT(T, D, DV, T_S, BN_S, T_Q, BN_Q, T_K, BN_K, NAME)                                                      \
-  KERNEL(attentionStatistics_bwd_##T##_##NAME, THREADS, 1, (PROBLEM(T))) {                                             \
-    Gradient<T, D, DV, T_S, BN_S, STATISTICS>::template run<T>(PROBLEM_OF(T), nullptr, nullptr, 1, 0);                 \
+// For the kernels over queries and over keys: how many times 64 rows a block holds, how many pass at a time, and how many
+// blocks are to have room in a multiprocessor's registers.
+#define GRADIENT(T, D, DV, TILES_Q, BN_Q, BLOCKS_Q, TILES_K, BN_K, BLOCKS_K, NAME)                                     \
+  KERNEL(attentionStatistics_bwd_##T##_##NAME, THREADS, BLOCKS_Q, (PROBLEM(T))) {                                      \
+    Gradient<T, D, DV, TILES_Q, BN_Q, STATISTICS>::template run<T>(PROBLEM_OF(T), nullptr, nullptr, 1, 0);             \
   }                                                                                                                    \
-  KERNEL(attentionQueries_bwd_##T##_##NAME, THREADS, 1, (PROBLEM(T), T * dq)) {                                        \
-    Gradient<T, D, DV, T_Q, BN_Q, QUERIES>::template run<T>(PROBLEM_OF(T), dq, nullptr, 1, 0);                         \
+  KERNEL(attentionQueries_bwd_##T##_##NAME, THREADS, BLOCKS_Q, (PROBLEM(T), T * dq)) {                                 \
+    Gradient<T, D, DV, TILES_Q, BN_Q, QUERIES>::template run<T>(PROBLEM_OF(T), dq, nullptr, 1, 0);                     \
   }                                                                                                                    \
-  KERNEL(attentionKeys_bwd_##T##_##NAME, THREADS, 1, (PROBLEM(T), T * dk, T * dv)) {                                   \
-    Gradient<T, D, DV, T_K, BN_K, KEYS>::template run<T>(PROBLEM_OF(T), dk, dv, 1, queries);                           \
-  }                                                                                                                    \
-  KERNEL(attentionKeyParts_bwd_##T##_##NAME, THREADS, 1, (PROBLEM(T), f32 * dk, f32 * dv, int parts, int partRows)) {  \
-    Gradient<T, D, DV, T_K, BN_K, KEYS>::template run<f32>(PROBLEM_OF(T), dk, dv, parts, partRows);                    \
+  KERNEL(attentionKeys_bwd_##T##_##NAME, THREADS, BLOCKS_K,                                                            \
+         (PROBLEM(T), f32 * dk, f32 * dv, int parts, int partRows)) {                                                  \
+    Gradient<T, D, DV, TILES_K, BN_K, KEYS>::template run<f32>(PROBLEM_OF(T), dk, dv, parts, partRows);                \
   }
 
-#define GRADIENTS(T)                                    \
-  GRADIENT(T, 48, 40, 2, 32, 2, 32, 2, 32, 40)          \
-  GRADIENT(T, 64, 64, 2, 32, 2, 32, 1, 32, 64)          \
-  GRADIENT(T, 80, 80, 2, 32, 2, 32, 1, 32, 80)          \
-  GRADIENT(T, 128, 128, 1, 32, 1, 32, 1, 32, 128)       \
-  GRADIENT(T, 160, 160, 1, 32, 1, 32, 1, 16, 160)
+#define GRADIENTS(T)                                \
+  GRADIENT(T, 48, 40, 2, 32, 3, 2, 32, 2, 40)       \
+  GRADIENT(T, 64, 64, 2, 32, 3, 1, 32, 3, 64)       \
+  GRADIENT(T, 80, 80, 2, 32, 2, 1, 32, 3, 80)       \
+  GRADIENT(T, 128, 128, 1, 32, 2, 1, 32, 2, 128)    \
+  GRADIENT(T, 160, 160, 1, 32, 2, 1, 16, 2, 160)
 
 GRADIENTS(bf16)
 GRADIENTS(f16)

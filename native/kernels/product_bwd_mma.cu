@@ -160,18 +160,19 @@ struct Product {
   }
 };
 
-#define PRODUCT(T, BM, BN, WM, WN)                                                                               \
-  KERNEL(linearInput_bwd_##T##_##BM##x##BN, (BM / WM * (BN / WN) * 32), 1, INPUT_PARAMETERS(T)) {                \
+// Two blocks of the large tile have room on a multiprocessor: 128 registers a thread, 67 KiB a block.
+#define PRODUCT(T, BM, BN, WM, WN, BLOCKS)                                                                       \
+  KERNEL(linearInput_bwd_##T##_##BM##x##BN, (BM / WM * (BN / WN) * 32), BLOCKS, INPUT_PARAMETERS(T)) {           \
     Product<T, BM, BN, WM, WN, false>::template input<false>(dy, w, dx, c, pitch, wideDy, wideW);                \
   }                                                                                                              \
-  KERNEL(conv2dInput_bwd_##T##_##BM##x##BN, (BM / WM * (BN / WN) * 32), 1, INPUT_PARAMETERS(T)) {                \
+  KERNEL(conv2dInput_bwd_##T##_##BM##x##BN, (BM / WM * (BN / WN) * 32), BLOCKS, INPUT_PARAMETERS(T)) {           \
     Product<T, BM, BN, WM, WN, false>::template input<true>(dy, w, dx, c, pitch, wideDy, wideW);                 \
   }                                                                                                              \
-  KERNEL(conv2dWeight_bwd_##T##_##BM##x##BN, (BM / WM * (BN / WN) * 32), 1, WEIGHT_PARAMETERS(T)) {              \
+  KERNEL(conv2dWeight_bwd_##T##_##BM##x##BN, (BM / WM * (BN / WN) * 32), BLOCKS, WEIGHT_PARAMETERS(T)) {         \
     Product<T, BM, BN, WM, WN, true>::weight(x, dy, sums, c, parts, rows, wideX, wideDy);                        \
   }
 
-PRODUCT(bf16, 128, 128, 64, 32)
-PRODUCT(bf16, 64, 64, 32, 32)
-PRODUCT(f16, 128, 128, 64, 32)
-PRODUCT(f16, 64, 64, 32, 32)
+PRODUCT(bf16, 128, 128, 64, 32, 2)
+PRODUCT(bf16, 64, 64, 32, 32, 4)
+PRODUCT(f16, 128, 128, 64, 32, 2)
+PRODUCT(f16, 64, 64, 32, 32, 4)

@@ -308,6 +308,7 @@ final class ProductOps {
           .address(address)
           .i64((long) batch * n)
           .i64(k)
+          .i64(k)
           .i64(pitch)
           .flag(wide(b.dtype(), k, from))
           .run();
