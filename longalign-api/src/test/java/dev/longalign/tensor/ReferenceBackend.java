@@ -10,8 +10,8 @@ import java.util.stream.IntStream;
 
 /**
  * The control that other backends are compared with: plain loops, sums in double, one rounding to
- * the tensor's type at the end of each operation. Elements are held as {@code float[]}; BF16
- * and F16 tensors hold values that those types can represent.
+ * the tensor's type at the end of each operation. Elements are held as {@code float[]}; BF16 and
+ * F16 tensors hold values that those types can represent.
  */
 public final class ReferenceBackend implements Backend {
   private final ReferenceMemory.Counter counter = new ReferenceMemory.Counter();
@@ -507,7 +507,8 @@ public final class ReferenceBackend implements Backend {
 
   private void checkSupported(DType dtype) {
     if (!supports(dtype)) {
-      throw new LongAlignException(name() + " does not compute in " + dtype + "; use F32, BF16 or F16");
+      throw new LongAlignException(
+          name() + " does not compute in " + dtype + "; use F32, BF16 or F16");
     }
   }
 

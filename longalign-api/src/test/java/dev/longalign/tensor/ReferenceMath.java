@@ -64,8 +64,7 @@ final class ReferenceMath {
     float size =
         exponent == 31
             ? mantissa == 0 ? 1 / 0f : 0 / 0f
-            : Math.scalb(
-                exponent == 0 ? mantissa : mantissa + 1024f, Math.max(exponent, 1) - 25);
+            : Math.scalb(exponent == 0 ? mantissa : mantissa + 1024f, Math.max(exponent, 1) - 25);
     return bits < 0 ? -size : size;
   }
 

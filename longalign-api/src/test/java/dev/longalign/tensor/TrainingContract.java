@@ -236,19 +236,26 @@ interface TrainingContract extends Contract {
   @TestFactory
   default Stream<DynamicTest> gradientsOfNormsOfLargeMeans() {
     boolean[] wanted = {true, false, false};
-    return Stream.of(agree(
-        "gradient of groupNorm, mean 30",
-        DType.F32,
-        Tolerance.relative(5e-4), // the inputs have lost two digits
-        in -> {
-          GradientContract.assumeTraining(in.backend());
-          Tensor x = in.around(30, 1, 2, 9, 9, 16);
-          Tensor dy = in.normal(2, 9, 9, 16);
-          return gradients(in)
-              .groupNorm(
-                  x, 4, in.f32(1, 0.3, 16), in.f32(0, 1, 16), 1e-5f, Activation.SILU, dy, wanted)[
-              0];
-        }));
+    return Stream.of(
+        agree(
+            "gradient of groupNorm, mean 30",
+            DType.F32,
+            Tolerance.relative(5e-4), // the inputs have lost two digits
+            in -> {
+              GradientContract.assumeTraining(in.backend());
+              Tensor x = in.around(30, 1, 2, 9, 9, 16);
+              Tensor dy = in.normal(2, 9, 9, 16);
+              return gradients(in)
+                  .groupNorm(
+                      x,
+                      4,
+                      in.f32(1, 0.3, 16),
+                      in.f32(0, 1, 16),
+                      1e-5f,
+                      Activation.SILU,
+                      dy,
+                      wanted)[0];
+            }));
   }
 
   // ---- pointwise
@@ -307,8 +314,7 @@ interface TrainingContract extends Contract {
                 trains(
                     "gradient of upsampleNearest " + Arrays.toString(c),
                     in ->
-                        gradients(in)
-                            .upsampleNearest(in.normal(2, c[2], c[3], c[4]), c[0], c[1])));
+                        gradients(in).upsampleNearest(in.normal(2, c[2], c[3], c[4]), c[0], c[1])));
   }
 
   // ---- in place

@@ -110,7 +110,14 @@ final class TinyTraining implements AutoCloseable {
   /** Stage 1 on the UNet of four levels. */
   static TinyTraining fourLevels(boolean checkpoints) {
     return new TinyTraining(
-        new CpuBackend(1), "unet", "s28750_lora_vis.pt", LayerDropout.NONE, true, false, checkpoints, DType.F32);
+        new CpuBackend(1),
+        "unet",
+        "s28750_lora_vis.pt",
+        LayerDropout.NONE,
+        true,
+        false,
+        checkpoints,
+        DType.F32);
   }
 
   /** The small UNet and its teacher frozen in bf16; what is trained is f32. */

@@ -7,9 +7,10 @@ import dev.longalign.tensor.Backend;
  * Training of the tiny model against the reference, for the backends of other modules. Each closes
  * the backend and fails if it still holds memory.
  *
- * <p>Losses must agree to 1e-5, gradients to 1e-3 of the largest of their tensor, norms to 1e-4 (one
- * step of stage 1) or 1e-3, parameters to 1e-5: f32 sums of another order change the last digits of
- * a gradient, and AdamW's first steps have the size of the learning rate whatever the gradient's.
+ * <p>Losses must agree to 1e-5, gradients to 1e-3 of the largest of their tensor, norms to 1e-4
+ * (one step of stage 1) or 1e-3, parameters to 1e-5: f32 sums of another order change the last
+ * digits of a gradient, and AdamW's first steps have the size of the learning rate whatever the
+ * gradient's.
  */
 public final class TrainingGolden {
   private TrainingGolden() {}

@@ -231,6 +231,7 @@ final class ProductOps {
           .address(address)
           .i64((long) batch * n)
           .i64(k)
+          .i64(k)
           .i64(pitch)
           .flag(wide(b.dtype(), k, from))
           .run();
