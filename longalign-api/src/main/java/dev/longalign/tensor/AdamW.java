@@ -45,8 +45,7 @@ public record AdamW(
   public static double norm(Collection<Tensor> gradients) {
     return gradients.isEmpty()
         ? 0
-        : Math.sqrt(
-            gradients.iterator().next().backend().training().sumOfSquares(gradients));
+        : Math.sqrt(gradients.iterator().next().backend().training().sumOfSquares(gradients));
   }
 
   /** What torch's clip_grad_norm_ multiplies gradients of that norm by; at most 1. */

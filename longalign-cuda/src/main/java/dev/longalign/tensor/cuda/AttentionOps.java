@@ -72,8 +72,7 @@ final class AttentionOps {
     return (wide ? WIDE : 0) | (causal ? CAUSAL : 0);
   }
 
-  private Tensor attention(
-      Tensor q, Tensor k, Tensor v, int heads, float scale, boolean causal) {
+  private Tensor attention(Tensor q, Tensor k, Tensor v, int heads, float scale, boolean causal) {
     int size = headSize(q, heads);
     if (q.dtype() != DType.F32 && size % 8 != 0) {
       // The tensor cores take 8 columns at a time; no known model has such heads.

@@ -165,7 +165,8 @@ final class ProductGradient {
     }
     boolean product = c.isProduct();
     products
-        .tiled(product ? "linearInput_bwd" : "conv2dInput_bwd", dtype, rows, c.in(), stride * stride)
+        .tiled(
+            product ? "linearInput_bwd" : "conv2dInput_bwd", dtype, rows, c.in(), stride * stride)
         .address(context.address(dy))
         .address(w.weights())
         .address(context.address(dx))

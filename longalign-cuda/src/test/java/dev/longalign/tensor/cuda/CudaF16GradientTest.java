@@ -66,8 +66,7 @@ class CudaF16GradientTest {
     Tensor[] expected = operation.of(DType.F32, wide);
     Tensor[] actual = operation.of(DType.F16, operands);
     for (int i = 0; i < expected.length; i++) {
-      TOLERANCE.check(
-          what + ", gradient " + i, expected[i], actual[i].cast(expected[i].dtype()));
+      TOLERANCE.check(what + ", gradient " + i, expected[i], actual[i].cast(expected[i].dtype()));
     }
   }
 
