@@ -156,8 +156,8 @@ struct Gradient {
     }
   }
 
-  // Of QUERIES: dFirst is dQ. Of KEYS: dFirst and dSecond are dK and dV, null where not wanted; with several `parts` of
-  // `partRows` queries they are f32 [parts][batch][keys][width].
+  // Y: of the results. Of QUERIES: dFirst is dQ. Of KEYS: dFirst and dSecond are dK and dV, null where not wanted, summed in
+  // `parts` of `partRows` queries: f32 [parts][batch][keys][width].
   template <class Y>
   static DEVICE void run(const Problem<T>& p, Y* dFirst, Y* dSecond, int parts, int partRows) {
     SHARED_BYTES(shared);
@@ -369,10 +369,7 @@ struct Gradient {
   KERNEL(attentionQueries_bwd_##T##_##NAME, THREADS, BLOCKS_Q, (PROBLEM(T), T * dq)) {                                 \
     Gradient<T, D, DV, TILES_Q, BN_Q, QUERIES>::template run<T>(PROBLEM_OF(T), dq, nullptr, 1, 0);                     \
   }                                                                                                                    \
-  KERNEL(attentionKeys_bwd_##T##_##NAME, THREADS, BLOCKS_K, (PROBLEM(T), T * dk, T * dv)) {                            \
-    Gradient<T, D, DV, TILES_K, BN_K, KEYS>::template run<T>(PROBLEM_OF(T), dk, dv, 1, queries);                       \
-  }                                                                                                                    \
-  KERNEL(attentionKeyParts_bwd_##T##_##NAME, THREADS, BLOCKS_K,                                                        \
+  KERNEL(attentionKeys_bwd_##T##_##NAME, THREADS, BLOCKS_K,                                                            \
          (PROBLEM(T), f32 * dk, f32 * dv, int parts, int partRows)) {                                                  \
     Gradient<T, D, DV, TILES_K, BN_K, KEYS>::template run<f32>(PROBLEM_OF(T), dk, dv, parts, partRows);                \
   }

@@ -175,22 +175,16 @@ final class AttentionGradient {
     int parts = keyParts((long) blocks * of.heads * batch, queries);
     int partRows = parts(parts(queries, parts), tile.passing) * tile.passing;
     parts = parts(queries, partRows);
-    String name = parts == 1 ? "attentionKeys_bwd" : "attentionKeyParts_bwd";
-    Launch launch =
-        context
-            .launch(name + suffix(of.dtype()) + "_" + tile.size)
-            .grid(blocks, of.heads, (long) batch * parts)
-            .threads(THREADS)
-            .shared(tile.keyShared());
-    problem(launch, of, sums, deltas);
-    if (parts == 1) {
-      launch.address(addressOrNull(dk)).address(addressOrNull(dv)).run();
-      return;
-    }
     Shape shape = Shape.of(1, parts, of.k.shape().size());
     Tensor keyParts = dk == null ? null : context.allocate(DType.F32, shape);
     Tensor valueParts = dv == null ? null : context.allocate(DType.F32, shape);
-    launch
+    Launch launch =
+        context
+            .launch("attentionKeys_bwd" + suffix(of.dtype()) + "_" + tile.size)
+            .grid(blocks, of.heads, (long) batch * parts)
+            .threads(THREADS)
+            .shared(tile.keyShared());
+    problem(launch, of, sums, deltas)
         .address(addressOrNull(keyParts))
         .address(addressOrNull(valueParts))
         .i32(parts)
