@@ -72,7 +72,7 @@ class AlignGoldenTest {
   static void oneStep(Backend backend, String name) {
     Golden golden = Golden.open("align/" + name);
     LayerDropout dropout = name.equals("one_step") ? LayerDropout.NONE : new Masks(golden);
-    try (TinyTraining tiny = TinyTraining.align(backend, dropout);
+    try (TinyTraining tiny = TinyTraining.align(backend, dropout, true);
         Optimizer optimizer = optimizer(tiny, 3e-5)) {
       double loss = differentiate(tiny, golden, optimizer, 0, 1);
       assertThat(loss).isCloseTo(TinyTraining.number(golden, "loss"), within(1e-5));
@@ -131,14 +131,14 @@ class AlignGoldenTest {
   @ParameterizedTest
   @ValueSource(strings = {"lr_3e-5", "lr_1e-3", "zero_up_lr_1e-3"})
   void fiveSteps(String run) {
-    fiveSteps(new CpuBackend(1), run);
+    fiveSteps(new CpuBackend(1), run, true);
   }
 
   /** Losses and norms of five steps, and the parameters after them; closes the backend. */
-  static void fiveSteps(Backend backend, String run) {
+  static void fiveSteps(Backend backend, String run, boolean checkpoints) {
     Golden golden = Golden.open("align/trajectory");
     JsonObject expected = TinyTraining.value(golden.values(), run).getAsJsonObject();
-    try (TinyTraining tiny = TinyTraining.align(backend, LayerDropout.NONE);
+    try (TinyTraining tiny = TinyTraining.align(backend, LayerDropout.NONE, checkpoints);
         Optimizer optimizer = optimizer(tiny, expected.get("lr").getAsDouble())) {
       if (run.startsWith("zero_up")) {
         for (TrainableParameter p : tiny.model.parameters()) {

@@ -85,13 +85,13 @@ final class TinyTraining implements AutoCloseable {
 
   /** Stage 1 on the small UNet without dropout. */
   static TinyTraining align(LayerDropout dropout) {
-    return align(new CpuBackend(1), dropout);
+    return align(new CpuBackend(1), dropout, true);
   }
 
   /** The same on a backend, which {@link #close} closes. */
-  static TinyTraining align(Backend backend, LayerDropout dropout) {
+  static TinyTraining align(Backend backend, LayerDropout dropout, boolean checkpoints) {
     return new TinyTraining(
-        backend, "unet_train", "lora_train_init.pt", dropout, true, false, true, DType.F32);
+        backend, "unet_train", "lora_train_init.pt", dropout, true, false, checkpoints, DType.F32);
   }
 
   /** Stage 2 on the small UNet, with its teacher; {@link #close} closes the backend. */

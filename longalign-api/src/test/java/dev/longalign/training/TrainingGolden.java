@@ -1,6 +1,5 @@
 package dev.longalign.training;
 
-import dev.longalign.scheduler.PredictionType;
 import dev.longalign.tensor.Backend;
 
 /**
@@ -22,11 +21,6 @@ public final class TrainingGolden {
 
   /** Five steps of stage 1 on smaller latents: {@code lr_3e-5} or {@code lr_1e-3}. */
   public static void alignSteps(Backend backend, String run) {
-    AlignGoldenTest.fiveSteps(backend, run);
-  }
-
-  /** One step of stage 2. */
-  public static void lcmStep(Backend backend, PredictionType type) {
-    LcmGoldenTest.oneStep(backend, type);
+    AlignGoldenTest.fiveSteps(backend, run, false);
   }
 }

@@ -1,6 +1,5 @@
 package dev.longalign.tensor.cuda;
 
-import dev.longalign.scheduler.PredictionType;
 import dev.longalign.tensor.Backend;
 import dev.longalign.tensor.Device;
 import dev.longalign.training.TrainingGolden;
@@ -18,19 +17,15 @@ class CudaTrainingGoldenTest {
     return Device.cuda(0).open(0);
   }
 
+  /** With checkpoints: blocks are computed again in the backward pass. */
   @Test
-  void oneStepOfStage1() {
+  void oneStep() {
     TrainingGolden.alignStep(open(), "one_step");
   }
 
-  /** At the larger learning rate, where the steps are larger than the tolerance. */
+  /** At the larger learning rate, where the steps are larger than the tolerance; no checkpoints. */
   @Test
-  void fiveStepsOfStage1() {
+  void fiveSteps() {
     TrainingGolden.alignSteps(open(), "lr_1e-3");
-  }
-
-  @Test
-  void oneStepOfStage2() {
-    TrainingGolden.lcmStep(open(), PredictionType.EPSILON);
   }
 }
