@@ -50,9 +50,7 @@ class CudaSmokeTest {
             .build();
     Collection<RunResult> results = new Runner(options).run();
     assertThat(results).hasSize(8);
-    Report report =
-        Report.of(
-            Instant.parse("2026-01-02T03:04:05Z"), results, Roof.Effort.QUICK);
+    Report report = Report.of(Instant.parse("2026-01-02T03:04:05Z"), results, Roof.Effort.QUICK);
     assertThat(report.roofs()).containsOnlyKeys("cuda BF16");
     assertThat(report.measurements())
         .allSatisfy(m -> assertThat(m.milliseconds()).isPositive())

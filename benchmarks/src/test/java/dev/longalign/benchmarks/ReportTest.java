@@ -32,7 +32,8 @@ class ReportTest {
             .verbosity(VerboseMode.SILENT)
             .build();
     Report report =
-        Report.of(Instant.parse("2026-01-02T03:04:05Z"), new Runner(options).run(), Roof.Effort.QUICK);
+        Report.of(
+            Instant.parse("2026-01-02T03:04:05Z"), new Runner(options).run(), Roof.Effort.QUICK);
     Path file = report.write(folder);
 
     assertThat(file.getFileName().toString()).startsWith("20260102-030405-").endsWith(".json");

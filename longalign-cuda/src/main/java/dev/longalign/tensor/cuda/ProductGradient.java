@@ -165,7 +165,7 @@ final class ProductGradient {
     }
     boolean product = c.isProduct();
     products
-        .tiled(
+        .turned(
             product ? "linearInput_bwd" : "conv2dInput_bwd", dtype, rows, c.in(), stride * stride)
         .address(context.address(dy))
         .address(w.weights())

@@ -27,6 +27,12 @@ final class ProductOps {
 
   private static final int STAGE_PITCH = 40;
 
+  /** Threads for a large tile of 16-bit types: a warp of product_mma has 64 x 64 of it, */
+  private static final int WARPS_OF_64 = 128;
+
+  /** and one of product_bwd_mma 64 x 32. */
+  private static final int WARPS_OF_32 = 256;
+
   /** What a row of sums has more than a tile. */
   private static final int SUMS_PADDING = 8;
 
@@ -329,19 +335,24 @@ final class ProductOps {
 
   Launch product(String kernel, DType dtype, int m, int n, int k, int batch) {
     context.log().ran(new OperationLog.Product((long) m * batch, k, n, dtype));
-    return tiled(kernel, dtype, m, n, batch);
+    return tiled(kernel, dtype, tile(m, n, batch), WARPS_OF_64, m, n, batch);
   }
 
   /** Chooses the tile: the large one if it gives every multiprocessor something to do. */
-  Launch tiled(String kernel, DType dtype, int m, int n, int batch) {
+  private int tile(int m, int n, int batch) {
     long large = (long) tiles(m, LARGE_TILE) * tiles(n, LARGE_TILE) * batch;
     boolean fills = large >= context.device().multiprocessors() && m > SMALL_TILE;
-    return tiled(kernel, dtype, fills ? LARGE_TILE : SMALL_TILE, m, n, batch);
+    return fills ? LARGE_TILE : SMALL_TILE;
+  }
+
+  /** Of the kernels of product_bwd. */
+  Launch turned(String kernel, DType dtype, int m, int n, int batch) {
+    return tiled(kernel, dtype, tile(m, n, batch), WARPS_OF_32, m, n, batch);
   }
 
   /** For a sum in so many parts that even large tiles occupy the device. */
   Launch parts(String kernel, DType dtype, int m, int n, int count) {
-    return tiled(kernel, dtype, partTile(m, n), m, n, count);
+    return tiled(kernel, dtype, partTile(m, n), WARPS_OF_32, m, n, count);
   }
 
   /** What {@link #parts} needs for one part. */
@@ -354,11 +365,12 @@ final class ProductOps {
     return m > SMALL_TILE && n > SMALL_TILE ? LARGE_TILE : SMALL_TILE;
   }
 
-  private Launch tiled(String kernel, DType dtype, int tile, int m, int n, int batch) {
+  private Launch tiled(
+      String kernel, DType dtype, int tile, int largeThreads, int m, int n, int batch) {
     boolean f32 = dtype == DType.F32;
     int sums = tile * (tile + SUMS_PADDING) * Float.BYTES;
     int shared = f32 ? sums : Math.max(sums, STAGES * 2 * tile * STAGE_PITCH * dtype.bytes());
-    int threads = f32 ? 256 : 128;
+    int threads = f32 ? 256 : tile == LARGE_TILE ? largeThreads : 128;
     return context
         .launch(kernel + suffix(dtype) + "_" + tile + "x" + tile)
         .grid(tiles(m, tile), tiles(n, tile), batch)
