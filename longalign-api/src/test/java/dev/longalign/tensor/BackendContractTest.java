@@ -27,6 +27,7 @@ public abstract class BackendContractTest
         GradientContract,
         SegmentConcatContract,
         NanContract,
+        RepeatContract,
         ScopeContract {
   private Backend backend;
 

@@ -62,6 +62,13 @@ final class CudaDriver {
         + ")";
   }
 
+  /** The CUDA that the driver is for: 12060 is 12.6. */
+  static int version() {
+    int[] version = new int[1];
+    check(cuDriverGetVersion(version), "the driver's version");
+    return version[0];
+  }
+
   private static String cudaVersion(int version) {
     return version / 1000 + "." + version % 1000 / 10;
   }
