@@ -82,8 +82,7 @@ public final class Denoiser {
                     float[] timesteps = new float[prepared.batch()];
                     Arrays.fill(timesteps, run.timestep(at));
                     Tensor output =
-                        predict.apply(
-                            run.scaleModelInput(from, at), unet.sinusoids(timesteps));
+                        predict.apply(run.scaleModelInput(from, at), unet.sinusoids(timesteps));
                     Tensor next = run.step(at, output, from, noise);
                     observer.afterStep(
                         at, run.timestep(at), next, () -> run.predictedOriginal(at, output, from));

@@ -140,7 +140,8 @@ public final class CudaBackend implements Backend {
     if ("false".equals(System.getProperty("longalign.cuda.graphs"))) {
       return body;
     }
-    ReplayedFunction function = TensorScope.register(new ReplayedFunction(context, transfers, body));
+    ReplayedFunction function =
+        TensorScope.register(new ReplayedFunction(context, transfers, body));
     return inputs -> together(() -> function.apply(inputs));
   }
 

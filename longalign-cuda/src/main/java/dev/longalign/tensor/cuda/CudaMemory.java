@@ -25,8 +25,8 @@ import jcuda.driver.CUresult;
  * the same sizes in the same order gets the same addresses.
  *
  * <p>What a captured graph computes in stays reserved: between {@link #enterArena} and {@link
- * #leaveArena} blocks come from an arena, which keeps them until no graph holds it. All graphs share
- * it, because they run one after the other and none leaves anything in it.
+ * #leaveArena} blocks come from an arena, which keeps them until no graph holds it. All graphs
+ * share it, because they run one after the other and none leaves anything in it.
  *
  * <p>With {@code -Dlongalign.cuda.cache=false} every block goes back to the driver when it is freed
  * and has exactly the size asked for, so that compute-sanitizer (or the emulator) sees each misuse.
@@ -268,7 +268,9 @@ final class CudaMemory {
             bytes.get(Kind.GRAPHS),
             held.size(),
             others,
-            limit == 0 ? "" : String.format(Locale.ROOT, "; the limit here is %,d (maxMemory)", limit)));
+            limit == 0
+                ? ""
+                : String.format(Locale.ROOT, "; the limit here is %,d (maxMemory)", limit)));
   }
 
   private void unreserve(long address) {

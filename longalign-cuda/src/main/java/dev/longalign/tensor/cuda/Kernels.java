@@ -26,9 +26,9 @@ import org.slf4j.LoggerFactory;
 /**
  * The compiled kernels. In this order: the module that {@code -Dlongalign.cuda.kernels=FILE} names
  * (for work on kernels, and for the emulator); fatbins in the jar, if nvcc was there when it was
- * built and the driver takes them; the sources in the jar, compiled by NVRTC at first use and cached.
- * A family is loaded when one of its kernels is wanted; the first at once, to tell early what is
- * missing.
+ * built and the driver takes them; the sources in the jar, compiled by NVRTC at first use and
+ * cached. A family is loaded when one of its kernels is wanted; the first at once, to tell early
+ * what is missing.
  */
 final class Kernels implements AutoCloseable {
   /** The files of native/kernels. */

@@ -30,9 +30,9 @@ import org.slf4j.LoggerFactory;
 /**
  * A function that is launched as a whole: a step of the UNet is many hundred kernels, and enqueuing
  * them one by one takes longer than some of them run. For each signature of operands the first call
- * runs as written, in the arena, which loads kernels and reserves memory; the second is captured as a
- * CUDA graph; that and all later ones copy the operands to where the graph expects them, launch it,
- * and copy its result away. Callers hold the backend's lock.
+ * runs as written, in the arena, which loads kernels and reserves memory; the second is captured as
+ * a CUDA graph; that and all later ones copy the operands to where the graph expects them, launch
+ * it, and copy its result away. Callers hold the backend's lock.
  */
 final class ReplayedFunction extends ScopedResource implements TensorFunction {
   private static final Logger LOG = LoggerFactory.getLogger(ReplayedFunction.class);
@@ -45,11 +45,7 @@ final class ReplayedFunction extends ScopedResource implements TensorFunction {
 
   /** A graph, and where it reads its operands and leaves its result. */
   private record Captured(
-      CUgraphExec graph,
-      long[] operands,
-      long result,
-      Operand type,
-      OperationLog.Recorded work) {}
+      CUgraphExec graph, long[] operands, long result, Operand type, OperationLog.Recorded work) {}
 
   private final CudaContext context;
   private final Transfers transfers;
@@ -68,7 +64,8 @@ final class ReplayedFunction extends ScopedResource implements TensorFunction {
   @Override
   public Tensor apply(Tensor... operands) {
     if (!isAlive()) {
-      throw new LongAlignException("this repeated function belongs to a TensorScope that is closed");
+      throw new LongAlignException(
+          "this repeated function belongs to a TensorScope that is closed");
     }
     if (refused) {
       return body.apply(operands);
@@ -107,8 +104,7 @@ final class ReplayedFunction extends ScopedResource implements TensorFunction {
   private Captured capture(Tensor[] operands) {
     context.memory().enterArena();
     try (TensorScope scope = TensorScope.open()) {
-      Tensor[] fixed =
-          Arrays.stream(operands).map(context::allocateLike).toArray(Tensor[]::new);
+      Tensor[] fixed = Arrays.stream(operands).map(context::allocateLike).toArray(Tensor[]::new);
       CUgraph graph = new CUgraph();
       // Relaxed: other threads may allocate, load and wait while this one captures.
       check(
@@ -170,7 +166,9 @@ final class ReplayedFunction extends ScopedResource implements TensorFunction {
     return x.shape().size() * x.dtype().bytes();
   }
 
-  /** A graph that still runs is freed when it has ended; the arena's next user is enqueued later. */
+  /**
+   * A graph that still runs is freed when it has ended; the arena's next user is enqueued later.
+   */
   @Override
   protected void release() {
     if (!context.memory().isClosed() && !graphs.isEmpty()) {

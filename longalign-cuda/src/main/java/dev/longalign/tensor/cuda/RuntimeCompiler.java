@@ -21,8 +21,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Compiles the kernels' sources with NVRTC for the device at hand. Results are kept in the
- * user's cache, by a hash of sources, compiler and architecture, and end in a digest of their own.
+ * Compiles the kernels' sources with NVRTC for the device at hand. Results are kept in the user's
+ * cache, by a hash of sources, compiler and architecture, and end in a digest of their own.
  */
 final class RuntimeCompiler {
   private static final Logger LOG = LoggerFactory.getLogger(RuntimeCompiler.class);
@@ -39,7 +39,8 @@ final class RuntimeCompiler {
     String architecture = "sm_" + device.capability();
     try {
       Path cached =
-          UserCache.folder("kernels").resolve(family + "-" + hash(code, headers, architecture) + ".cubin");
+          UserCache.folder("kernels")
+              .resolve(family + "-" + hash(code, headers, architecture) + ".cubin");
       byte[] kept = Files.isRegularFile(cached) ? opened(Files.readAllBytes(cached)) : null;
       if (kept != null) {
         return kept;

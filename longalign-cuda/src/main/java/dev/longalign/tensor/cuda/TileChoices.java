@@ -17,9 +17,9 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * The tile that each product is computed with fastest. With {@code -Dlongalign.cuda.tune=true} it is
- * measured when a product is first met; what was ever measured for this device, driver and kernels
- * is remembered in the user's cache, a line a product.
+ * The tile that each product is computed with fastest. With {@code -Dlongalign.cuda.tune=true} it
+ * is measured when a product is first met; what was ever measured for this device, driver and
+ * kernels is remembered in the user's cache, a line a product.
  */
 final class TileChoices {
   private static final Logger LOG = LoggerFactory.getLogger(TileChoices.class);

@@ -76,12 +76,12 @@ class CudaMemoryTest {
     assertThat(unused()).isEqualTo(before);
   }
 
-  /** The emulated device has 512 MiB. */
+  /** The emulated device has 128 MiB. */
   @Test
   void cachedMemoryIsGivenBackBeforeAnythingFails() {
-    memory.free(memory.allocate(384 << 20));
-    memory.free(memory.allocate(480 << 20)); // no fit for the first, and no room beside it
-    assertThat(memory.use().cached()).isEqualTo(480 << 20);
+    memory.free(memory.allocate(64 << 20));
+    memory.free(memory.allocate(96 << 20)); // no fit for the first, and no room beside it
+    assertThat(memory.use().cached()).isEqualTo(96 << 20);
   }
 
   @Test
@@ -136,7 +136,7 @@ class CudaMemoryTest {
           .hasMessageContainingAll(
               "out of memory",
               "8,589,934,592 bytes more needed for the F32 [2147483648] of zeros",
-              "of 536,870,912 bytes",
+              "of 134,217,728 bytes",
               "4,194,304 are held here (weights 0, tensors 4,194,304, captured steps 0; 1 blocks)",
               "a smaller picture or batch");
       assertThat(held.scale(2).rows(0, 3).toFloats()).containsExactly(0, 0, 0);

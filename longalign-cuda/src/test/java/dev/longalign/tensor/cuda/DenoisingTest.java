@@ -44,8 +44,7 @@ class DenoisingTest {
     Path folder = Golden.folder().resolve("models/tiny-longsd/unet");
     return UNet2DCondition.load(
         UNet2DConditionConfig.of(Config.read(folder.resolve("config.json"))),
-        new FileWeights(
-            TensorFiles.open(folder.resolve("diffusion_pytorch_model.safetensors"))),
+        new FileWeights(TensorFiles.open(folder.resolve("diffusion_pytorch_model.safetensors"))),
         backend,
         DType.F32);
   }
