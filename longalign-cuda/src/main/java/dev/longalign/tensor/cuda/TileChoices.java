@@ -47,7 +47,9 @@ final class TileChoices {
       Path folder = UserCache.folder("tiles");
       return new TileChoices(tiles, folder.resolve(key(device) + ".txt"), measuring);
     } catch (IOException e) {
-      LOG.warn("Measured tiles cannot be remembered", e);
+      if (measuring) {
+        LOG.warn("Measured tiles cannot be remembered: {}", e.toString());
+      }
       return new TileChoices(tiles, null, measuring);
     }
   }

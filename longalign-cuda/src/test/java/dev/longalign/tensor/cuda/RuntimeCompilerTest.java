@@ -34,7 +34,7 @@ class RuntimeCompilerTest {
       #include "device.cuh"
       KERNEL(clamp_fwd_f32, 256, 4, (const f32* x, f32* y, i64 n, int wide, float low, float high)) {
         for (i64 i = grid_thread(); i < n; i += grid_threads()) {
-          y[i] = min(max(x[i], low), high);
+          y[i] = from_float<f32>(min(max(to_float(x[i]), low), high));
         }
       }
       """;
