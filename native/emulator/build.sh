@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds the emulated driver (libcuda.so.1), the compiler that goes with it (libnvrtc.so.12) and the kernels
-# (longalign-kernels.so) into the given directory; with a
-# second argument also that source as kernels of its own: build.sh OUT [SOURCE.cu]. Does nothing when they are up to date.
+# (longalign-kernels.so) into the given directory; with a second argument also that source as kernels of its own:
+# build.sh OUT [SOURCE.cu]. Does nothing when they are up to date.
 # Exit status 3: no g++ (the caller skips what needs the emulator, and says so).
 set -eu
 out=$1

@@ -3,12 +3,13 @@ package dev.longalign.tensor.cuda;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import com.google.gson.JsonObject;
+import com.google.gson.JsonParser;
 import dev.longalign.LongAlignException;
 import dev.longalign.io.Config;
-import dev.longalign.io.TensorFiles;
 import dev.longalign.model.UNet2DCondition;
 import dev.longalign.model.UNet2DConditionConfig;
-import dev.longalign.nn.FileWeights;
+import dev.longalign.nn.RandomWeights;
 import dev.longalign.pipeline.Denoiser;
 import dev.longalign.random.RandomTensors;
 import dev.longalign.random.TorchGenerator;
@@ -18,22 +19,19 @@ import dev.longalign.scheduler.SchedulerRun;
 import dev.longalign.tensor.Backend;
 import dev.longalign.tensor.DType;
 import dev.longalign.tensor.Device;
-import dev.longalign.tensor.Golden;
 import dev.longalign.tensor.MemoryUse;
 import dev.longalign.tensor.OperationCost;
 import dev.longalign.tensor.Shape;
 import dev.longalign.tensor.Tensor;
 import dev.longalign.tensor.TensorScope;
-import java.nio.file.Path;
 import java.util.Locale;
 import java.util.concurrent.locks.ReentrantLock;
-import jcuda.driver.CUdeviceptr;
 import jcuda.driver.JCudaDriver;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.EnabledIf;
 
-/** The denoising loop of the tiny model: replayed, and out of memory. */
+/** The denoising loop of a tiny model: replayed, and out of memory. */
 @EnabledIf(value = Emulator.IS_BUILT, disabledReason = Emulator.MISSING)
 class DenoisingTest {
   @BeforeEach
@@ -41,11 +39,19 @@ class DenoisingTest {
     Emulator.require();
   }
 
+  /** One level with attention, and random weights: the emulator is slow. */
   private static UNet2DCondition unet(Backend backend) {
-    Path folder = Golden.folder().resolve("models/tiny-longsd/unet");
+    JsonObject json =
+        JsonParser.parseString(
+                """
+                {"block_out_channels": [32], "cross_attention_dim": 16, "layers_per_block": 1,
+                 "attention_head_dim": 2, "down_block_types": ["CrossAttnDownBlock2D"],
+                 "up_block_types": ["CrossAttnUpBlock2D"], "norm_num_groups": 8, "sample_size": 4}
+                """)
+            .getAsJsonObject();
     return UNet2DCondition.load(
-        UNet2DConditionConfig.of(Config.read(folder.resolve("config.json"))),
-        new FileWeights(TensorFiles.open(folder.resolve("diffusion_pytorch_model.safetensors"))),
+        UNet2DConditionConfig.of(Config.of("unet", json)),
+        new RandomWeights(1),
         backend,
         DType.F32);
   }
@@ -57,7 +63,7 @@ class DenoisingTest {
     try (TensorScope scope = TensorScope.open();
         SchedulerRun run =
             Scheduler.UNIPC.start(SchedulerConfig.stableDiffusion(Scheduler.UNIPC), steps)) {
-      Tensor start = RandomTensors.randn(backend, random, Shape.of(1, 8, 8, 4));
+      Tensor start = RandomTensors.randn(backend, random, Shape.of(1, 4, 4, 4));
       Tensor[] starts = new Tensor[batch];
       java.util.Arrays.fill(starts, start);
       Tensor conditional = RandomTensors.randn(backend, random, Shape.of(1, 1, 5, width)).reshape(1, 5, width);
@@ -109,18 +115,16 @@ class DenoisingTest {
       backend.resetPeakMemory();
       float[] alone = latents(unet, 1, 1);
       MemoryUse use = backend.memory();
-      CUdeviceptr others = new CUdeviceptr();
-      CudaDriver.check(
-          JCudaDriver.cuMemAlloc(others, unused() - 2 * (use.peak() - use.live())), "others");
-      try {
+      try (CudaDevice device = new CudaDevice(0)) {
+        CudaMemory others = new CudaMemory(device, false);
+        others.allocate(unused() - 2 * (use.peak() - use.live()));
         assertThatThrownBy(() -> latents(unet, 8, 1))
             .isInstanceOf(LongAlignException.class)
             .hasMessageContainingAll("out of memory", "bytes more needed for the F32 [16, ", " of ")
             .hasMessageContaining(String.format(Locale.ROOT, "weights %,d", weights));
         assertThat(backend.memory().live()).as("nothing is left").isEqualTo(weights);
         assertThat(latents(unet, 1, 1)).isEqualTo(alone);
-      } finally {
-        JCudaDriver.cuMemFree(others);
+        others.close();
       }
       backend.limitMemory(weights + 2 * (use.peak() - use.live()));
       assertThatThrownBy(() -> latents(unet, 8, 1)).hasMessageContaining("maxMemory");
