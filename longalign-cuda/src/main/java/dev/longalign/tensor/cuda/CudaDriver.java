@@ -22,7 +22,7 @@ final class CudaDriver {
       int error = cuInit(0);
       if (error == CUresult.CUDA_ERROR_NO_DEVICE) {
         return "the NVIDIA driver sees no GPU; check nvidia-smi (in a container: run it with --gpus"
-                   + " all)";
+            + " all)";
       }
       if (error != CUresult.CUDA_SUCCESS) {
         return "the NVIDIA driver does not start: "
@@ -51,7 +51,7 @@ final class CudaDriver {
     String message = String.valueOf(error.getMessage());
     if (message.contains("libcuda.so") || message.contains("nvcuda")) {
       return "there is no NVIDIA driver here (libcuda.so.1 does not load); install it (in a"
-                 + " container: run it with --gpus all)";
+          + " container: run it with --gpus all)";
     }
     return "JCuda's native library does not load; it is published for linux-x86_64 and"
         + " windows-x86_64, here is "

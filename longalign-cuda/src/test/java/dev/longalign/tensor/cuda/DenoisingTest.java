@@ -24,7 +24,6 @@ import dev.longalign.tensor.OperationCost;
 import dev.longalign.tensor.Shape;
 import dev.longalign.tensor.Tensor;
 import dev.longalign.tensor.TensorScope;
-import java.util.Locale;
 import java.util.concurrent.locks.ReentrantLock;
 import jcuda.driver.JCudaDriver;
 import org.junit.jupiter.api.BeforeEach;
@@ -66,7 +65,8 @@ class DenoisingTest {
       Tensor start = RandomTensors.randn(backend, random, Shape.of(1, 4, 4, 4));
       Tensor[] starts = new Tensor[batch];
       java.util.Arrays.fill(starts, start);
-      Tensor conditional = RandomTensors.randn(backend, random, Shape.of(1, 1, 5, width)).reshape(1, 5, width);
+      Tensor conditional =
+          RandomTensors.randn(backend, random, Shape.of(1, 1, 5, width)).reshape(1, 5, width);
       Tensor[] prompts = new Tensor[batch];
       java.util.Arrays.fill(prompts, conditional);
       return new Denoiser(unet, new ReentrantLock())
@@ -120,8 +120,8 @@ class DenoisingTest {
         others.allocate(unused() - 2 * (use.peak() - use.live()));
         assertThatThrownBy(() -> latents(unet, 8, 1))
             .isInstanceOf(LongAlignException.class)
-            .hasMessageContainingAll("out of memory", "bytes more needed for the F32 [16, ", " of ")
-            .hasMessageContaining(String.format(Locale.ROOT, "weights %,d", weights));
+            .hasMessageContainingAll(
+                "out of memory", "bytes more needed for the F32 [16, 4, 4, 32] of", "(weights ");
         assertThat(backend.memory().live()).as("nothing is left").isEqualTo(weights);
         assertThat(latents(unet, 1, 1)).isEqualTo(alone);
         others.close();
