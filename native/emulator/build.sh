@@ -1,6 +1,7 @@
 #!/bin/sh
-# Builds the emulated driver (libcuda.so.1), the kernels for it (longalign-kernels.so) and the emulated cuBLAS (cublas12,
-# cublas13) into the given directory; with a second argument also that source as kernels of its own:
+# Builds the emulated driver (libcuda.so.1), the compiler that goes with it (libnvrtc.so.12), the kernels
+# (longalign-kernels.so) and the emulated cuBLAS (cublas12, cublas13) into the given directory; with a second argument also
+# that source as kernels of its own:
 # build.sh OUT [SOURCE.cu]. Does nothing when they are up to date.
 # Exit status 3: no g++ (the caller skips what needs the emulator, and says so).
 set -eu
@@ -12,7 +13,7 @@ if ! command -v "$compiler" > /dev/null 2>&1; then
   exit 3
 fi
 mkdir -p "$out"
-stamp=$( (cat "$here"/*.cpp "$here"/*.h "$here"/build.sh "$here"/cublas/* "$here"/../kernels/*.cu* ${2:+"$2"}; "$compiler" --version; uname -m) | cksum)
+stamp=$( (cat "$here"/*.cpp "$here"/*.h "$here"/*.map "$here"/build.sh "$here"/cublas/* "$here"/../kernels/*.cu* ${2:+"$2"}; "$compiler" --version; uname -m) | cksum)
 if [ -f "$out/stamp" ] && [ "$(cat "$out/stamp")" = "$stamp" ]; then
   exit 0
 fi
@@ -22,14 +23,17 @@ echo 'int main() {}' | "$compiler" $native -x c++ -fsyntax-only - 2> /dev/null |
 common="-std=c++17 -O2 $native -fPIC -g1 -Wall -Wextra -fno-strict-aliasing"
 checks="-fsanitize=kernel-address,alignment --param asan-instrumentation-with-call-threshold=0 --param asan-globals=0 \
   --param asan-stack=0 --param asan-instrument-allocas=0 -ftls-model=initial-exec"
-for part in memory block driver; do
+for part in memory block stream driver; do
   "$compiler" $common -O3 -ftls-model=initial-exec -c "$here/$part.cpp" -o "$out/$part.o" &
 done
 for source in "$here"/../kernels/*.cu ${2:+"$2"}; do
   "$compiler" $common $checks -I "$here/../kernels" -x c++ -c "$source" -o "$out/$(basename "$source" .cu).kernel.o"
 done
 wait
-"$compiler" -shared -pthread -Wl,-soname,libcuda.so.1 -o "$out/libcuda.so.1" "$out"/memory.o "$out"/block.o "$out"/driver.o
+"$compiler" -shared -pthread -Wl,-soname,libcuda.so.1 -o "$out/libcuda.so.1" "$out"/memory.o "$out"/block.o \
+  "$out"/stream.o "$out"/driver.o
+"$compiler" $common -shared -DEMULATOR="\"$here\"" -Wl,-soname,libnvrtc.so.12 -Wl,--version-script="$here/nvrtc.map" \
+  -o "$out/libnvrtc.so.12" "$here/nvrtc.cpp"
 if [ $# -gt 1 ]; then
   "$compiler" -shared -o "$out/$(basename "$2" .cu).so" "$out/$(basename "$2" .cu).kernel.o" -L "$out" -l:libcuda.so.1 \
     -Wl,-rpath,'$ORIGIN'

@@ -2,90 +2,97 @@
 // of the calls, which every order that streams and events allow includes. A module is a shared library of kernels that
 // g++ compiled (kernel.h). cuGetErrorString tells what the last failing launch or copy did wrong.
 #include <dlfcn.h>
+#include <elf.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <map>
 #include <mutex>
 #include <string>
 #include <vector>
 
 #include "emulator.h"
+#include "stream.h"
 
-using emulator::Entry;
-using emulator::Launch;
+using namespace emulator;
 
 namespace {
-
-enum Result {
-  SUCCESS = 0,
-  INVALID_VALUE = 1,
-  OUT_OF_MEMORY = 2,
-  NOT_INITIALIZED = 3,
-  INVALID_DEVICE = 101,
-  INVALID_IMAGE = 200,
-  INVALID_CONTEXT = 201,
-  FILE_NOT_FOUND = 301,
-  INVALID_HANDLE = 400,
-  NOT_FOUND = 500,
-  ILLEGAL_ADDRESS = 700,
-  LAUNCH_OUT_OF_RESOURCES = 701,
-  LAUNCH_FAILED = 719,
-};
 
 std::mutex detailMutex;
 std::string detail;
 bool initialised = false;
-thread_local void* current = nullptr;
-
-int explain(int result, const std::string& text) {
-  std::lock_guard<std::mutex> lock(detailMutex);
-  detail = text;
-  fprintf(stderr, "CUDA emulator: %s\n", text.c_str());
-  return result;
-}
 
 struct Function {
   const Entry* entry;
-  unsigned sharedLimit = emulator::SHARED_DEFAULT;
+  Context* context;
+  unsigned sharedLimit = SHARED_DEFAULT;
 };
 
 struct Module {
   void* library;
+  Context* context;
   std::map<std::string, Function*> functions;
 };
 
 struct Event {
   std::chrono::steady_clock::time_point time;
+  bool captured = false;
 };
 
-int device_context;  // its address is the primary context
-int streams;         // likewise
+// "86", or one a device: "86,75".
+int capability(int device) {
+  const char* text = getenv("LONGALIGN_EMULATOR_CAPABILITY");
+  for (int i = 0; text && i < device && strchr(text, ','); i++) {
+    text = strchr(text, ',') + 1;
+  }
+  return text ? atoi(text) : 86;
+}
 
-int attribute(int which) {
+int attribute(int which, int device) {
   switch (which) {
     case 1: return 1024;                             // threads per block
     case 2: case 3: return 1024;                     // block x, y
     case 4: return 64;                               // block z
     case 5: return 2147483647;                       // grid x
     case 6: case 7: return 65535;                    // grid y, z
-    case 8: return (int)emulator::SHARED_DEFAULT;    // shared memory per block
+    case 8: return (int)SHARED_DEFAULT;    // shared memory per block
     case 10: return 32;                              // warp
     case 12: return 65536;                           // registers per block
     case 13: return 1000000;                         // kHz
     case 16: return 2;                               // multiprocessors
     case 39: return 1536;                            // threads per multiprocessor
-    case 75: return 8;                               // compute capability 8.6
-    case 76: return 6;
-    case 81: return (int)emulator::SHARED_LIMIT + 1024;  // shared memory per multiprocessor
-    case 97: return (int)emulator::SHARED_LIMIT;     // shared memory per block, when asked for
+    case 75: return capability(device) / 10;
+    case 76: return capability(device) % 10;
+    case 81: return (int)SHARED_LIMIT + 1024;  // shared memory per multiprocessor
+    case 97: return (int)SHARED_LIMIT;     // shared memory per block, when asked for
     case 115: return 1;                              // memory pools
     default: return 0;
   }
 }
 
+// For calls on an event that only a graph records.
+int recorded(void* event, const char* call) {
+  return ((Event*)event)->captured
+             ? explain(emulator::CAPTURED_EVENT, std::string(call) + ": the event was last recorded in a capture")
+             : SUCCESS;
+}
+
+std::string name_of(Context* context) { return context ? "device " + std::to_string(context->device) : "no device"; }
+
 }  // namespace
+
+namespace emulator {
+int explain(int result, const std::string& text) {
+  std::lock_guard<std::mutex> lock(detailMutex);
+  detail = text;
+  fprintf(stderr, "CUDA emulator: %s\n", text.c_str());
+  return result;
+}
+}  // namespace emulator
 
 extern "C" {
 
@@ -110,10 +117,15 @@ int cuGetErrorName(int error, const char** name) {
       {INVALID_CONTEXT, "CUDA_ERROR_INVALID_CONTEXT"},
       {FILE_NOT_FOUND, "CUDA_ERROR_FILE_NOT_FOUND"},
       {INVALID_HANDLE, "CUDA_ERROR_INVALID_HANDLE"},
+      {ILLEGAL_STATE, "CUDA_ERROR_ILLEGAL_STATE"},
       {NOT_FOUND, "CUDA_ERROR_NOT_FOUND"},
       {ILLEGAL_ADDRESS, "CUDA_ERROR_ILLEGAL_ADDRESS"},
       {LAUNCH_OUT_OF_RESOURCES, "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES"},
-      {LAUNCH_FAILED, "CUDA_ERROR_LAUNCH_FAILED"}};
+      {LAUNCH_FAILED, "CUDA_ERROR_LAUNCH_FAILED"},
+      {CAPTURE_UNSUPPORTED, "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED"},
+      {CAPTURE_INVALIDATED, "CUDA_ERROR_STREAM_CAPTURE_INVALIDATED"},
+      {CAPTURED_EVENT, "CUDA_ERROR_CAPTURED_EVENT"},
+      {CAPTURE_WRONG_THREAD, "CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD"}};
   auto found = NAMES.find(error);
   *name = found == NAMES.end() ? nullptr : found->second;
   return *name ? SUCCESS : INVALID_VALUE;
@@ -134,7 +146,7 @@ int cuGetErrorString(int error, const char** text) {
 
 int cuDeviceGetCount(int* count) {
   const char* text = getenv("LONGALIGN_EMULATOR_DEVICES");
-  *count = text ? atoi(text) : 1;
+  *count = std::min(text ? atoi(text) : 1, MAX_DEVICES);
   return initialised ? SUCCESS : NOT_INITIALIZED;
 }
 int cuDeviceGet(int* device, int ordinal) {
@@ -148,36 +160,36 @@ int cuDeviceGetName(char* name, int length, int) {
   return SUCCESS;
 }
 int cuDeviceTotalMem_v2(size_t* bytes, int) {
-  *bytes = emulator::memory_total();
+  *bytes = memory_total();
   return SUCCESS;
 }
-int cuDeviceGetAttribute(int* value, int which, int) {
-  *value = attribute(which);
+int cuDeviceGetAttribute(int* value, int which, int device) {
+  *value = attribute(which, device);
   return SUCCESS;
 }
 int cuDeviceGetUuid(char* uuid, int device) {
   memset(uuid, device, 16);
   return SUCCESS;
 }
-int cuDevicePrimaryCtxRetain(void** context, int) {
-  *context = &device_context;
+int cuDevicePrimaryCtxRetain(void** context, int device) {
+  *context = primary_context(device);
   return SUCCESS;
 }
 int cuDevicePrimaryCtxRelease_v2(int) { return SUCCESS; }
-int cuCtxCreate_v2(void** context, unsigned, int) {
-  *context = current = &device_context;
+int cuCtxCreate_v2(void** context, unsigned, int device) {
+  *context = current = primary_context(device);
   return SUCCESS;
 }
 int cuCtxDestroy_v2(void*) { return SUCCESS; }
 int cuCtxSetCurrent(void* context) {
-  current = context;
+  current = (Context*)context;
   return SUCCESS;
 }
 int cuCtxGetCurrent(void** context) {
   *context = current;
   return SUCCESS;
 }
-int cuCtxSynchronize() { return current ? SUCCESS : explain(INVALID_CONTEXT, "no context on this thread"); }
+int cuCtxSynchronize() { return wait_for_all("cuCtxSynchronize"); }
 
 // ---- memory
 
@@ -188,18 +200,28 @@ int cuMemAlloc_v2(uintptr_t* address, size_t bytes) {
   if (bytes == 0) {
     return explain(INVALID_VALUE, "allocation of 0 bytes");
   }
-  *address = emulator::allocate(bytes);
+  int refused = unsafe("cuMemAlloc");
+  if (refused != SUCCESS) {
+    return refused;
+  }
+  *address = allocate(bytes, current->device);
   return *address ? SUCCESS : OUT_OF_MEMORY;
 }
 int cuMemFree_v2(uintptr_t address) {
-  return address == 0 || emulator::release(address) ? SUCCESS
-                                                    : explain(INVALID_VALUE, "free of what is not an allocation");
+  int refused = unsafe("cuMemFree");
+  if (refused != SUCCESS) {
+    return refused;
+  }
+  return address == 0 || release(address) ? SUCCESS : explain(INVALID_VALUE, "free of what is not an allocation");
 }
 int cuMemAllocAsync(uintptr_t* address, size_t bytes, void*) { return cuMemAlloc_v2(address, bytes); }
 int cuMemFreeAsync(uintptr_t address, void*) { return cuMemFree_v2(address); }
 int cuMemGetInfo_v2(size_t* free, size_t* total) {
-  *free = emulator::memory_free();
-  *total = emulator::memory_total();
+  if (!current) {
+    return explain(INVALID_CONTEXT, "no context on this thread");
+  }
+  *free = memory_free(current->device);
+  *total = memory_total();
   return SUCCESS;
 }
 int cuMemAllocHost_v2(void** pointer, size_t bytes) {
@@ -212,64 +234,85 @@ int cuMemFreeHost(void* pointer) {
   return SUCCESS;
 }
 
-int cuMemcpyHtoD_v2(uintptr_t to, const void* from, size_t bytes) {
-  std::string wrong = emulator::check_write(to, bytes);
+}
+
+namespace {
+
+int copy_to_device(uintptr_t to, const void* from, size_t bytes) {
+  std::string wrong = check_write(to, bytes);
   if (!wrong.empty()) {
     return explain(INVALID_VALUE, "copy to the device: " + wrong);
   }
   memcpy((void*)to, from, bytes);
-  emulator::set_state(to, bytes, emulator::ALLOCATED | emulator::INITIALISED);
+  set_state(to, bytes, ALLOCATED | INITIALISED);
   return SUCCESS;
 }
-int cuMemcpyDtoH_v2(void* to, uintptr_t from, size_t bytes) {
-  std::string wrong = emulator::check_read(from, bytes);
+int copy_from_device(void* to, uintptr_t from, size_t bytes) {
+  std::string wrong = check_read(from, bytes);
   if (!wrong.empty()) {
     return explain(INVALID_VALUE, "copy from the device: " + wrong);
   }
   memcpy(to, (void*)from, bytes);
   return SUCCESS;
 }
-int cuMemcpyDtoD_v2(uintptr_t to, uintptr_t from, size_t bytes) {
-  std::string wrong = emulator::check_read(from, bytes);
-  return wrong.empty() ? cuMemcpyHtoD_v2(to, (void*)from, bytes)
+int copy_on_device(uintptr_t to, uintptr_t from, size_t bytes) {
+  std::string wrong = check_read(from, bytes);
+  return wrong.empty() ? copy_to_device(to, (void*)from, bytes)
                        : explain(INVALID_VALUE, "copy on the device: " + wrong);
 }
-int cuMemcpyHtoDAsync_v2(uintptr_t to, const void* from, size_t bytes, void*) {
-  return cuMemcpyHtoD_v2(to, from, bytes);
-}
-int cuMemcpyDtoHAsync_v2(void* to, uintptr_t from, size_t bytes, void*) { return cuMemcpyDtoH_v2(to, from, bytes); }
-int cuMemcpyDtoDAsync_v2(uintptr_t to, uintptr_t from, size_t bytes, void*) {
-  return cuMemcpyDtoD_v2(to, from, bytes);
-}
-int cuMemsetD8_v2(uintptr_t to, unsigned char value, size_t bytes) {
-  std::string wrong = emulator::check_write(to, bytes);
+template <class T>
+int fill(uintptr_t to, T value, size_t count) {
+  std::string wrong = check_write(to, count * sizeof(T));
   if (!wrong.empty()) {
     return explain(INVALID_VALUE, "memset: " + wrong);
   }
-  memset((void*)to, value, bytes);
-  emulator::set_state(to, bytes, emulator::ALLOCATED | emulator::INITIALISED);
+  std::fill_n((T*)to, count, value);
+  set_state(to, count * sizeof(T), ALLOCATED | INITIALISED);
   return SUCCESS;
 }
-int cuMemsetD8Async(uintptr_t to, unsigned char value, size_t bytes, void*) { return cuMemsetD8_v2(to, value, bytes); }
+// Work of the default stream, which waits for the others.
+int at_once(const char* call, std::function<int()> work) {
+  int refused = unsafe(call);
+  return refused != SUCCESS ? refused : enqueue(nullptr, std::move(work));
+}
+
+}  // namespace
+
+extern "C" {
+
+int cuMemcpyHtoD_v2(uintptr_t to, const void* from, size_t bytes) {
+  return at_once("cuMemcpyHtoD", [=] { return copy_to_device(to, from, bytes); });
+}
+int cuMemcpyDtoH_v2(void* to, uintptr_t from, size_t bytes) {
+  return at_once("cuMemcpyDtoH", [=] { return copy_from_device(to, from, bytes); });
+}
+int cuMemcpyDtoD_v2(uintptr_t to, uintptr_t from, size_t bytes) {
+  return at_once("cuMemcpyDtoD", [=] { return copy_on_device(to, from, bytes); });
+}
+int cuMemcpyHtoDAsync_v2(uintptr_t to, const void* from, size_t bytes, void* stream) {
+  return enqueue(stream, [=] { return copy_to_device(to, from, bytes); });
+}
+int cuMemcpyDtoHAsync_v2(void* to, uintptr_t from, size_t bytes, void* stream) {
+  return enqueue(stream, [=] { return copy_from_device(to, from, bytes); });
+}
+int cuMemcpyDtoDAsync_v2(uintptr_t to, uintptr_t from, size_t bytes, void* stream) {
+  return enqueue(stream, [=] { return copy_on_device(to, from, bytes); });
+}
+int cuMemsetD8_v2(uintptr_t to, unsigned char value, size_t bytes) {
+  return at_once("cuMemsetD8", [=] { return fill(to, value, bytes); });
+}
+int cuMemsetD8Async(uintptr_t to, unsigned char value, size_t bytes, void* stream) {
+  return enqueue(stream, [=] { return fill(to, value, bytes); });
+}
 int cuMemsetD32_v2(uintptr_t to, unsigned value, size_t words) {
-  int result = cuMemsetD8_v2(to, 0, 4 * words);
-  for (size_t i = 0; result == SUCCESS && i < words; i++) {
-    ((unsigned*)to)[i] = value;
-  }
-  return result;
+  return at_once("cuMemsetD32", [=] { return fill(to, value, words); });
 }
-int cuMemsetD32Async(uintptr_t to, unsigned value, size_t words, void*) { return cuMemsetD32_v2(to, value, words); }
-
-// ---- streams and events
-
-int cuStreamCreate(void** stream, unsigned) {
-  *stream = &streams;
-  return SUCCESS;
+int cuMemsetD32Async(uintptr_t to, unsigned value, size_t words, void* stream) {
+  return enqueue(stream, [=] { return fill(to, value, words); });
 }
-int cuStreamDestroy_v2(void*) { return SUCCESS; }
-int cuStreamSynchronize(void*) { return cuCtxSynchronize(); }
-int cuStreamQuery(void*) { return SUCCESS; }
-int cuStreamWaitEvent(void*, void*, unsigned) { return SUCCESS; }
+
+// ---- events
+
 int cuEventCreate(void** event, unsigned) {
   *event = new Event();
   return SUCCESS;
@@ -278,13 +321,20 @@ int cuEventDestroy_v2(void* event) {
   delete (Event*)event;
   return SUCCESS;
 }
-int cuEventRecord(void* event, void*) {
+int cuEventRecord(void* event, void* stream) {
+  ((Event*)event)->captured = captures(stream);
   ((Event*)event)->time = std::chrono::steady_clock::now();
   return SUCCESS;
 }
-int cuEventSynchronize(void*) { return SUCCESS; }
-int cuEventQuery(void*) { return SUCCESS; }
+int cuEventSynchronize(void* event) { return recorded(event, "cuEventSynchronize"); }
+int cuEventQuery(void* event) { return recorded(event, "cuEventQuery"); }
 int cuEventElapsedTime(float* milliseconds, void* start, void* end) {
+  for (void* event : {start, end}) {
+    int refused = recorded(event, "cuEventElapsedTime");
+    if (refused != SUCCESS) {
+      return refused;
+    }
+  }
   *milliseconds = std::chrono::duration<float, std::milli>(((Event*)end)->time - ((Event*)start)->time).count();
   return SUCCESS;
 }
@@ -292,15 +342,36 @@ int cuEventElapsedTime(float* milliseconds, void* start, void* end) {
 // ---- modules and launches
 
 int cuModuleLoad(void** module, const char* path) {
+  int refused = unsafe("cuModuleLoad");
+  if (refused != SUCCESS) {
+    return refused;
+  }
+  if (!current) {
+    return explain(INVALID_CONTEXT, "no context on this thread");
+  }
   void* library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
   if (!library) {
     return explain(FILE_NOT_FOUND, dlerror());
   }
-  *module = new Module{library, {}};
+  *module = new Module{library, current, {}};
   return SUCCESS;
 }
-int cuModuleLoadData(void**, const void*) {
-  return explain(INVALID_IMAGE, "the emulator runs kernels that g++ compiled: load their library with cuModuleLoad");
+// Takes what the emulated NVRTC (nvrtc.cpp) makes: a shared library of kernels.
+int cuModuleLoadData(void** module, const void* image) {
+  const Elf64_Ehdr* header = (const Elf64_Ehdr*)image;
+  if (memcmp(header->e_ident, ELFMAG, SELFMAG) != 0 || header->e_machine == EM_CUDA) {
+    return explain(INVALID_IMAGE, "the emulator runs kernels that g++ compiled, this image is something else");
+  }
+  size_t bytes = header->e_shoff + (size_t)header->e_shnum * header->e_shentsize;  // the sections' table comes last
+  char path[] = "/tmp/longalign-emulator-XXXXXX";
+  int file = mkstemp(path);
+  if (file < 0 || write(file, image, bytes) != (ssize_t)bytes) {
+    return explain(INVALID_IMAGE, "the image cannot be written to /tmp");
+  }
+  close(file);
+  int result = cuModuleLoad(module, path);
+  unlink(path);
+  return result == FILE_NOT_FOUND ? INVALID_IMAGE : result;
 }
 int cuModuleUnload(void* module) {
   Module* m = (Module*)module;
@@ -319,7 +390,7 @@ int cuModuleGetFunction(void** function, void* module, const char* name) {
     if (!entry) {
       return explain(NOT_FOUND, std::string("no kernel ") + name + " in the module");
     }
-    found = m->functions.emplace(name, new Function{((const Entry* (*)())entry)()}).first;
+    found = m->functions.emplace(name, new Function{((const Entry* (*)())entry)(), m->context}).first;
   }
   *function = found->second;
   return SUCCESS;
@@ -327,10 +398,10 @@ int cuModuleGetFunction(void** function, void* module, const char* name) {
 int cuFuncSetAttribute(void* function, int which, int value) {
   Function* f = (Function*)function;
   if (which == 8) {  // dynamic shared memory
-    if (value < 0 || (size_t)value > emulator::SHARED_LIMIT) {
+    if (value < 0 || (size_t)value > SHARED_LIMIT) {
       return explain(INVALID_VALUE, std::string(f->entry->name) + ": " + std::to_string(value) +
                                         " bytes of shared memory, the device has " +
-                                        std::to_string(emulator::SHARED_LIMIT));
+                                        std::to_string(SHARED_LIMIT));
     }
     f->sharedLimit = (unsigned)value;
   }
@@ -343,11 +414,12 @@ int cuFuncGetAttribute(int* value, int which, void* function) {
 }
 
 int cuLaunchKernel(void* function, unsigned gridX, unsigned gridY, unsigned gridZ, unsigned blockX, unsigned blockY,
-                   unsigned blockZ, unsigned shared, void*, void** parameters, void** extra) {
+                   unsigned blockZ, unsigned shared, void* stream, void** parameters, void** extra) {
   Function* f = (Function*)function;
   std::string name = f->entry->name;
-  if (!current) {
-    return explain(INVALID_CONTEXT, "no context on this thread");
+  if (f->context != current) {
+    return explain(current ? INVALID_HANDLE : INVALID_CONTEXT,
+                   name + ": loaded on " + name_of(f->context) + ", the current context is of " + name_of(current));
   }
   if (!gridX || !gridY || !gridZ || !blockX || !blockY || !blockZ || gridX > 2147483647u || gridY > 65535 ||
       gridZ > 65535 || blockX > 1024 || blockY > 1024 || blockZ > 64 || blockX * blockY * blockZ > 1024 || extra) {
@@ -366,13 +438,24 @@ int cuLaunchKernel(void* function, unsigned gridX, unsigned gridY, unsigned grid
                                       std::to_string(f->sharedLimit) +
                                       " (more needs cuFuncSetAttribute with MAX_DYNAMIC_SHARED_SIZE_BYTES)");
   }
-  Launch launch{f->entry, parameters, {gridX, gridY, gridZ}, {blockX, blockY, blockZ}, shared};
-  std::string wrong = emulator::run(launch);
-  if (wrong.empty()) {
-    return SUCCESS;
+  std::vector<std::vector<unsigned char>> arguments(f->entry->parameters);
+  for (int i = 0; i < f->entry->parameters; i++) {
+    const unsigned char* from = (const unsigned char*)parameters[i];
+    arguments[i].assign(from, from + f->entry->sizes[i]);
   }
-  bool address = wrong.find("read") != std::string::npos || wrong.find("write") != std::string::npos ||
-                 wrong.find("misaligned") != std::string::npos;
-  return explain(address ? ILLEGAL_ADDRESS : LAUNCH_FAILED, wrong);
+  return enqueue(stream, [=]() mutable {
+    std::vector<void*> pointers;
+    for (auto& argument : arguments) {
+      pointers.push_back(argument.data());
+    }
+    std::string wrong =
+        run(Launch{f->entry, pointers.data(), {gridX, gridY, gridZ}, {blockX, blockY, blockZ}, shared});
+    if (wrong.empty()) {
+      return (int)SUCCESS;
+    }
+    bool address = wrong.find("read") != std::string::npos || wrong.find("write") != std::string::npos ||
+                   wrong.find("misaligned") != std::string::npos;
+    return explain(address ? ILLEGAL_ADDRESS : LAUNCH_FAILED, wrong);
+  });
 }
 }

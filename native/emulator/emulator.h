@@ -13,11 +13,11 @@ namespace emulator {
 constexpr uint8_t ALLOCATED = 1;
 constexpr uint8_t INITIALISED = 2;
 
-// 0 when out of memory.
-uintptr_t allocate(size_t bytes);
+// 0 when out of memory; every device has as much.
+uintptr_t allocate(size_t bytes, int device);
 bool release(uintptr_t address);
 size_t memory_total();
-size_t memory_free();
+size_t memory_free(int device);
 
 // For host copies: empty if [address, address + bytes) may be written (or read), else what is wrong.
 std::string check_write(uintptr_t address, size_t bytes);

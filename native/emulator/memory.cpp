@@ -8,6 +8,7 @@
 #include <mutex>
 
 #include "emulator.h"
+#include "stream.h"
 
 namespace emulator {
 namespace {
@@ -23,10 +24,11 @@ struct Memory {
   uint8_t* state = nullptr;
   std::mutex mutex;
   std::map<uintptr_t, size_t> live;
+  std::map<uintptr_t, int> device;
   std::map<uintptr_t, size_t> freed;
   std::map<uintptr_t, size_t> shared;
   size_t next = 0;
-  size_t used = 0;
+  size_t used[MAX_DEVICES] = {};
   size_t total = size_t(4) << 30;
 
   Memory() {
@@ -170,15 +172,16 @@ std::string check(uintptr_t address, size_t bytes, bool write) {
 
 }  // namespace
 
-uintptr_t allocate(size_t bytes) {
+uintptr_t allocate(size_t bytes, int device) {
   std::lock_guard<std::mutex> lock(memory.mutex);
-  size_t offset = bytes > memory.total - memory.used ? 0 : memory.take(bytes);
+  size_t offset = bytes > memory.total - memory.used[device] ? 0 : memory.take(bytes);
   if (offset == 0) {
     return 0;
   }
   uintptr_t address = memory.base + offset;
   memory.live[address] = bytes;
-  memory.used += bytes;
+  memory.device[address] = device;
+  memory.used[device] += bytes;
   memset(memory.state + offset, ALLOCATED, bytes);
   return address;
 }
@@ -190,7 +193,9 @@ bool release(uintptr_t address) {
     return false;
   }
   size_t bytes = block->second;
-  memory.used -= bytes;
+  auto device = memory.device.find(address);
+  memory.used[device->second] -= bytes;
+  memory.device.erase(device);
   memory.live.erase(block);
   if (memory.freed.size() >= FREED_KEPT) {
     memory.freed.erase(memory.freed.begin());
@@ -209,9 +214,9 @@ bool release(uintptr_t address) {
 
 size_t memory_total() { return memory.total; }
 
-size_t memory_free() {
+size_t memory_free(int device) {
   std::lock_guard<std::mutex> lock(memory.mutex);
-  return memory.total - memory.used;
+  return memory.total - memory.used[device];
 }
 
 std::string check_write(uintptr_t address, size_t bytes) { return check(address, bytes, true); }

@@ -202,10 +202,30 @@ public final class UNet2DCondition implements AutoCloseable {
    */
   public Tensor forward(
       Tensor latents, float[] timesteps, PreparedContext context, ActivationListener listener) {
-    checkInputs(latents.shape(), timesteps, context);
+    try (TensorScope scope = TensorScope.open()) {
+      return scope.keep(forward(latents, sinusoids(timesteps), context, listener));
+    }
+  }
+
+  /** What a timestep for each picture is to the network, f32 [B, C0]. */
+  public Tensor sinusoids(float... timesteps) {
+    return timeEmbedding.sinusoids(backend, timesteps);
+  }
+
+  /**
+   * The prediction with {@link #sinusoids} of the timesteps: nothing but operations on the device,
+   * for {@link Backend#repeated}.
+   */
+  public Tensor forward(Tensor latents, Tensor sinusoids, PreparedContext context) {
+    return forward(latents, sinusoids, context, ActivationListener.NONE);
+  }
+
+  private Tensor forward(
+      Tensor latents, Tensor sinusoids, PreparedContext context, ActivationListener listener) {
+    checkInputs(latents.shape(), sinusoids.dim(0), context);
     try (TensorScope scope = TensorScope.open()) {
       // 1. time
-      Tensor embedding = timeEmbedding.forward(backend, dtype, timesteps); // [B, T]
+      Tensor embedding = timeEmbedding.forward(sinusoids, dtype); // [B, T]
       listener.onActivation("time_embedding", embedding);
       Tensor time = embedding.activation(Activation.SILU); // [B, T], shared by all blocks
 
@@ -244,17 +264,17 @@ public final class UNet2DCondition implements AutoCloseable {
     return config.centerInputSample() ? Affine.of(x, 2, -1) : x;
   }
 
-  private void checkInputs(Shape latents, float[] timesteps, PreparedContext context) {
+  private void checkInputs(Shape latents, int timesteps, PreparedContext context) {
     if (latents.rank() != 4 || latents.dim(3) != config.inChannels()) {
       throw new LongAlignException(
           "UNet latents: expected [B, H, W, " + config.inChannels() + "], found " + latents);
     }
-    if (timesteps.length != latents.dim(0) || context.batch() != latents.dim(0)) {
+    if (timesteps != latents.dim(0) || context.batch() != latents.dim(0)) {
       throw new LongAlignException(
           "UNet: "
               + latents.dim(0)
               + " latents, "
-              + timesteps.length
+              + timesteps
               + " timesteps and "
               + context.batch()
               + " captions do not go together; expected one of each per picture");

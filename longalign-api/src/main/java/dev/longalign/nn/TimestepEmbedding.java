@@ -32,11 +32,15 @@ public final class TimestepEmbedding {
     this.linear2 = new Linear(weights.at("linear_2"), embedDim, embedDim, true);
   }
 
+  /** What {@link #forward} takes, f32 [B, C]. */
+  public Tensor sinusoids(Backend backend, float[] timesteps) {
+    return Tensor.of(backend, Shape.of(timesteps.length, channels), sinusoids(timesteps));
+  }
+
   /** One embedding per timestep, [B, embedDim]. */
-  public Tensor forward(Backend backend, DType dtype, float[] timesteps) {
+  public Tensor forward(Tensor sinusoids, DType dtype) {
     try (TensorScope scope = TensorScope.open()) {
-      Shape shape = Shape.of(timesteps.length, channels);
-      Tensor t = Tensor.of(backend, shape, sinusoids(timesteps)).cast(dtype); // [B, C]
+      Tensor t = sinusoids.cast(dtype); // [B, C]
       Tensor h = linear1.forward(t, Epilogue.activation(Activation.SILU)); // [B, D]
       return scope.keep(linear2.forward(h)); // [B, D]
     }

@@ -5,7 +5,9 @@ import dev.longalign.model.PreparedContext;
 import dev.longalign.model.UNet2DCondition;
 import dev.longalign.scheduler.SchedulerRun;
 import dev.longalign.tensor.Tensor;
+import dev.longalign.tensor.TensorFunction;
 import dev.longalign.tensor.TensorScope;
+import java.util.Arrays;
 import java.util.concurrent.locks.Lock;
 import java.util.function.Supplier;
 
@@ -65,6 +67,9 @@ public final class Denoiser {
       Tensor context =
           unconditional == null ? conditional : Tensor.concat(0, unconditional, conditional);
       PreparedContext prepared = inTurn(() -> unet.prepareContext(context));
+      TensorFunction predict =
+          unet.backend()
+              .repeated(x -> predict(x[0], x[1], prepared, unconditional != null, guidanceScale));
       Tensor latents = start;
       for (int i = 0; i < run.steps(); i++) {
         observer.beforeStep(i);
@@ -74,8 +79,10 @@ public final class Denoiser {
           latents =
               inTurn(
                   () -> {
+                    float[] timesteps = new float[prepared.batch()];
+                    Arrays.fill(timesteps, run.timestep(at));
                     Tensor output =
-                        predict(run, from, at, prepared, unconditional != null, guidanceScale);
+                        predict.apply(run.scaleModelInput(from, at), unet.sinusoids(timesteps));
                     Tensor next = run.step(at, output, from, noise);
                     observer.afterStep(
                         at, run.timestep(at), next, () -> run.predictedOriginal(at, output, from));
@@ -88,20 +95,18 @@ public final class Denoiser {
     }
   }
 
+  /** The same for every step but for the operands' values. */
   private Tensor predict(
-      SchedulerRun run,
-      Tensor latents,
-      int i,
+      Tensor input,
+      Tensor sinusoids,
       PreparedContext context,
       boolean guided,
       float guidanceScale) {
-    Tensor input = run.scaleModelInput(latents, i);
-    float timestep = run.timestep(i);
     if (!guided) {
-      return unet.forward(input, timestep, context);
+      return unet.forward(input, sinusoids, context);
     }
-    long batch = latents.shape().dim(0);
-    Tensor both = unet.forward(Tensor.concat(0, input, input), timestep, context);
+    long batch = input.shape().dim(0);
+    Tensor both = unet.forward(Tensor.concat(0, input, input), sinusoids, context);
     Tensor unconditional = both.rows(0, batch);
     Tensor conditional = both.rows(batch, 2 * batch);
     return Tensor.linearCombination(

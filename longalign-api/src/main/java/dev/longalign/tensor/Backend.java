@@ -56,6 +56,20 @@ public interface Backend extends AutoCloseable {
    */
   double roofGflops();
 
+  /**
+   * Prepares a function that will run many times on operands of the same shapes, so that a backend
+   * may record what it enqueues and launch that as a whole. The results are those of the function.
+   *
+   * @param body computes one tensor from its operands and from tensors that live as long as the
+   *     result of this method; uploads and downloads nothing, does the same on each call but for
+   *     the operands' values, and keeps nothing but what it returns
+   * @return registered with the calling thread's scope; its results belong to the scope of each
+   *     call
+   */
+  default TensorFunction repeated(TensorFunction body) {
+    return body;
+  }
+
   // ---- memory
   // -------------------------------------------------------------------------------------------------
 

@@ -29,6 +29,7 @@ public abstract class BackendContractTest
         SegmentConcatContract,
         PreferenceContract,
         NanContract,
+        RepeatContract,
         ScopeContract {
   private Backend backend;
 

@@ -7,12 +7,16 @@ import com.sun.jna.ptr.IntByReference;
 import com.sun.jna.ptr.LongByReference;
 import com.sun.jna.ptr.PointerByReference;
 import dev.longalign.cli.Check.Status;
+import java.io.IOException;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 
 /**
  * What an NVIDIA GPU needs, which is the driver alone; and what could be used beside it. A library
@@ -24,6 +28,14 @@ final class GpuChecks {
   // CUdevice_attribute
   private static final int CAPABILITY_MAJOR = 75;
   private static final int CAPABILITY_MINOR = 76;
+
+  /** Of the kernels: Ampere, and CUDA 12.0. */
+  private static final int OLDEST_CAPABILITY = 80;
+
+  private static final int OLDEST_DRIVER = 12000;
+
+  private static final Path KERNEL_MODULE = Path.of("/proc/driver/nvidia/version");
+  private static final Pattern RELEASE = Pattern.compile("\\b(\\d{3}\\.\\d+(\\.\\d+)?)\\b");
 
   /**
    * @param label what it is
@@ -85,7 +97,10 @@ final class GpuChecks {
       found.append(found.length() == 0 ? "" : "; ");
       if (file.isPresent()) {
         found.append(file.get()).append(" is there and does not open: ").append(failure);
-        remedy = "add " + file.get().getParent() + " to LD_LIBRARY_PATH, or run ldconfig";
+        remedy =
+            failure.startsWith(soname)
+                ? "add " + file.get().getParent() + " to LD_LIBRARY_PATH, or run ldconfig"
+                : "install what it needs: " + failure.split(":", 2)[0];
       } else {
         found.append(soname).append(" not found");
       }
@@ -124,19 +139,46 @@ final class GpuChecks {
     int version = ask(driver.getFunction("cuDriverGetVersion"));
     int count = ask(driver.getFunction("cuDeviceGetCount"));
     List<String> names = new ArrayList<>();
+    boolean usable = false;
     for (int i = 0; i < count; i++) {
       names.add(device(driver, i));
+      usable |= capability(driver, i) >= OLDEST_CAPABILITY;
     }
     String found =
         String.format(
             Locale.ROOT,
-            "driver for CUDA %d.%d; %s",
+            "driver %sfor CUDA %d.%d; %s",
+            release().map(release -> release + " ").orElse(""),
             version / 1000,
             version % 1000 / 10,
             names.isEmpty() ? "no device" : String.join(", ", names));
-    return count > 0
+    String missing =
+        version < OLDEST_DRIVER
+            ? "needed is a driver for CUDA 12.0 or later (525.60)"
+            : count == 0
+                ? "check nvidia-smi and CUDA_VISIBLE_DEVICES"
+                : usable ? null : "needed is compute capability 8.0 (Ampere) or later";
+    return missing == null
         ? Check.ok("gpu", "devices", found)
-        : new Check("gpu", "devices", Status.ABSENT, found, "check nvidia-smi");
+        : new Check("gpu", "devices", Status.ABSENT, found, missing);
+  }
+
+  /** The driver's own version, for example 550.54.15, where its kernel module tells. */
+  private static Optional<String> release() {
+    try {
+      return Files.readAllLines(KERNEL_MODULE).stream()
+          .map(RELEASE::matcher)
+          .filter(Matcher::find)
+          .map(release -> release.group(1))
+          .findFirst();
+    } catch (IOException e) {
+      return Optional.empty(); // in some containers
+    }
+  }
+
+  private static int capability(NativeLibrary driver, int device) {
+    return 10 * attribute(driver, CAPABILITY_MAJOR, device)
+        + attribute(driver, CAPABILITY_MINOR, device);
   }
 
   private static String device(NativeLibrary driver, int index) {
@@ -148,11 +190,10 @@ final class GpuChecks {
     }
     return String.format(
         Locale.ROOT,
-        "cuda:%d %s (sm_%d%d), %s",
+        "cuda:%d %s (sm_%d), %s",
         index,
         new String(name, 0, length, StandardCharsets.UTF_8),
-        attribute(driver, CAPABILITY_MAJOR, index),
-        attribute(driver, CAPABILITY_MINOR, index),
+        capability(driver, index),
         memory(driver, index));
   }
 

@@ -13,6 +13,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import javax.imageio.ImageIO;
 import org.junit.jupiter.api.Assumptions;
@@ -34,6 +35,11 @@ class GpuCommandTest {
 
   private Outcome run(boolean emulator, String... arguments)
       throws IOException, InterruptedException {
+    return run(emulator, Map.of(), arguments);
+  }
+
+  private Outcome run(boolean emulator, Map<String, String> environment, String... arguments)
+      throws IOException, InterruptedException {
     List<String> command = new ArrayList<>();
     command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
     if (emulator) {
@@ -51,6 +57,7 @@ class GpuCommandTest {
     if (emulator) {
       builder.environment().put("LD_LIBRARY_PATH", EMULATOR.toString());
     }
+    builder.environment().putAll(environment);
     Process process = builder.start();
     try {
       assertThat(process.waitFor(300, TimeUnit.SECONDS)).as("it ends").isTrue();
@@ -86,6 +93,24 @@ class GpuCommandTest {
     assertThat(found(report, "backend cuda")).contains("CudaBackendProvider");
     assertThat(found(report, "cuBLAS (optional)")).contains("libcublas.so.1");
     assertThat(found(report, "encoders on a GPU")).contains("CUDA provider");
+  }
+
+  /** The emulator has an NVRTC of its own beside the driver. */
+  @Test
+  void doctorNamesEveryDeviceAndWhatIsTooOld() throws Exception {
+    Map<String, String> environment =
+        Map.of("LONGALIGN_EMULATOR_DEVICES", "2", "LONGALIGN_EMULATOR_CAPABILITY", "90,75");
+    Outcome both = run(true, environment, "doctor", "--json");
+    JsonObject report = JsonParser.parseString(both.out()).getAsJsonObject();
+    assertThat(found(report, "devices"))
+        .contains("cuda:0 CUDA emulator", "(sm_90)", "cuda:1 CUDA emulator", "(sm_75)");
+    assertThat(found(report, "NVRTC (optional)"))
+        .contains("libnvrtc.so.12 in " + EMULATOR.resolve("libnvrtc.so.12"));
+    Outcome old = run(true, Map.of("LONGALIGN_EMULATOR_CAPABILITY", "75"), "doctor");
+    assertThat(old.out()).contains("needed is compute capability 8.0 (Ampere) or later");
+    Outcome driver = run(true, Map.of("LONGALIGN_EMULATOR_DRIVER", "11080"), "doctor");
+    assertThat(driver.out())
+        .contains("driver for CUDA 11.8", "needed is a driver for CUDA 12.0 or later (525.60)");
   }
 
   private static String found(JsonObject report, String name) {

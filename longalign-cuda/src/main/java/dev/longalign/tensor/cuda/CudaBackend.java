@@ -15,13 +15,13 @@ import dev.longalign.tensor.PreferenceGradient;
 import dev.longalign.tensor.ReweightedTexts;
 import dev.longalign.tensor.Shape;
 import dev.longalign.tensor.Tensor;
+import dev.longalign.tensor.TensorFunction;
 import dev.longalign.tensor.TensorScope;
 import dev.longalign.tensor.TrainingOps;
 import java.nio.ByteBuffer;
 import java.util.Map;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.Supplier;
-import jcuda.driver.CUevent;
 
 /**
  * The CUDA backend: hand-written kernels through the driver API, and cuBLAS where that is wanted
@@ -99,13 +99,7 @@ public final class CudaBackend implements Backend {
     try {
       checkOpen();
       device.makeCurrent();
-      if (lock.getHoldCount() > 1) {
-        return operation.get(); // part of another operation, which is measured
-      }
-      CUevent begin = log.begin();
-      T result = operation.get();
-      log.end(name, begin);
-      return result;
+      return log.measure(name, operation);
     } finally {
       lock.unlock();
     }
@@ -114,6 +108,18 @@ public final class CudaBackend implements Backend {
   private void checkOpen() {
     if (closed) {
       throw new LongAlignException("the backend " + name() + " is closed");
+    }
+  }
+
+  /** Runs several operations without those of other threads in between. */
+  private <T> T together(Supplier<T> operations) {
+    lock.lock();
+    try {
+      checkOpen();
+      device.makeCurrent();
+      return operations.get();
+    } finally {
+      lock.unlock();
     }
   }
 
@@ -151,15 +157,27 @@ public final class CudaBackend implements Backend {
   }
 
   @Override
+  public void limitMemory(long bytes) {
+    memory.limit(bytes);
+  }
+
+  /**
+   * What runs inside of a captured graph is not timed one by one: a replay is one operation, {@code
+   * replay}. With {@code -Dlongalign.cuda.graphs=false} nothing is captured, and everything timed.
+   */
+  @Override
   public Map<String, OperationCost> costs() {
-    lock.lock();
-    try {
-      checkOpen();
-      device.makeCurrent();
-      return log.costs();
-    } finally {
-      lock.unlock();
+    return together(log::costs);
+  }
+
+  @Override
+  public TensorFunction repeated(TensorFunction body) {
+    if ("false".equals(System.getProperty("longalign.cuda.graphs"))) {
+      return body;
     }
+    ReplayedFunction function =
+        TensorScope.register(new ReplayedFunction(context, transfers, body));
+    return inputs -> together(() -> function.apply(inputs));
   }
 
   @Override

@@ -17,7 +17,12 @@ record CudaContext(
   Tensor allocate(DType dtype, Shape shape) {
     TensorScope scope = TensorScope.current(); // complain before anything is taken
     long bytes = Math.multiplyExact(shape.size(), (long) dtype.bytes());
-    CudaStorage storage = new CudaStorage(memory, memory.allocate(bytes), bytes);
+    long address =
+        memory.allocate(
+            bytes,
+            CudaMemory.Kind.TENSORS,
+            () -> "the " + dtype + " " + shape + " of " + log.running());
+    CudaStorage storage = new CudaStorage(memory, address, bytes);
     return new Tensor(backend, scope.adopt(storage), 0, dtype, shape);
   }
 

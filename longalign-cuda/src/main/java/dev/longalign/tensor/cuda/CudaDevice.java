@@ -32,9 +32,13 @@ final class CudaDevice implements AutoCloseable {
     }
     int[] count = new int[1];
     check(cuDeviceGetCount(count), "counting devices");
-    if (index >= count[0]) {
+    if (index < 0 || index >= count[0]) {
       throw new LongAlignException(
-          "cuda:" + index + ": there are " + count[0] + " devices, counted from 0");
+          "cuda:"
+              + index
+              + ": there is no such device; this machine shows "
+              + (count[0] == 1 ? "one, cuda:0" : count[0] + ", cuda:0 to cuda:" + (count[0] - 1))
+              + " (CUDA_VISIBLE_DEVICES may hide some)");
     }
     check(cuDeviceGet(device, index), "opening device " + index);
     byte[] text = new byte[256];

@@ -21,7 +21,8 @@ final class CudaDriver {
     try {
       int error = cuInit(0);
       if (error == CUresult.CUDA_ERROR_NO_DEVICE) {
-        return "the NVIDIA driver sees no GPU; check nvidia-smi (in a container: run it with --gpus all)";
+        return "the NVIDIA driver sees no GPU; check nvidia-smi (in a container: run it with --gpus"
+            + " all)";
       }
       if (error != CUresult.CUDA_SUCCESS) {
         return "the NVIDIA driver does not start: "
@@ -49,8 +50,8 @@ final class CudaDriver {
   static String whyNotLinked(LinkageError error) {
     String message = String.valueOf(error.getMessage());
     if (message.contains("libcuda.so") || message.contains("nvcuda")) {
-      return "there is no NVIDIA driver here (libcuda.so.1 does not load); install it (in a container:"
-          + " run it with --gpus all)";
+      return "there is no NVIDIA driver here (libcuda.so.1 does not load); install it (in a"
+          + " container: run it with --gpus all)";
     }
     return "JCuda's native library does not load; it is published for linux-x86_64 and"
         + " windows-x86_64, here is "
@@ -60,6 +61,13 @@ final class CudaDriver {
         + " ("
         + message.lines().findFirst().orElse("")
         + ")";
+  }
+
+  /** The CUDA that the driver is for: 12060 is 12.6. */
+  static int version() {
+    int[] version = new int[1];
+    check(cuDriverGetVersion(version), "the driver's version");
+    return version[0];
   }
 
   private static String cudaVersion(int version) {

@@ -11,18 +11,24 @@ import static jcuda.driver.JCudaDriver.cuModuleUnload;
 import dev.longalign.LongAlignException;
 import java.io.IOException;
 import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import jcuda.driver.CUfunction;
 import jcuda.driver.CUmodule;
 import jcuda.driver.CUresult;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * The compiled kernels. In this order: the module that {@code -Dlongalign.cuda.kernels=FILE} names
  * (for work on kernels, and for the emulator); fatbins in the jar, if nvcc was there when it was
- * built; the sources in the jar, compiled by NVRTC at first use and cached.
+ * built and the driver takes them; the sources in the jar, compiled by NVRTC at first use and
+ * cached. A family is loaded when one of its kernels is wanted; the first at once, to tell early
+ * what is missing.
  */
 final class Kernels implements AutoCloseable {
   /** The files of native/kernels. */
@@ -47,10 +53,16 @@ final class Kernels implements AutoCloseable {
           "attention_bwd_mma",
           "attention_bwd_fma");
 
+  /** What decides how fast products are. */
+  static final List<String> PRODUCT_SOURCES =
+      List.of("device.cuh", "product.cuh", "product_mma.cu", "product_fma.cu");
+
+  private static final Logger LOG = LoggerFactory.getLogger(Kernels.class);
   private static final int DEFAULT_SHARED = 48 << 10;
 
   private final CudaDevice device;
   private final List<CUmodule> modules = new ArrayList<>();
+  private final List<String> unloaded = new ArrayList<>();
   private final Map<String, CUfunction> functions = new HashMap<>();
 
   Kernels(CudaDevice device) {
@@ -60,16 +72,30 @@ final class Kernels implements AutoCloseable {
       CUmodule module = new CUmodule();
       check(cuModuleLoad(module, file), "loading the kernels of " + file);
       modules.add(module);
-      return;
+    } else {
+      unloaded.addAll(FAMILIES);
+      load(FAMILIES.get(0));
     }
-    for (String family : FAMILIES) {
-      byte[] image = resource(family + ".fatbin");
-      CUmodule module = new CUmodule();
+  }
+
+  private CUmodule load(String family) {
+    byte[] fatbin = resource(family + ".fatbin");
+    CUmodule module = new CUmodule();
+    int result = fatbin == null ? CUresult.CUDA_ERROR_NOT_FOUND : cuModuleLoadData(module, fatbin);
+    if (fatbin != null && result != CUresult.CUDA_SUCCESS) {
+      LOG.info(
+          "This driver does not take the compiled kernels of {} ({}); they are compiled again",
+          family,
+          CUresult.stringFor(result));
+    }
+    if (result != CUresult.CUDA_SUCCESS) {
       check(
-          cuModuleLoadData(module, image == null ? RuntimeCompiler.compile(family, device) : image),
+          cuModuleLoadData(module, RuntimeCompiler.compile(family, device)),
           "loading the kernels of " + family);
-      modules.add(module);
     }
+    modules.add(module);
+    unloaded.remove(family);
+    return module;
   }
 
   /** A file of the jar's kernels, or null. */
@@ -91,22 +117,50 @@ final class Kernels implements AutoCloseable {
 
   private CUfunction find(String name) {
     for (CUmodule module : modules) {
-      CUfunction function = new CUfunction();
-      int result = cuModuleGetFunction(function, module, name);
-      if (result == CUresult.CUDA_SUCCESS) {
-        if (device.sharedMemory() > DEFAULT_SHARED) {
-          check(
-              cuFuncSetAttribute(
-                  function, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, device.sharedMemory()),
-              "allowing shared memory to " + name);
-        }
+      CUfunction function = find(name, module);
+      if (function != null) {
         return function;
       }
-      if (result != CUresult.CUDA_ERROR_NOT_FOUND) {
-        check(result, "looking for kernel " + name);
+    }
+    List<String> candidates = new ArrayList<>(unloaded);
+    candidates.sort(Comparator.comparingInt((String family) -> mentioned(family, name)).reversed());
+    for (String family : candidates) {
+      CUfunction function = find(name, load(family));
+      if (function != null) {
+        return function;
       }
     }
     throw new LongAlignException("no kernel " + name + " in the loaded modules");
+  }
+
+  /**
+   * How much of the beginning of a kernel's name the family's source mentions: names end in what
+   * macros put together.
+   */
+  private static int mentioned(String family, String name) {
+    byte[] bytes = resource(family + ".cu");
+    String source = bytes == null ? "" : new String(bytes, StandardCharsets.UTF_8);
+    int length = name.length();
+    while (!source.contains(name.substring(0, length))) {
+      length--;
+    }
+    return length;
+  }
+
+  private CUfunction find(String name, CUmodule module) {
+    CUfunction function = new CUfunction();
+    int result = cuModuleGetFunction(function, module, name);
+    if (result == CUresult.CUDA_ERROR_NOT_FOUND) {
+      return null;
+    }
+    check(result, "looking for kernel " + name);
+    if (device.sharedMemory() > DEFAULT_SHARED) {
+      check(
+          cuFuncSetAttribute(
+              function, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, device.sharedMemory()),
+          "allowing shared memory to " + name);
+    }
+    return function;
   }
 
   @Override

@@ -15,6 +15,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.function.Supplier;
 import jcuda.driver.CUevent;
 
 /**
@@ -31,6 +32,12 @@ final class OperationLog {
     }
   }
 
+  /** What a captured graph computes; its parts cannot be timed. */
+  static final class Recorded {
+    private final Map<Product, Long> products = new LinkedHashMap<>();
+    private double flops;
+  }
+
   private record Pending(String name, CUevent begin, CUevent end, double flops) {}
 
   private final CudaDevice device;
@@ -38,32 +45,84 @@ final class OperationLog {
   private final Map<Product, Long> products = new LinkedHashMap<>();
   private final List<Pending> pending = new ArrayList<>();
   private final Deque<CUevent> unused = new ArrayDeque<>();
+  private Recorded recorded;
+  private String running;
   private double flops;
 
   OperationLog(CudaDevice device) {
     this.device = device;
   }
 
-  CUevent begin() {
+  /** Runs and measures one operation; what it consists of is measured with it. */
+  <T> T measure(String name, Supplier<T> operation) {
+    if (running != null) {
+      return operation.get();
+    }
+    running = name;
     flops = 0;
-    return record();
-  }
-
-  void end(String name, CUevent begin) {
-    pending.add(new Pending(name, begin, record(), flops));
-    if (pending.size() >= MAX_PENDING) {
-      read();
+    CUevent begin = null;
+    try {
+      if (recorded != null) {
+        return operation.get(); // nothing runs, and events have no time
+      }
+      begin = record();
+      T result = operation.get();
+      pending.add(new Pending(name, begin, record(), flops));
+      begin = null;
+      return result;
+    } finally {
+      running = null;
+      if (begin != null) {
+        unused.push(begin);
+      }
+      if (pending.size() >= MAX_PENDING) {
+        read();
+      }
     }
   }
 
+  /** The operation that is being enqueued, for messages. */
+  String running() {
+    return running;
+  }
+
   void ran(Product product) {
-    products.merge(product, 1L, Long::sum);
     flops += product.flops();
+    if (recorded != null) {
+      recorded.products.merge(product, 1L, Long::sum);
+      recorded.flops += product.flops();
+    } else {
+      products.merge(product, 1L, Long::sum);
+    }
   }
 
   /** Arithmetic that is not one matrix product: attention's. */
   void computed(double count) {
     flops += count;
+    if (recorded != null) {
+      recorded.flops += count;
+    }
+  }
+
+  boolean isRecording() {
+    return recorded != null;
+  }
+
+  /** What is enqueued from now on is recorded, not run. */
+  void startRecording() {
+    recorded = new Recorded();
+  }
+
+  Recorded stopRecording() {
+    Recorded result = recorded;
+    recorded = null;
+    return result;
+  }
+
+  /** A recording runs, as part of the operation that is being enqueued. */
+  void ran(Recorded recording) {
+    flops += recording.flops;
+    recording.products.forEach((product, count) -> products.merge(product, count, Long::sum));
   }
 
   Map<String, OperationCost> costs() {

@@ -15,11 +15,15 @@ import dev.longalign.tensor.Tensor;
 import dev.longalign.tensor.TensorScope;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.util.List;
+import java.util.function.IntFunction;
+import jcuda.driver.CUevent;
 
 /** Matrix products and convolutions: one kernel, which gathers its left operand in two ways. */
 final class ProductOps {
   private static final int LARGE_TILE = 128;
   private static final int SMALL_TILE = 64;
+  private static final int MEASURED_RUNS = 4;
   private static final int PITCH_UNIT = 8;
 
   /** {@code STAGES} and {@code PITCH} of product_mma.cu. */
@@ -39,6 +43,7 @@ final class ProductOps {
   private final CudaContext context;
   private final Transfers transfers;
   private final Cublas cublas;
+  private final TileChoices choices;
 
   /**
    * @param cublas may be null
@@ -47,6 +52,7 @@ final class ProductOps {
     this.context = context;
     this.transfers = transfers;
     this.cublas = cublas;
+    this.choices = TileChoices.of(context.device(), List.of(SMALL_TILE, LARGE_TILE));
   }
 
   // ---- weights
@@ -89,15 +95,26 @@ final class ProductOps {
     int columns = Math.multiplyExact(channels, taps);
     int pitch = pitch(columns);
     long weights = packed(weight, rows, channels, taps, pitch, gated, dtype);
-    long biases = bias == null ? 0 : packed(bias, rows, 1, 1, 1, gated, DType.F32);
-    return new PackedMatrix(context.memory(), weights, biases, rows, columns, pitch, gated);
+    try {
+      long biases = bias == null ? 0 : packed(bias, rows, 1, 1, 1, gated, DType.F32);
+      return new PackedMatrix(context.memory(), weights, biases, rows, columns, pitch, gated);
+    } catch (LongAlignException e) {
+      context.memory().free(weights);
+      throw e;
+    }
   }
 
   private long packed(
       Tensor x, int rows, int channels, int taps, int pitch, boolean gated, DType dtype) {
     try (TensorScope scope = TensorScope.open()) {
       Tensor source = x.cast(DType.F32);
-      long address = context.memory().allocate((long) rows * pitch * dtype.bytes());
+      long address =
+          context
+              .memory()
+              .allocate(
+                  (long) rows * pitch * dtype.bytes(),
+                  CudaMemory.Kind.WEIGHTS,
+                  () -> "a weight, " + dtype + " [" + rows + ", " + pitch + "]");
       context
           .launch("packWeight_fwd" + suffix(dtype))
           .over((long) rows * pitch)
@@ -333,12 +350,36 @@ final class ProductOps {
     return address;
   }
 
+  /** With the tile that was measured, else the likely one. */
   Launch product(String kernel, DType dtype, int m, int n, int k, int batch) {
     context.log().ran(new OperationLog.Product((long) m * batch, k, n, dtype));
-    return tiled(kernel, dtype, tile(m, n, batch), WARPS_OF_64, m, n, batch);
+    String product =
+        choices.matter() ? kernel + suffix(dtype) + " " + m + "x" + n + "x" + k + "x" + batch : "";
+    IntFunction<Launch> candidate = tile -> tiled(kernel, dtype, tile, WARPS_OF_64, m, n, batch);
+    Launch launch = candidate.apply(choices.get(product, tile(m, n, batch)));
+    if (choices.wanted(product) && !context.log().isRecording()) {
+      launch.replacedBy(
+          given -> {
+            int tile =
+                choices.measure(product, t -> seconds(candidate.apply(t).argumentsOf(given)));
+            return candidate.apply(tile).argumentsOf(given);
+          });
+    }
+    return launch;
   }
 
-  /** Chooses the tile: the large one if it gives every multiprocessor something to do. */
+  private double seconds(Launch launch) {
+    launch.run(); // loads the kernel
+    CUevent begin = context.log().record();
+    for (int run = 0; run < MEASURED_RUNS; run++) {
+      launch.run();
+    }
+    CUevent end = context.log().record();
+    context.device().synchronize();
+    return context.log().seconds(begin, end) / MEASURED_RUNS;
+  }
+
+  /** The large tile if it gives every multiprocessor something to do. */
   private int tile(int m, int n, int batch) {
     long large = (long) tiles(m, LARGE_TILE) * tiles(n, LARGE_TILE) * batch;
     boolean fills = large >= context.device().multiprocessors() && m > SMALL_TILE;

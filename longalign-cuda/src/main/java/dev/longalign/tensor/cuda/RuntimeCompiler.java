@@ -7,50 +7,50 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
-import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HexFormat;
-import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import jcuda.nvrtc.nvrtcProgram;
 import jcuda.nvrtc.nvrtcResult;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Compiles the kernels' sources with NVRTC for the device at hand. Results are kept in a per-user
- * cache, by a hash of sources, compiler and architecture; a file is written beside its place and
- * renamed, so concurrent processes need no lock.
+ * Compiles the kernels' sources with NVRTC for the device at hand. Results are kept in the user's
+ * cache, by a hash of sources, compiler and architecture, and end in a digest of their own.
  */
 final class RuntimeCompiler {
   private static final Logger LOG = LoggerFactory.getLogger(RuntimeCompiler.class);
-  private static final List<String> HEADERS =
-      List.of(
-          "device.cuh",
-          "pointwise.cuh",
-          "reduce.cuh",
-          "norm.cuh",
-          "product.cuh",
-          "product_bwd.cuh");
+  private static final int DIGEST = 32;
+  private static final Pattern INCLUDE = Pattern.compile("#include \"(\\w+\\.cuh)\"");
 
   private RuntimeCompiler() {}
 
   /** A cubin of one family of kernels. */
   static byte[] compile(String family, CudaDevice device) {
-    List<String> headers = new ArrayList<>();
-    HEADERS.forEach(name -> headers.add(source(name)));
     String code = source(family + ".cu");
+    Map<String, String> headers = new TreeMap<>();
+    addHeaders(code, headers);
     String architecture = "sm_" + device.capability();
     try {
       Path cached =
-          cacheFolder().resolve(family + "-" + hash(code, headers, architecture) + ".cubin");
-      if (Files.isRegularFile(cached)) {
-        return Files.readAllBytes(cached);
+          UserCache.folder("kernels")
+              .resolve(family + "-" + hash(code, headers, architecture) + ".cubin");
+      byte[] kept = Files.isRegularFile(cached) ? opened(Files.readAllBytes(cached)) : null;
+      if (kept != null) {
+        return kept;
+      }
+      if (Files.exists(cached)) {
+        LOG.warn("{} is damaged; its kernels are compiled again", cached);
       }
       LOG.info("Compiling the kernels of {} for {}", family, architecture);
       byte[] cubin = compile(family, code, headers, architecture);
-      store(cached, cubin);
+      UserCache.store(cached, sealed(cubin));
       return cubin;
     } catch (IOException e) {
       throw new LongAlignException("the cache of compiled kernels cannot be used: " + e, e);
@@ -64,6 +64,17 @@ final class RuntimeCompiler {
     }
   }
 
+  /** What the code includes of the jar's headers, and what these include. */
+  private static void addHeaders(String code, Map<String, String> headers) {
+    for (Matcher include = INCLUDE.matcher(code); include.find(); ) {
+      String name = include.group(1);
+      if (!headers.containsKey(name)) {
+        headers.put(name, source(name));
+        addHeaders(headers.get(name), headers);
+      }
+    }
+  }
+
   private static String source(String name) {
     byte[] bytes = Kernels.resource(name);
     if (bytes == null) {
@@ -73,7 +84,7 @@ final class RuntimeCompiler {
   }
 
   private static byte[] compile(
-      String family, String code, List<String> headers, String architecture) {
+      String family, String code, Map<String, String> headers, String architecture) {
     nvrtcProgram program = new nvrtcProgram();
     check(
         nvrtcCreateProgram(
@@ -81,8 +92,8 @@ final class RuntimeCompiler {
             code,
             family + ".cu",
             headers.size(),
-            headers.toArray(new String[0]),
-            HEADERS.toArray(new String[0])),
+            headers.values().toArray(new String[0]),
+            headers.keySet().toArray(new String[0])),
         family,
         null);
     try {
@@ -115,37 +126,35 @@ final class RuntimeCompiler {
             + log[0]);
   }
 
-  private static String hash(String code, List<String> headers, String architecture) {
+  private static String hash(String code, Map<String, String> headers, String architecture) {
     int[] major = new int[1];
     int[] minor = new int[1];
     nvrtcVersion(major, minor);
+    MessageDigest digest = sha256();
+    headers.values().forEach(header -> digest.update(header.getBytes(StandardCharsets.UTF_8)));
+    digest.update(code.getBytes(StandardCharsets.UTF_8));
+    digest.update((architecture + major[0] + "." + minor[0]).getBytes(StandardCharsets.UTF_8));
+    return HexFormat.of().formatHex(digest.digest(), 0, 16);
+  }
+
+  /** The bytes and their digest. */
+  private static byte[] sealed(byte[] cubin) {
+    byte[] all = Arrays.copyOf(cubin, cubin.length + DIGEST);
+    System.arraycopy(sha256().digest(cubin), 0, all, cubin.length, DIGEST);
+    return all;
+  }
+
+  /** What was sealed, or null if it is not whole. */
+  private static byte[] opened(byte[] sealed) {
+    byte[] cubin = Arrays.copyOf(sealed, Math.max(0, sealed.length - DIGEST));
+    return Arrays.equals(sealed(cubin), sealed) ? cubin : null;
+  }
+
+  private static MessageDigest sha256() {
     try {
-      MessageDigest digest = MessageDigest.getInstance("SHA-256");
-      headers.forEach(header -> digest.update(header.getBytes(StandardCharsets.UTF_8)));
-      digest.update(code.getBytes(StandardCharsets.UTF_8));
-      digest.update((architecture + major[0] + "." + minor[0]).getBytes(StandardCharsets.UTF_8));
-      return HexFormat.of().formatHex(digest.digest(), 0, 16);
+      return MessageDigest.getInstance("SHA-256");
     } catch (NoSuchAlgorithmException e) {
       throw new IllegalStateException(e);
-    }
-  }
-
-  private static Path cacheFolder() throws IOException {
-    String xdg = System.getenv("XDG_CACHE_HOME");
-    Path base =
-        xdg == null || xdg.isEmpty()
-            ? Path.of(System.getProperty("user.home"), ".cache")
-            : Path.of(xdg);
-    return Files.createDirectories(base.resolve("longalign").resolve("kernels"));
-  }
-
-  private static void store(Path file, byte[] bytes) throws IOException {
-    Path beside = Files.createTempFile(file.getParent(), "kernels", ".tmp");
-    try {
-      Files.write(beside, bytes);
-      Files.move(beside, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
-    } finally {
-      Files.deleteIfExists(beside);
     }
   }
 }

@@ -3,6 +3,7 @@ package dev.longalign.tensor.cuda;
 import static dev.longalign.tensor.cuda.CudaDriver.check;
 import static jcuda.driver.JCudaDriver.cuMemAllocHost;
 import static jcuda.driver.JCudaDriver.cuMemFreeHost;
+import static jcuda.driver.JCudaDriver.cuMemcpyDtoDAsync;
 import static jcuda.driver.JCudaDriver.cuMemcpyDtoHAsync;
 import static jcuda.driver.JCudaDriver.cuMemcpyHtoDAsync;
 import static jcuda.driver.JCudaDriver.cuMemsetD8Async;
@@ -66,6 +67,16 @@ final class Transfers implements AutoCloseable {
         "copying a number from " + device.name());
     device.synchronize();
     return buffer.getDouble(0);
+  }
+
+  /** On the device. */
+  void copy(long from, long to, long bytes) {
+    if (bytes > 0) {
+      check(
+          cuMemcpyDtoDAsync(
+              CudaMemory.pointer(to), CudaMemory.pointer(from), bytes, device.stream()),
+          "copying " + bytes + " bytes on " + device.name());
+    }
   }
 
   void zero(long address, long bytes) {

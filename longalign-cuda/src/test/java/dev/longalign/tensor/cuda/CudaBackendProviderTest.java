@@ -20,9 +20,18 @@ import org.junit.jupiter.api.Test;
 /** Why CUDA cannot be used is said exactly; each case in a process of its own. */
 class CudaBackendProviderTest {
 
-  /** Prints what the provider says. */
+  /** Prints what the provider says, or what opening a device does. */
   public static final class Ask {
     public static void main(String[] args) {
+      if (args.length > 0) {
+        try {
+          Device.parse(args[0]).open(0).close();
+          System.out.println("answer: opened");
+        } catch (LongAlignException e) {
+          System.out.println("answer: " + e.getMessage());
+        }
+        return;
+      }
       for (BackendProvider provider : ServiceLoader.load(BackendProvider.class)) {
         if (provider.kind().equals("cuda")) {
           System.out.println("answer: " + provider.whyUnavailable());
@@ -31,7 +40,7 @@ class CudaBackendProviderTest {
     }
   }
 
-  private static String answer(Map<String, String> environment)
+  private static String answer(Map<String, String> environment, String... arguments)
       throws IOException, InterruptedException {
     Path java = Path.of(System.getProperty("java.home"), "bin", "java");
     List<String> command = new ArrayList<>(List.of(java.toString()));
@@ -40,9 +49,13 @@ class CudaBackendProviderTest {
       command.add("--enable-native-access=ALL-UNNAMED");
     }
     command.addAll(List.of("-cp", System.getProperty("java.class.path"), Ask.class.getName()));
+    command.addAll(List.of(arguments));
     ProcessBuilder builder = new ProcessBuilder(command);
     builder.redirectErrorStream(true);
-    builder.environment().remove("LD_LIBRARY_PATH");
+    builder
+        .environment()
+        .keySet()
+        .removeIf(name -> name.equals("LD_LIBRARY_PATH") || name.startsWith("LONGALIGN_EMULATOR"));
     builder.environment().putAll(environment);
     Process process = builder.start();
     String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
@@ -78,6 +91,12 @@ class CudaBackendProviderTest {
   }
 
   @Test
+  void withADeviceThatIsTooOld() throws Exception {
+    assertThat(answer(emulator("LONGALIGN_EMULATOR_CAPABILITY", "75"), "cuda:0"))
+        .contains("cuda:0 (CUDA emulator", "compute capability 7.5", "8.0 (Ampere) or later");
+  }
+
+  @Test
   void withADevice() throws Exception {
     assertThat(answer(emulator("LONGALIGN_EMULATOR_DEVICES", "1"))).isEqualTo("answer: null");
   }
@@ -87,6 +106,6 @@ class CudaBackendProviderTest {
     Emulator.require();
     assertThatThrownBy(() -> Device.cuda(7).open(0))
         .isInstanceOf(LongAlignException.class)
-        .hasMessageContainingAll("cuda:7", "1 devices");
+        .hasMessageContainingAll("cuda:7: there is no such device", "2, cuda:0 to cuda:1");
   }
 }

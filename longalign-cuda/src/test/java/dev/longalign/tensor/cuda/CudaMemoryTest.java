@@ -76,12 +76,54 @@ class CudaMemoryTest {
     assertThat(unused()).isEqualTo(before);
   }
 
-  /** The emulated device has 4 GiB. */
+  /** The emulated device has 128 MiB. */
   @Test
   void cachedMemoryIsGivenBackBeforeAnythingFails() {
-    memory.free(memory.allocate(3L << 30));
-    memory.free(memory.allocate((3L << 30) + (1L << 29) + (1L << 28)));
-    assertThat(memory.use().cached()).isLessThan(4L << 30);
+    memory.free(memory.allocate(64 << 20));
+    memory.free(memory.allocate(96 << 20)); // no fit for the first, and no room beside it
+    assertThat(memory.use().cached()).isEqualTo(96 << 20);
+  }
+
+  @Test
+  void aLimitHoldsForLiveAndCachedTogether() {
+    memory.limit(4 << 20);
+    memory.free(memory.allocate(3 << 20));
+    long address = memory.allocate(2 << 20); // the cached block goes
+    assertThat(memory.use().cached()).isZero();
+    assertThatThrownBy(
+            () -> memory.allocate(3 << 20, CudaMemory.Kind.WEIGHTS, () -> "a weight of the test"))
+        .isInstanceOf(LongAlignException.class)
+        .hasMessageContainingAll(
+            "3,145,728 bytes more needed for a weight of the test",
+            "tensors 2,097,152",
+            "the limit here is 4,194,304 (maxMemory)");
+    memory.limit(0);
+    memory.allocate(3 << 20);
+    memory.free(address);
+  }
+
+  @Test
+  void theArenaKeepsItsBlocksForGraphsUntilTheLastIsGone() {
+    memory.holdArena();
+    memory.holdArena();
+    memory.enterArena();
+    long scratch = memory.allocate(1 << 20);
+    memory.leaveArena();
+    memory.free(scratch);
+    assertThat(memory.use().live()).as("reserved").isEqualTo(1 << 20);
+    long tensor = memory.allocate(1 << 20);
+    assertThat(tensor).as("nobody else gets it").isNotEqualTo(scratch);
+    memory.enterArena();
+    assertThat(memory.allocate(1 << 20)).as("the next graph does").isEqualTo(scratch);
+    memory.leaveArena();
+    memory.free(scratch);
+    memory.releaseArena();
+    memory.trim();
+    assertThat(memory.use().live()).isEqualTo(2 << 20);
+    memory.releaseArena();
+    assertThat(memory.use().live()).isEqualTo(1 << 20);
+    assertThat(memory.use().cached()).isEqualTo(1 << 20);
+    assertThat(memory.allocate(1 << 20)).as("then everybody").isEqualTo(scratch);
   }
 
   @Test
@@ -93,9 +135,10 @@ class CudaMemoryTest {
           .isInstanceOf(LongAlignException.class)
           .hasMessageContainingAll(
               "out of memory",
-              "asked for 8589934592 bytes",
-              "4294967296 bytes",
-              "4194304 are held");
+              "8,589,934,592 bytes more needed for the F32 [2147483648] of zeros",
+              "of 134,217,728 bytes",
+              "4,194,304 are held here (weights 0, tensors 4,194,304, captured steps 0; 1 blocks)",
+              "a smaller picture or batch");
       assertThat(held.scale(2).rows(0, 3).toFloats()).containsExactly(0, 0, 0);
     }
   }
