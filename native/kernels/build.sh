@@ -16,8 +16,8 @@ fi
 mkdir -p "$out"
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/longalign/fatbin
 mkdir -p "$cache"
-targets="-gencode arch=compute_80,code=sm_80 -gencode arch=compute_86,code=sm_86 -gencode arch=compute_89,code=sm_89 \
-  -gencode arch=compute_90a,code=sm_90a -gencode arch=compute_90,code=compute_90 -gencode arch=compute_80,code=compute_80"
+# One PTX serves the devices before Hopper and, compiled by the driver, those after it.
+targets="-gencode arch=compute_80,code=[sm_80,sm_86,sm_89,compute_80] -gencode arch=compute_90a,code=sm_90a"
 families=
 for source in "$here"/*.cu; do
   family=$(basename "$source" .cu)

@@ -131,25 +131,9 @@ DEVICE void layer_norm(const T* x, const float* gamma, const float* beta, T* y, 
   int vectors = C / N;
   const Vector* in = (const Vector*)(x + (i64)row * C);
   Vector* out = (Vector*)(y + (i64)row * C);
-  float sum = 0;
-  for (int i = lane; i < vectors; i += 32) {
-    Vector v = in[i];
-    UNROLL
-    for (int j = 0; j < N; j++) {
-      sum += to_float(v.at[j]);
-    }
-  }
-  float mean = warp_sum(sum) / (float)C;
-  float square = 0;
-  for (int i = lane; i < vectors; i += 32) {
-    Vector v = in[i];
-    UNROLL
-    for (int j = 0; j < N; j++) {
-      float difference = to_float(v.at[j]) - mean;
-      square += difference * difference;
-    }
-  }
-  float scale = reciprocal_sqrt(warp_sum(square) / (float)C + eps);
+  float mean;
+  float scale;
+  row_statistics<T, N>(in, C, eps, mean, scale);
   for (int i = lane; i < vectors; i += 32) {
     Vector v = in[i];
     UNROLL

@@ -1,4 +1,4 @@
-// What GroupNorm and its derivative share.
+// What the norms and their derivatives share.
 #pragma once
 #include "device.cuh"
 
@@ -36,4 +36,29 @@ DEVICE void group_statistics(const T* image, const float* partial, int pixels, i
     mean[g] = to_float(image[g * perGroup]) + offset;
     scale[g] = reciprocal_sqrt((variance < 0 ? 0 : variance) + eps);
   }
+}
+
+// Mean and reciprocal deviation of one row of C elements, by a warp.
+template <class T, int N>
+DEVICE void row_statistics(const Pack<T, N>* row, int C, float eps, float& mean, float& scale) {
+  int vectors = C / N;
+  float sum = 0;
+  for (int i = lane_id(); i < vectors; i += 32) {
+    Pack<T, N> v = row[i];
+    UNROLL
+    for (int j = 0; j < N; j++) {
+      sum += to_float(v.at[j]);
+    }
+  }
+  mean = warp_sum(sum) / (float)C;
+  float square = 0;
+  for (int i = lane_id(); i < vectors; i += 32) {
+    Pack<T, N> v = row[i];
+    UNROLL
+    for (int j = 0; j < N; j++) {
+      float difference = to_float(v.at[j]) - mean;
+      square += difference * difference;
+    }
+  }
+  scale = reciprocal_sqrt(warp_sum(square) / (float)C + eps);
 }

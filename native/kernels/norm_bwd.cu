@@ -164,25 +164,9 @@ DEVICE void layer_gradient(const T* x, const float* gamma, const T* dy, T* dx, f
   int vectors = C / N;
   const Vector* in = (const Vector*)(x + (i64)row * C);
   const Vector* up = (const Vector*)(dy + (i64)row * C);
-  float sum = 0;
-  for (int i = lane; i < vectors; i += 32) {
-    Vector v = in[i];
-    UNROLL
-    for (int j = 0; j < N; j++) {
-      sum += to_float(v.at[j]);
-    }
-  }
-  float mean = warp_sum(sum) / (float)C;
-  float square = 0;
-  for (int i = lane; i < vectors; i += 32) {
-    Vector v = in[i];
-    UNROLL
-    for (int j = 0; j < N; j++) {
-      float difference = to_float(v.at[j]) - mean;
-      square += difference * difference;
-    }
-  }
-  float scale = reciprocal_sqrt(warp_sum(square) / (float)C + eps);
+  float mean;
+  float scale;
+  row_statistics<T, N>(in, C, eps, mean, scale);
   if (statistics != nullptr && lane == 0) {
     statistics[2 * (i64)row] = mean;
     statistics[2 * (i64)row + 1] = scale;

@@ -53,8 +53,9 @@ END {
   for (i = 1; i <= count; i++) {
     key = keys[i]
     split(key, part, " ")
-    print part[1], family, part[2], threads[key] + 0, registers[key], fixed[key] + 0, \
-      key in dynamic ? dynamic[key] : "-", spilled[key] + 0, key in sass ? sass[key] : ptx[key] + 0, \
+    from = key in threads ? key : "sm_80 " part[2]  # the PTX that it was made of
+    print part[1], family, part[2], threads[from] + 0, registers[key], fixed[key] + 0, \
+      from in dynamic ? dynamic[from] : "-", spilled[key] + 0, key in sass ? sass[key] : ptx[from] + 0, \
       key in sass ? "SASS" : "PTX"
   }
 }

@@ -105,6 +105,17 @@ public final class CudaBackend implements Backend {
     }
   }
 
+  /** Runs an operation whose intermediate tensors die with it. */
+  Tensor scoped(String name, Supplier<Tensor> operation) {
+    return enqueue(
+        name,
+        () -> {
+          try (TensorScope scope = TensorScope.open()) {
+            return scope.keep(operation.get());
+          }
+        });
+  }
+
   private void checkOpen() {
     if (closed) {
       throw new LongAlignException("the backend " + name() + " is closed");

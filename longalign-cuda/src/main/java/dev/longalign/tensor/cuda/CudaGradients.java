@@ -35,17 +35,6 @@ final class CudaGradients implements GradientOps {
     this.rows = rows;
   }
 
-  /** Runs an operation whose intermediate tensors die with it. */
-  private Tensor run(String name, Supplier<Tensor> operation) {
-    return backend.enqueue(
-        name,
-        () -> {
-          try (TensorScope scope = TensorScope.open()) {
-            return scope.keep(operation.get());
-          }
-        });
-  }
-
   private Tensor[] runAll(String name, Supplier<Tensor[]> operation) {
     return backend.enqueue(
         name,
@@ -64,32 +53,33 @@ final class CudaGradients implements GradientOps {
 
   @Override
   public Tensor linearInput(Tensor dy, LinearWeight weight) {
-    return run("linearInputGradient", () -> products.linearInput(dy, weight));
+    return backend.scoped("linearInputGradient", () -> products.linearInput(dy, weight));
   }
 
   @Override
   public Tensor geglu(Tensor x, LinearWeight packedGeglu, Tensor dy) {
-    return run("gegluGradient", () -> products.geglu(x, packedGeglu, dy));
+    return backend.scoped("gegluGradient", () -> products.geglu(x, packedGeglu, dy));
   }
 
   @Override
   public Tensor conv2dInput(Tensor dy, Conv2dWeight weight, Shape x) {
-    return run("conv2dInputGradient", () -> products.conv2dInput(dy, weight, x));
+    return backend.scoped("conv2dInputGradient", () -> products.conv2dInput(dy, weight, x));
   }
 
   @Override
   public Tensor conv2dInput(Tensor dy, Tensor weight, Conv2dGeometry geometry, Shape x) {
-    return run("conv2dInputGradient", () -> products.conv2dInput(dy, weight, geometry, x));
+    return backend.scoped(
+        "conv2dInputGradient", () -> products.conv2dInput(dy, weight, geometry, x));
   }
 
   @Override
   public Tensor conv2dWeight(Tensor x, Tensor dy, Conv2dGeometry geometry) {
-    return run("conv2dWeightGradient", () -> products.conv2dWeight(x, dy, geometry));
+    return backend.scoped("conv2dWeightGradient", () -> products.conv2dWeight(x, dy, geometry));
   }
 
   @Override
   public Tensor matmulTransposedA(Tensor a, Tensor b, DType dtype) {
-    return run("matmulTransposedA", () -> products.matmulTransposedA(a, b, dtype));
+    return backend.scoped("matmulTransposedA", () -> products.matmulTransposedA(a, b, dtype));
   }
 
   @Override
@@ -129,56 +119,57 @@ final class CudaGradients implements GradientOps {
 
   @Override
   public Tensor normalizeRows(Tensor x, Tensor dy) {
-    return run("normalizeRowsGradient", () -> rows.normalizeRows(x, dy));
+    return backend.scoped("normalizeRowsGradient", () -> rows.normalizeRows(x, dy));
   }
 
   @Override
   public Tensor activation(Tensor x, Activation activation, Tensor dy) {
-    return run("activationGradient", () -> pointwise.activation(x, activation, dy));
+    return backend.scoped("activationGradient", () -> pointwise.activation(x, activation, dy));
   }
 
   @Override
   public Tensor gatedGelu(Tensor x, Tensor dy) {
-    return run("gatedGeluGradient", () -> pointwise.gatedGelu(x, dy));
+    return backend.scoped("gatedGeluGradient", () -> pointwise.gatedGelu(x, dy));
   }
 
   @Override
   public Tensor clamp(Tensor x, float low, float high, Tensor dy) {
-    return run("clampGradient", () -> pointwise.clamp(x, low, high, dy));
+    return backend.scoped("clampGradient", () -> pointwise.clamp(x, low, high, dy));
   }
 
   @Override
   public Tensor pseudoHuber(Tensor x, float c, Tensor dy) {
-    return run("pseudoHuberGradient", () -> pointwise.pseudoHuber(x, c, dy));
+    return backend.scoped("pseudoHuberGradient", () -> pointwise.pseudoHuber(x, c, dy));
   }
 
   @Override
   public Tensor columnSums(Tensor x, int groups) {
-    return run("columnSums", () -> rows.columnSums(x, groups));
+    return backend.scoped("columnSums", () -> rows.columnSums(x, groups));
   }
 
   @Override
   public Tensor scaleRows(Tensor x, Tensor factors) {
-    return run("scaleRows", () -> rows.scaleRows(x, factors));
+    return backend.scoped("scaleRows", () -> rows.scaleRows(x, factors));
   }
 
   @Override
   public Tensor scatterRows(Tensor dy, int[] numbers, long count) {
-    return run("scatterRows", () -> rows.scatterRows(dy, numbers, count));
+    return backend.scoped("scatterRows", () -> rows.scatterRows(dy, numbers, count));
   }
 
   @Override
   public Tensor logSumExp(Tensor x, Tensor dy) {
-    return run("logSumExpGradient", () -> rows.logSumExp(x, dy));
+    return backend.scoped("logSumExpGradient", () -> rows.logSumExp(x, dy));
   }
 
   @Override
   public Tensor expand(Tensor scalar, DType dtype, Shape shape) {
-    return run("expand", () -> pointwise.expand(scalar, dtype, shape));
+    return backend.scoped("expand", () -> pointwise.expand(scalar, dtype, shape));
   }
 
   @Override
   public Tensor upsampleNearest(Tensor dy, int height, int width) {
-    return run("upsampleNearestGradient", () -> pointwise.upsampleNearest(dy, height, width));
+    return backend.scoped(
+        "upsampleNearestGradient", () -> pointwise.upsampleNearest(dy, height, width));
   }
 }

@@ -3,11 +3,9 @@ package dev.longalign.tensor.cuda;
 import dev.longalign.tensor.AdamW;
 import dev.longalign.tensor.Conv2dGeometry;
 import dev.longalign.tensor.Tensor;
-import dev.longalign.tensor.TensorScope;
 import dev.longalign.tensor.TrainingOps;
 import java.util.Collection;
 import java.util.List;
-import java.util.function.Supplier;
 
 /** What the CUDA backend computes for training only. */
 final class CudaTraining implements TrainingOps {
@@ -36,80 +34,70 @@ final class CudaTraining implements TrainingOps {
     this.optimizer = optimizer;
   }
 
-  /** Runs an operation whose intermediate tensors die with it. */
-  private Tensor run(String name, Supplier<Tensor> operation) {
-    return backend.enqueue(
-        name,
-        () -> {
-          try (TensorScope scope = TensorScope.open()) {
-            return scope.keep(operation.get());
-          }
-        });
-  }
-
   @Override
   public Tensor linear(Tensor x, Tensor weight, Tensor bias) {
-    return run("linear", () -> products.linear(x, weight, bias));
+    return backend.scoped("linear", () -> products.linear(x, weight, bias));
   }
 
   @Override
   public Tensor conv2d(Tensor x, Tensor weight, Conv2dGeometry geometry) {
-    return run("conv2d", () -> products.conv2d(x, weight, geometry));
+    return backend.scoped("conv2d", () -> products.conv2d(x, weight, geometry));
   }
 
   @Override
   public Tensor causalAttention(Tensor q, Tensor k, Tensor v, int heads, float scale) {
-    return run("causalAttention", () -> attention.causalAttention(q, k, v, heads, scale));
+    return backend.scoped(
+        "causalAttention", () -> attention.causalAttention(q, k, v, heads, scale));
   }
 
   @Override
   public Tensor multiply(Tensor a, Tensor b) {
-    return run("multiply", () -> pointwise.multiply(a, b));
+    return backend.scoped("multiply", () -> pointwise.multiply(a, b));
   }
 
   @Override
   public Tensor dropout(Tensor x, float p, long key) {
-    return run("dropout", () -> pointwise.dropout(x, p, key));
+    return backend.scoped("dropout", () -> pointwise.dropout(x, p, key));
   }
 
   @Override
   public Tensor pseudoHuber(Tensor x, float c) {
-    return run("pseudoHuber", () -> pointwise.pseudoHuber(x, c));
+    return backend.scoped("pseudoHuber", () -> pointwise.pseudoHuber(x, c));
   }
 
   @Override
   public Tensor normalizeRows(Tensor x) {
-    return run("normalizeRows", () -> rows.normalizeRows(x));
+    return backend.scoped("normalizeRows", () -> rows.normalizeRows(x));
   }
 
   @Override
   public Tensor scaleExp(Tensor x, Tensor logScale) {
-    return run("scaleExp", () -> pointwise.scaleExp(x, logScale));
+    return backend.scoped("scaleExp", () -> pointwise.scaleExp(x, logScale));
   }
 
   @Override
   public Tensor slice(Tensor x, int axis, long from, long to) {
-    return run("slice", () -> shapes.slice(x, axis, from, to));
+    return backend.scoped("slice", () -> shapes.slice(x, axis, from, to));
   }
 
   @Override
   public Tensor gatherRows(Tensor x, int[] numbers) {
-    return run("gatherRows", () -> rows.gatherRows(x, numbers));
+    return backend.scoped("gatherRows", () -> rows.gatherRows(x, numbers));
   }
 
   @Override
   public Tensor sum(Tensor x) {
-    return run("sum", () -> rows.sum(x));
+    return backend.scoped("sum", () -> rows.sum(x));
   }
 
   @Override
   public Tensor logSumExp(Tensor x) {
-    return run("logSumExp", () -> rows.logSumExp(x));
+    return backend.scoped("logSumExp", () -> rows.logSumExp(x));
   }
 
   @Override
   public Tensor rowDots(Tensor a, Tensor b) {
-    return run("rowDots", () -> rows.rowDots(a, b));
+    return backend.scoped("rowDots", () -> rows.rowDots(a, b));
   }
 
   @Override
