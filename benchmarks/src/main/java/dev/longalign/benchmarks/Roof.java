@@ -10,7 +10,6 @@ import dev.longalign.tensor.TensorScope;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.Random;
-import java.util.function.Supplier;
 
 /**
  * What a device can do in a type, measured where the benchmarks run: their rates are parts of it.
@@ -93,13 +92,13 @@ record Roof(double gflops, double gigabytes) {
     return backend.upload(bytes.flip(), DType.F32, Shape.of(rows, columns));
   }
 
-  private static double fastest(Backend backend, Supplier<Tensor> work) {
+  private static double fastest(Backend backend, Runnable work) {
     double best = Double.POSITIVE_INFINITY;
     for (int run = 0; run <= RUNS; run++) {
       try (TensorScope scope = TensorScope.open()) {
         backend.synchronize();
         long begin = System.nanoTime();
-        work.get();
+        work.run();
         backend.synchronize();
         double seconds = (System.nanoTime() - begin) * 1e-9;
         best = run == 0 ? best : Math.min(best, seconds);
