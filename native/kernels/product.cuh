@@ -11,10 +11,11 @@ struct Geometry {
   int stride, padTop, padLeft;
 };
 
-// One row of A: the input patch under one output pixel.
-template <class T>
+// One row of A: the input patch under one output pixel. With DOUBLED, the image is half as high and wide as the geometry
+// says, and every pixel of it stands for four.
+template <class T, bool DOUBLED>
 struct Patch {
-  const T* corner;  // of the patch; it may lie in the padding, outside the image
+  const T* corner;  // of the patch; it may lie in the padding, outside the image. DOUBLED: of the image
   int top, left;
   bool inside;
 
@@ -27,13 +28,19 @@ struct Patch {
     int b = line / g.outHeight;
     p.top = (line - b * g.outHeight) * g.stride - g.padTop;
     p.left = column * g.stride - g.padLeft;
-    p.corner = x + (((i64)b * g.height + p.top) * g.width + p.left) * g.channels;
+    p.corner = DOUBLED ? x + (i64)b * (g.height / 2) * (g.width / 2) * g.channels
+                       : x + (((i64)b * g.height + p.top) * g.width + p.left) * g.channels;
     return p;
   }
 
-  // Address of the element `offset` after the corner, which is in the line and column of a tap; null in the padding.
-  DEVICE const T* at(const Geometry& g, int tapLine, int tapColumn, int offset) const {
-    bool valid = inside && (u32)(top + tapLine) < (u32)g.height && (u32)(left + tapColumn) < (u32)g.width;
+  // Address of a channel in the line and column of a tap, which is `offset` after the corner; null in the padding.
+  DEVICE const T* at(const Geometry& g, int tapLine, int tapColumn, int channel, int offset) const {
+    int line = top + tapLine;
+    int column = left + tapColumn;
+    bool valid = inside && (u32)line < (u32)g.height && (u32)column < (u32)g.width;
+    if (DOUBLED) {
+      offset = (line / 2 * (g.width / 2) + column / 2) * g.channels + channel;
+    }
     return valid ? corner + offset : nullptr;
   }
 
@@ -41,7 +48,7 @@ struct Patch {
   DEVICE const T* at(const Geometry& g, int tap, int c) const {
     int line = tap / g.kernelWidth;
     int column = tap % g.kernelWidth;
-    return tap < g.taps ? at(g, line, column, (line * g.width + column) * g.channels + c) : nullptr;
+    return tap < g.taps ? at(g, line, column, c, (line * g.width + column) * g.channels + c) : nullptr;
   }
 };
 

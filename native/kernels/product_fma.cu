@@ -4,7 +4,7 @@
 constexpr int BK = 16;
 constexpr int THREADS = 256;
 
-template <int B, bool CONVOLUTION>
+template <int B, bool CONVOLUTION, bool DOUBLED = false>
 struct Product {
   static constexpr int PITCH = B + 4;
   static constexpr int R = B / 16;  // a thread computes R x R
@@ -22,10 +22,10 @@ struct Product {
     int firstRow = thread / CHUNKS;
     int m0 = blockIdx.x * B;
     int n0 = blockIdx.y * B;
-    Patch<f32> patches[ROWS];
+    Patch<f32, DOUBLED> patches[ROWS];
     UNROLL
     for (int i = 0; i < ROWS; i++) {
-      patches[i] = Patch<f32>::of(x, g, m0 + firstRow + i * ROWS_AT_ONCE, finish.M);
+      patches[i] = Patch<f32, DOUBLED>::of(x, g, m0 + firstRow + i * ROWS_AT_ONCE, finish.M);
     }
     float sums[R][R];
     UNROLL
@@ -121,6 +121,9 @@ struct Product {
   }                                                                                                                     \
   KERNEL(conv2d_fwd_f32_##B##x##B, THREADS, 1, PRODUCT_PARAMETERS(f32)) {                                               \
     Product<B, true>::run(x + blockIdx.z * strideX, w + blockIdx.z * strideW, PRODUCT_FINISH(f32), g, K, pitch, wide);  \
+  }                                                                                                                     \
+  KERNEL(conv2dDoubled_fwd_f32_##B##x##B, THREADS, 1, PRODUCT_PARAMETERS(f32)) {                                        \
+    Product<B, true, true>::run(x, w, PRODUCT_FINISH(f32), g, K, pitch, wide);                                          \
   }                                                                                                                     \
   KERNEL(geglu_bwd_f32_##B##x##B, THREADS, 1, GEGLU_PARAMETERS(f32)) {                                                  \
     GegluGradient<f32> finish{bias, dy, dz, M, N};                                                                      \

@@ -7,7 +7,7 @@ constexpr int BK = 32;
 constexpr int PITCH = BK + 8;  // rows 80 bytes apart: ldmatrix meets every bank once
 constexpr int STAGES = 3;
 
-template <class T, int BM, int BN, int WM, int WN, bool CONVOLUTION>
+template <class T, int BM, int BN, int WM, int WN, bool CONVOLUTION, bool DOUBLED = false>
 struct Product {
   static constexpr int WARPS_N = BN / WN;
   static constexpr int THREADS = BM / WM * WARPS_N * 32;
@@ -22,7 +22,7 @@ struct Product {
   static constexpr int SHARED_SUMS = BM * PITCH_SUMS * (int)sizeof(float);
 
   // 8 elements of A that need not be aligned, nor belong to one tap.
-  static DEVICE void gather(T* to, const Patch<T>& patch, const Geometry& g, int k, int K) {
+  static DEVICE void gather(T* to, const Patch<T, DOUBLED>& patch, const Geometry& g, int k, int K) {
     Pack<T, 8> eight;
     UNROLL
     for (int j = 0; j < 8; j++) {
@@ -44,10 +44,10 @@ struct Product {
     int m0 = blockIdx.x * BM;
     int n0 = blockIdx.y * BN;
 
-    Patch<T> patches[A_ROWS];
+    Patch<T, DOUBLED> patches[A_ROWS];
     UNROLL
     for (int i = 0; i < A_ROWS; i++) {
-      patches[i] = Patch<T>::of(x, g, m0 + firstRow + i * ROWS_AT_ONCE, finish.M);
+      patches[i] = Patch<T, DOUBLED>::of(x, g, m0 + firstRow + i * ROWS_AT_ONCE, finish.M);
     }
     Walk walk;  // this thread's chunk of the next tile to load
     if (CONVOLUTION) {
@@ -63,7 +63,7 @@ struct Product {
         if (wide) {
           const T* from = nullptr;
           if (k < K) {
-            from = CONVOLUTION ? patches[i].at(g, walk.line, walk.column, walk.offset)
+            from = CONVOLUTION ? patches[i].at(g, walk.line, walk.column, walk.channel, walk.offset)
                                : patches[i].inside ? patches[i].corner + k : nullptr;
           }
           copy_async16(toA + i * ROWS_AT_ONCE * PITCH, from == nullptr ? x : from, from != nullptr);
@@ -165,6 +165,9 @@ struct Product {
   KERNEL(conv2d_fwd_##T##_##BM##x##BN, (BM / WM * (BN / WN) * 32), 1, PRODUCT_PARAMETERS(T)) {                         \
     Product<T, BM, BN, WM, WN, true>::run(x + blockIdx.z * strideX, w + blockIdx.z * strideW, PRODUCT_FINISH(T), g, K, \
                                           pitch, wide);                                                                \
+  }                                                                                                                    \
+  KERNEL(conv2dDoubled_fwd_##T##_##BM##x##BN, (BM / WM * (BN / WN) * 32), 1, PRODUCT_PARAMETERS(T)) {                  \
+    Product<T, BM, BN, WM, WN, true, true>::run(x, w, PRODUCT_FINISH(T), g, K, pitch, wide);                           \
   }                                                                                                                    \
   KERNEL(geglu_bwd_##T##_##BM##x##BN, (BM / WM * (BN / WN) * 32), 1, GEGLU_PARAMETERS(T)) {                            \
     GegluGradient<T> finish{bias, dy, dz, M, N};                                                                       \

@@ -4,7 +4,6 @@ import dev.longalign.nn.Conv2d;
 import dev.longalign.nn.Weights;
 import dev.longalign.tensor.Conv2dGeometry;
 import dev.longalign.tensor.Tensor;
-import dev.longalign.tensor.TensorScope;
 
 /**
  * The 3x3 convolutions that halve and double a picture. Reference: {@code Downsample2D}, {@code
@@ -37,8 +36,6 @@ final class Sampling2D {
   }
 
   Tensor up(Tensor x, int height, int width) { // [B, H, W, C] -> [B, height, width, C]
-    try (TensorScope scope = TensorScope.open()) {
-      return scope.keep(conv.forward(x.upsampleNearest(height, width)));
-    }
+    return conv.upsampled(x, height, width);
   }
 }

@@ -4,6 +4,7 @@ import dev.longalign.tensor.Conv2dGeometry;
 import dev.longalign.tensor.Conv2dWeight;
 import dev.longalign.tensor.Epilogue;
 import dev.longalign.tensor.Tensor;
+import dev.longalign.tensor.TensorScope;
 
 /** A 2-D convolution with bias over [B, H, W, C]. */
 public final class Conv2d {
@@ -20,6 +21,16 @@ public final class Conv2d {
 
   public Tensor forward(Tensor x) { // [B, H, W, in] -> [B, H', W', out]
     return forward(x, Epilogue.NONE);
+  }
+
+  /** Of the picture enlarged to height x width, nearest neighbour. */
+  public Tensor upsampled(Tensor x, int height, int width) {
+    if (packed.branch() == null) {
+      return x.upsampleConv2d(height, width, packed.weight());
+    }
+    try (TensorScope scope = TensorScope.open()) {
+      return scope.keep(forward(x.upsampleNearest(height, width)));
+    }
   }
 
   /** With activation, channel bias and residual fused. */

@@ -70,6 +70,7 @@ public final class Denoiser {
       TensorFunction predict =
           unet.backend()
               .repeated(x -> predict(x[0], x[1], prepared, unconditional != null, guidanceScale));
+      Tensor sinusoids = inTurn(() -> unet.sinusoids(timesteps(run, prepared.batch())));
       Tensor latents = start;
       for (int i = 0; i < run.steps(); i++) {
         observer.beforeStep(i);
@@ -79,10 +80,11 @@ public final class Denoiser {
           latents =
               inTurn(
                   () -> {
-                    float[] timesteps = new float[prepared.batch()];
-                    Arrays.fill(timesteps, run.timestep(at));
+                    long row = (long) at * prepared.batch();
                     Tensor output =
-                        predict.apply(run.scaleModelInput(from, at), unet.sinusoids(timesteps));
+                        predict.apply(
+                            run.scaleModelInput(from, at),
+                            sinusoids.rows(row, row + prepared.batch()));
                     Tensor next = run.step(at, output, from, noise);
                     observer.afterStep(
                         at, run.timestep(at), next, () -> run.predictedOriginal(at, output, from));
@@ -93,6 +95,15 @@ public final class Denoiser {
       }
       return loop.keep(latents);
     }
+  }
+
+  /** Of all steps, {@code batch} times each: one upload for the loop. */
+  private static float[] timesteps(SchedulerRun run, int batch) {
+    float[] timesteps = new float[run.steps() * batch];
+    for (int i = 0; i < run.steps(); i++) {
+      Arrays.fill(timesteps, i * batch, (i + 1) * batch, run.timestep(i));
+    }
+    return timesteps;
   }
 
   /** The same for every step but for the operands' values. */

@@ -172,6 +172,16 @@ public interface Backend extends AutoCloseable {
    */
   Tensor upsampleNearest(Tensor x, int height, int width);
 
+  /**
+   * {@link #conv2d} of {@link #upsampleNearest}; a backend may read the small picture several times
+   * instead of making the large one.
+   */
+  default Tensor upsampleConv2d(Tensor x, int height, int width, Conv2dWeight weight) {
+    try (TensorScope scope = TensorScope.open()) {
+      return scope.keep(conv2d(upsampleNearest(x, height, width), weight, Epilogue.NONE));
+    }
+  }
+
   // ---- this library's own
   // -------------------------------------------------------------------------------------
 

@@ -112,31 +112,37 @@ public final class Tensor {
   /** {@code [B, H, W, in] -> [B, H', W', out]}. */
   public Tensor conv2d(Conv2dWeight weight, Epilogue epilogue) {
     Conv2dGeometry g = weight.geometry();
-    check(
-        shape.rank() == 4 && dim(3) == g.inChannels(),
-        "conv2d",
-        "input %s, expected [B, H, W, %d]",
-        shape,
-        g.inChannels());
-    check(
-        dtype == weight.dtype(),
-        "conv2d",
-        "input is %s, the weight computes in %s",
-        dtype,
-        weight.dtype());
-    checkAlive("conv2d", weight, g.weightShape());
-    check(
-        dim(1) + g.padTop() + g.padBottom() >= g.kernelHeight()
-            && dim(2) + g.padLeft() + g.padRight() >= g.kernelWidth(),
-        "conv2d",
-        "input %s is smaller than the kernel of %s",
-        shape,
-        g);
+    checkConv2d("conv2d", shape, weight);
     checkEpilogue(
         "conv2d",
         epilogue,
         Shape.of(dim(0), g.outHeight(dim(1)), g.outWidth(dim(2)), g.outChannels()));
     return backend.conv2d(this, weight, epilogue);
+  }
+
+  /** An input of a convolution. */
+  private void checkConv2d(String op, Shape in, Conv2dWeight weight) {
+    Conv2dGeometry g = weight.geometry();
+    check(
+        in.rank() == 4 && in.dim(3) == g.inChannels(),
+        op,
+        "input %s, expected [B, H, W, %d]",
+        in,
+        g.inChannels());
+    check(
+        dtype == weight.dtype(),
+        op,
+        "input is %s, the weight computes in %s",
+        dtype,
+        weight.dtype());
+    checkAlive(op, weight, g.weightShape());
+    check(
+        in.dim(1) + g.padTop() + g.padBottom() >= g.kernelHeight()
+            && in.dim(2) + g.padLeft() + g.padRight() >= g.kernelWidth(),
+        op,
+        "input %s is smaller than the kernel of %s",
+        in,
+        g);
   }
 
   /** {@code this b}, or {@code this b^T}; equal leading axes. */
@@ -281,6 +287,19 @@ public final class Tensor {
         height,
         width);
     return backend.upsampleNearest(this, height, width);
+  }
+
+  /** See {@link Backend#upsampleConv2d}: {@code [B, H, W, in] -> [B, H', W', out]}. */
+  public Tensor upsampleConv2d(int height, int width, Conv2dWeight weight) {
+    check(
+        shape.rank() == 4 && height > 0 && width > 0,
+        "upsampleConv2d",
+        "%s to %d x %d",
+        shape,
+        height,
+        width);
+    checkConv2d("upsampleConv2d", shape.with(1, height).with(2, width), weight);
+    return backend.upsampleConv2d(this, height, width, weight);
   }
 
   /** See {@link Backend#segmentConcat}; this is the encoded segments [S, L, D]. */

@@ -138,6 +138,30 @@ interface ProductContract extends Contract {
                 .conv2d(in.conv2d(g, bias), fusion.epilogue(in, result)));
   }
 
+  /** Twice as large is what models do; other sizes have to come out too. */
+  @TestFactory
+  default Stream<DynamicTest> upsampleConv2d() {
+    int[][] cases = {
+      {1, 1, 1, 2, 2, 3, 5},
+      {2, 4, 3, 8, 6, 16, 24},
+      {1, 8, 8, 16, 16, 64, 160},
+      {3, 3, 5, 6, 10, 9, 7},
+      {1, 4, 4, 7, 8, 8, 8},
+      {1, 5, 5, 10, 13, 12, 4}
+    };
+    return Arrays.stream(cases)
+        .flatMap(
+            c ->
+                agree(
+                    "upsampleConv2d " + Arrays.toString(c),
+                    in ->
+                        in.normal(c[0], c[1], c[2], c[5])
+                            .upsampleConv2d(
+                                c[3],
+                                c[4],
+                                in.conv2d(Conv2dGeometry.of(c[5], c[6], 3, 1, 1), c[6] % 2 == 1))));
+  }
+
   @TestFactory
   default Stream<DynamicTest> matmul() {
     int[][] cases = {{1, 1, 1}, {3, 5, 7}, {33, 16, 17}, {64, 40, 480}};

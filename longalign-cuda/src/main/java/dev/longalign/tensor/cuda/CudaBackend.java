@@ -275,6 +275,14 @@ public final class CudaBackend implements Backend {
   }
 
   @Override
+  public Tensor upsampleConv2d(Tensor x, int height, int width, Conv2dWeight weight) {
+    if (height != 2 * x.dim(1) || width != 2 * x.dim(2)) {
+      return Backend.super.upsampleConv2d(x, height, width, weight);
+    }
+    return enqueue("conv2d", () -> products.doubledConv2d(x, weight));
+  }
+
+  @Override
   public Tensor matmul(Tensor a, Tensor b, boolean transposeB) {
     return enqueue("matmul", () -> products.matmul(a, b, transposeB));
   }

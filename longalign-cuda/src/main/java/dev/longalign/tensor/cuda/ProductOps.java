@@ -197,14 +197,24 @@ final class ProductOps {
   }
 
   Tensor conv2d(Tensor x, Conv2dWeight weight, Epilogue epilogue) {
+    return conv2d(x, x.dim(1), x.dim(2), weight, epilogue, "conv2d_fwd");
+  }
+
+  /** Of the picture at twice its size, which is not made. */
+  Tensor doubledConv2d(Tensor x, Conv2dWeight weight) {
+    return conv2d(x, 2 * x.dim(1), 2 * x.dim(2), weight, Epilogue.NONE, "conv2dDoubled_fwd");
+  }
+
+  private Tensor conv2d(
+      Tensor x, int from, int across, Conv2dWeight weight, Epilogue epilogue, String kernel) {
     Conv2dGeometry g = weight.geometry();
-    int height = g.outHeight(x.dim(1));
-    int width = g.outWidth(x.dim(2));
+    int height = g.outHeight(from);
+    int width = g.outWidth(across);
     Tensor y = context.allocate(x.dtype(), Shape.of(x.dim(0), height, width, g.outChannels()));
     ByteBuffer geometry =
         struct(
-            x.dim(1),
-            x.dim(2),
+            from,
+            across,
             g.inChannels(),
             height,
             width,
@@ -213,7 +223,7 @@ final class ProductOps {
             g.stride(),
             g.padTop(),
             g.padLeft());
-    run(x, ((PackedConv2d) weight).matrix(), y, rows(y), geometry, epilogue, "conv2d_fwd");
+    run(x, ((PackedConv2d) weight).matrix(), y, rows(y), geometry, epilogue, kernel);
     return y;
   }
 
