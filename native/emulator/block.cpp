@@ -170,7 +170,7 @@ void fiberBody() {
 Worker::Worker() {
   stacks = (unsigned char*)mmap(nullptr, STACK * MAX_THREADS, PROT_READ | PROT_WRITE,
                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  shared = reserve_shared(SHARED_LIMIT);
+  shared = reserve_shared(SHARED_LIMIT_HOPPER);
   for (int i = 0; i < MAX_THREADS; i++) {
     fibers[i].index = i;
   }
@@ -247,7 +247,7 @@ bool Worker::runBlock(long number) {
   block.finished = 0;
   block.waiting = 0;
   block.reverse = number & 1;
-  open_shared(shared, launch->shared, SHARED_LIMIT);
+  open_shared(shared, launch->shared, SHARED_LIMIT_HOPPER);
   for (int i = 0; i < block.count; i += 32) {
     Warp& warp = warps[i / 32];
     int lanes = block.count - i < 32 ? block.count - i : 32;

@@ -52,6 +52,8 @@ int capability(int device) {
   return text ? atoi(text) : 86;
 }
 
+size_t shared_limit(int device) { return capability(device) == 90 ? emulator::SHARED_LIMIT_HOPPER : emulator::SHARED_LIMIT; }
+
 int attribute(int which, int device) {
   switch (which) {
     case 1: return 1024;                             // threads per block
@@ -67,8 +69,8 @@ int attribute(int which, int device) {
     case 39: return 1536;                            // threads per multiprocessor
     case 75: return capability(device) / 10;
     case 76: return capability(device) % 10;
-    case 81: return (int)SHARED_LIMIT + 1024;  // shared memory per multiprocessor
-    case 97: return (int)SHARED_LIMIT;     // shared memory per block, when asked for
+    case 81: return (int)shared_limit(device) + 1024;  // shared memory per multiprocessor
+    case 97: return (int)shared_limit(device);     // shared memory per block, when asked for
     case 115: return 1;                              // memory pools
     default: return 0;
   }
@@ -398,10 +400,11 @@ int cuModuleGetFunction(void** function, void* module, const char* name) {
 int cuFuncSetAttribute(void* function, int which, int value) {
   Function* f = (Function*)function;
   if (which == 8) {  // dynamic shared memory
-    if (value < 0 || (size_t)value > SHARED_LIMIT) {
+    size_t limit = shared_limit(f->context->device);
+    if (value < 0 || (size_t)value > limit) {
       return explain(INVALID_VALUE, std::string(f->entry->name) + ": " + std::to_string(value) +
                                         " bytes of shared memory, the device has " +
-                                        std::to_string(SHARED_LIMIT));
+                                        std::to_string(limit));
     }
     f->sharedLimit = (unsigned)value;
   }

@@ -39,7 +39,8 @@ struct Launch {
   unsigned shared;
 };
 
-constexpr size_t SHARED_LIMIT = 101376;  // of the smallest device that the kernels are for (sm_86, sm_89)
+constexpr size_t SHARED_LIMIT = 101376;         // of the smallest devices that the kernels are for (sm_86, sm_89)
+constexpr size_t SHARED_LIMIT_HOPPER = 232448;  // of sm_90, for kernels that run there alone
 constexpr size_t SHARED_DEFAULT = 49152;
 
 // Runs all blocks; empty, or what went wrong and where.

@@ -2,14 +2,9 @@
 // probabilities never leave the registers, nor do the queries. Shared memory feeds the tensor cores too slowly for 16
 // queries a warp, so small heads take 32: every fragment of K and V is used twice. The next keys and values arrive in the
 // other of two buffers while these are computed, with one barrier a step.
-#include "device.cuh"
+#include "attention.cuh"
 
-constexpr float LOG2E = 1.4426950408889634f;
 constexpr int STAGES = 2;
-constexpr int WIDE = 1;
-constexpr int CAUSAL = 2;
-// Sums are scaled down when a row's largest score has grown by 2^8, not at each step; the result is the same.
-constexpr float GROWTH = 8;
 
 // D: the head size that scores are computed for, a multiple of 16; smaller heads are filled up with zeros.
 // DV: how many columns of V a block computes, a multiple of 8; larger heads take several blocks (blockIdx.y counts
@@ -29,10 +24,7 @@ struct Attention {
   static constexpr int SHARED = (BQ * PITCH + STAGES * KEYS * (PITCH + PITCH_V)) * (int)sizeof(T);
   static_assert(GROUPS == 1 || WARPS_Q * TILES_Q * (TILES_O * 4 + 4) * 32 * 4 <= SHARED, "merge needs more than the tiles");
 
-  // What a lane knows of its rows: lane / 4, + 8, + 16, ... of the warp.
-  float sums[TILES_Q][TILES_O][4];
-  float reference[TILES_Q][2];  // what probabilities are relative to, in powers of 2
-  float total[TILES_Q][2];      // of probabilities, this lane's part
+  Queries<T, TILES_O> rows[TILES_Q];
 
   // ROWS rows of COLUMNS elements; rows from `valid` on and columns from `size` on become zeros.
   template <int ROWS, int COLUMNS, int TO_PITCH>
@@ -63,50 +55,6 @@ struct Attention {
     }
   }
 
-  // Scores become probabilities, relative to the largest of their rows so far.
-  DEVICE void softmax(float (&scores)[TILES_S][4], int m, float scale2) {
-    float highest[2];
-    bool grown = false;
-    UNROLL
-    for (int half = 0; half < 2; half++) {
-      float h = MINUS_INFINITY;
-      UNROLL
-      for (int j = 0; j < TILES_S; j++) {
-        h = fmaxf(h, fmaxf(scores[j][half * 2], scores[j][half * 2 + 1]));
-      }
-      h = fmaxf(h, shfl_xor(h, 1));
-      h = fmaxf(h, shfl_xor(h, 2)) * scale2;
-      grown |= h > reference[m][half] + GROWTH;
-      highest[half] = fmaxf(reference[m][half], h);
-    }
-    if (warp_ballot(grown) != 0) {
-      UNROLL
-      for (int half = 0; half < 2; half++) {
-        float shrink = highest[half] == MINUS_INFINITY ? 1.0f : fast_exp2(reference[m][half] - highest[half]);
-        reference[m][half] = highest[half];
-        total[m][half] *= shrink;
-        UNROLL
-        for (int j = 0; j < TILES_O; j++) {
-          sums[m][j][half * 2] *= shrink;
-          sums[m][j][half * 2 + 1] *= shrink;
-        }
-      }
-    }
-    UNROLL
-    for (int half = 0; half < 2; half++) {
-      // A row of nothing but -infinity keeps a finite reference: its probabilities become 0 / 0, as they should.
-      float minus = reference[m][half] == MINUS_INFINITY ? 0.0f : -reference[m][half];
-      UNROLL
-      for (int j = 0; j < TILES_S; j++) {
-        UNROLL
-        for (int r = half * 2; r < half * 2 + 2; r++) {
-          scores[j][r] = fast_exp2(fmaf(scores[j][r], scale2, minus));
-          total[m][half] += scores[j][r];
-        }
-      }
-    }
-  }
-
   // BK keys of a step, from `key` on, of which those below `keys` exist; row r of the warp sees those up to first + r.
   DEVICE void step(u32 (&fragmentsQ)[KEEP_Q ? D / 16 : 1][TILES_Q][4], const u16* tileQ, const u16* tileK, const u16* tileV,
                    int key, int keys, int first, u32 sign, float scale2) {
@@ -131,48 +79,31 @@ struct Attention {
         }
       }
     }
-    int lane = lane_id();
-    u32 p[BK / 16][TILES_Q][4];
+    u32 p[TILES_Q][BK / 16][4];
     UNROLL
     for (int m = 0; m < TILES_Q; m++) {
-      if (key + BK > min(keys, first + m * 16 + 1)) {
-        int seen = first + m * 16 + lane / 4 + 1;
-        UNROLL
-        for (int i = 0; i < TILES_S * 4; i++) {
-          if (key + i / 4 * 8 + lane % 4 * 2 + i % 2 >= min(keys, seen + i % 4 / 2 * 8)) {
-            scores[m][i / 4][i % 4] = MINUS_INFINITY;
-          }
-        }
-      }
-      softmax(scores[m], m, scale2);
-      UNROLL
-      for (int i = 0; i < BK / 16; i++) {
-        UNROLL
-        for (int r = 0; r < 4; r++) {
-          const float* pair = scores[m][2 * i + r / 2] + r % 2 * 2;
-          p[i][m][r] = Half<T>::pack(pair[0], pair[1]);
-        }
-      }
+      rows[m].mask(scores[m], key, keys, first + m * 16);
+      rows[m].softmax(p[m], scores[m], scale2);
     }
     UNROLL
     for (int i = 0; i < BK / 16; i++) {
-      const u16* rows = tileV + i * 16 * PITCH_V;
+      const u16* of16 = tileV + i * 16 * PITCH_V;
       UNROLL
       for (int j = 0; j < TILES_O / 2 * 2; j += 2) {
         u32 b[4];
-        load_b2_transposed(b, rows + j * 8, PITCH_V);
+        load_b2_transposed(b, of16 + j * 8, PITCH_V);
         UNROLL
         for (int m = 0; m < TILES_Q; m++) {
-          Half<T>::mma(sums[m][j], p[i][m], b[0], b[1]);
-          Half<T>::mma(sums[m][j + 1], p[i][m], b[2], b[3]);
+          Half<T>::mma(rows[m].sums[j], p[m][i], b[0], b[1]);
+          Half<T>::mma(rows[m].sums[j + 1], p[m][i], b[2], b[3]);
         }
       }
       if (TILES_O % 2 != 0) {
         u32 b[2];
-        load_b_transposed(b, rows + (TILES_O - 1) * 8, PITCH_V);
+        load_b_transposed(b, of16 + (TILES_O - 1) * 8, PITCH_V);
         UNROLL
         for (int m = 0; m < TILES_Q; m++) {
-          Half<T>::mma(sums[m][TILES_O - 1], p[i][m], b[0], b[1]);
+          Half<T>::mma(rows[m].sums[TILES_O - 1], p[m][i], b[0], b[1]);
         }
       }
     }
@@ -203,12 +134,12 @@ struct Attention {
           float* to = mine + m * (TILES_O * 4 + 4) * 32;
           UNROLL
           for (int i = 0; i < TILES_O * 4; i++) {
-            to[i * 32] = sums[m][i / 4][i % 4];
+            to[i * 32] = rows[m].sums[i / 4][i % 4];
           }
           UNROLL
           for (int half = 0; half < 2; half++) {
-            to[(TILES_O * 4 + half) * 32] = reference[m][half];
-            to[(TILES_O * 4 + 2 + half) * 32] = total[m][half];
+            to[(TILES_O * 4 + half) * 32] = rows[m].reference[half];
+            to[(TILES_O * 4 + 2 + half) * 32] = rows[m].total[half];
           }
         }
       }
@@ -220,46 +151,17 @@ struct Attention {
           UNROLL
           for (int half = 0; half < 2; half++) {
             float other = from[(TILES_O * 4 + half) * 32];
-            float highest = fmaxf(reference[m][half], other);
+            float highest = fmaxf(rows[m].reference[half], other);
             float minus = highest == MINUS_INFINITY ? 0.0f : -highest;
-            float here = fast_exp2(reference[m][half] + minus);
+            float here = fast_exp2(rows[m].reference[half] + minus);
             float there = fast_exp2(other + minus);
-            reference[m][half] = highest;
-            total[m][half] = total[m][half] * here + from[(TILES_O * 4 + 2 + half) * 32] * there;
+            rows[m].reference[half] = highest;
+            rows[m].total[half] = rows[m].total[half] * here + from[(TILES_O * 4 + 2 + half) * 32] * there;
             UNROLL
             for (int i = 0; i < TILES_O * 2; i++) {
-              float& sum = sums[m][i / 2][half * 2 + i % 2];
+              float& sum = rows[m].sums[i / 2][half * 2 + i % 2];
               sum = sum * here + from[(i / 2 * 4 + half * 2 + i % 2) * 32] * there;
             }
-          }
-        }
-      }
-    }
-  }
-
-  // y: of this warp's first query, of which `rows` exist.
-  DEVICE void store(T* y, i64 width, int rows, int columns) const {
-    int lane = lane_id();
-    UNROLL
-    for (int m = 0; m < TILES_Q; m++) {
-      UNROLL
-      for (int half = 0; half < 2; half++) {
-        float all = total[m][half];
-        all += shfl_xor(all, 1);
-        all += shfl_xor(all, 2);
-        int row = m * 16 + half * 8 + lane / 4;
-        if (row >= rows) {
-          continue;
-        }
-        float factor = 1.0f / all;
-        UNROLL
-        for (int j = 0; j < TILES_O; j++) {
-          int column = j * 8 + lane % 4 * 2;
-          if (column < columns) {
-            Pack<T, 2> two;
-            two.at[0] = from_float<T>(sums[m][j][half * 2] * factor);
-            two.at[1] = from_float<T>(sums[m][j][half * 2 + 1] * factor);
-            *(Pack<T, 2>*)(y + row * width + column) = two;
           }
         }
       }
@@ -287,26 +189,20 @@ struct Attention {
     int warp = threadIdx.x / 32;
     int warpQ = warp % WARPS_Q;
     int group = warp / WARPS_Q;
-    // The largest score must give the largest exponent.
-    u32 sign = scale < 0 ? 0x80008000u : 0;
+    u32 sign = sign_of(scale);
     int wide = flags & WIDE;
     // What the block's last query sees; and from where on a warp's first does not.
     int end = flags & CAUSAL ? min(keys, query0 + BQ) : keys;
     int first = flags & CAUSAL ? query0 + warpQ * WQ : 0x3fffffff;
-    float scale2 = scale == 0 ? 1e-30f : (scale < 0 ? -scale : scale) * LOG2E;
+    float scale2 = scale_of_powers(scale);
 
     load<BQ, D, PITCH>(sharedQ, q, width, queries - query0, size, wide);
     load<KEYS, D, PITCH>(sharedK, k, width, keys, size, wide);
     load<KEYS, DV, PITCH_V>(sharedV, v, width, keys, columnsV, wide);
     copy_commit();
     UNROLL
-    for (int i = 0; i < TILES_Q * TILES_O * 4; i++) {
-      sums[i / (TILES_O * 4)][i / 4 % TILES_O][i % 4] = 0;
-    }
-    UNROLL
-    for (int i = 0; i < TILES_Q * 2; i++) {
-      reference[i / 2][i % 2] = MINUS_INFINITY;
-      total[i / 2][i % 2] = 0;
+    for (int m = 0; m < TILES_Q; m++) {
+      rows[m].clear();
     }
     const u16* tileQ = (const u16*)(sharedQ + warpQ * WQ * PITCH);
     u32 fragmentsQ[KEEP_Q ? D / 16 : 1][TILES_Q][4];
@@ -334,7 +230,11 @@ struct Attention {
 
     merge((float*)shared, warpQ, group);
     if (group == 0) {
-      store(y + warpQ * WQ * width, width, queries - query0 - warpQ * WQ, columnsV);
+      UNROLL
+      for (int m = 0; m < TILES_Q; m++) {
+        int row = warpQ * WQ + m * 16;
+        rows[m].store(y + row * width, width, queries - query0 - row, columnsV);
+      }
     }
   }
 };

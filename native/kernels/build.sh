@@ -1,5 +1,5 @@
 #!/bin/sh
-# Compiles every kernel with nvcc into fatbins (sm_80, 86, 89, 90a and PTX for later devices) in the given directory, with
+# Compiles every kernel with nvcc into fatbins (sm_80, 86, 89, 90a and PTX for later devices) in the given directory (those of *_wgmma: sm_90a alone), with
 # a line on each kernel in report.txt (see report.awk) and the same as tables in report.md. Fails if a kernel of the forward
 # pass of attention, products or norms spills registers, or one for the tensor cores has no instruction for them. A family
 # whose sources and compiler have not changed is not compiled again: results are kept in
@@ -17,7 +17,8 @@ mkdir -p "$out"
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/longalign/fatbin
 mkdir -p "$cache"
 # One PTX serves the devices before Hopper and, compiled by the driver, those after it.
-targets="-gencode arch=compute_80,code=[sm_80,sm_86,sm_89,compute_80] -gencode arch=compute_90a,code=sm_90a"
+all="-gencode arch=compute_80,code=[sm_80,sm_86,sm_89,compute_80] -gencode arch=compute_90a,code=sm_90a"
+hopper="-gencode arch=compute_90a,code=sm_90a"
 families=
 for source in "$here"/*.cu; do
   family=$(basename "$source" .cu)
@@ -26,6 +27,10 @@ for source in "$here"/*.cu; do
   kept=$cache/$family-$key
   if [ ! -f "$kept.fatbin" ]; then
     echo "nvcc: $family"
+    case $family in
+      *_wgmma) targets=$hopper ;;
+      *) targets=$all ;;
+    esac
     work=$(mktemp -d)
     trap 'rm -rf "$work"' EXIT
     "$nvcc" -std=c++17 -O3 -Xptxas -v --threads 2 $targets --keep --keep-dir "$work" -fatbin "$source" \
@@ -50,11 +55,11 @@ for family in $families; do
   rm "$out/$family.report"
 done > "$out/report.txt"
 awk -f "$here/table.awk" "$out/report.txt" > "$out/report.md"
-awk '{spilling += $8 > 0; if ($9 > 0) {cores++}; if ($5 > most) {most = $5; name = $3 " on " $1}}
+awk '{kernels += !seen[$3]++; devices += !met[$1]++; cores += $9 > 0 && !core[$3]++; spilling += $8 > 0
+      if ($5 > most) {most = $5; name = $3 " on " $1}}
      END {printf "%d kernels for %d devices: %d with tensor-core instructions, %d spill; at most %d registers (%s)\n", \
-       NR / devices, devices, cores / devices, spilling, most, name}' \
-  devices="$(cut -d ' ' -f 1 "$out/report.txt" | sort -u | wc -l)" "$out/report.txt"
+       kernels, devices, cores, spilling, most, name}' "$out/report.txt"
 echo "report: $out/report.txt, $out/report.md"
 awk '$2 ~ /^(attention|product|norm)/ && $3 ~ /_fwd_/ && $8 > 0 {print $3 " on " $1 " spills " $8 " bytes of registers"; bad = 1}
-     $2 ~ /_mma$/ && $3 ~ /_fwd_/ && $9 == 0 {print $3 " on " $1 " has no tensor-core instructions"; bad = 1}
+     $2 ~ /mma$/ && $2 !~ /_fma$/ && $3 ~ /_fwd_/ && $9 == 0 {print $3 " on " $1 " has no tensor-core instructions"; bad = 1}
      END {exit bad}' "$out/report.txt" >&2

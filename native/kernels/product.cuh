@@ -15,14 +15,14 @@ struct Geometry {
 // says, and every pixel of it stands for four.
 template <class T, bool DOUBLED>
 struct Patch {
+  static constexpr int NOWHERE = -(1 << 30);
+
   const T* corner;  // of the patch; it may lie in the padding, outside the image. DOUBLED: of the image
-  int top, left;
-  bool inside;
+  int top, left;    // of a row that does not exist: far above the image
 
   DEVICE static Patch of(const T* x, const Geometry& g, int row, int rows) {
     Patch p;
-    p.inside = row < rows;
-    int pixel = p.inside ? row : 0;
+    int pixel = row < rows ? row : 0;
     int column = pixel % g.outWidth;
     int line = pixel / g.outWidth;
     int b = line / g.outHeight;
@@ -30,14 +30,19 @@ struct Patch {
     p.left = column * g.stride - g.padLeft;
     p.corner = DOUBLED ? x + (i64)b * (g.height / 2) * (g.width / 2) * g.channels
                        : x + (((i64)b * g.height + p.top) * g.width + p.left) * g.channels;
+    if (row >= rows) {
+      p.top = NOWHERE;
+    }
     return p;
   }
+
+  DEVICE bool exists() const { return top != NOWHERE; }
 
   // Address of a channel in the line and column of a tap, which is `offset` after the corner; null in the padding.
   DEVICE const T* at(const Geometry& g, int tapLine, int tapColumn, int channel, int offset) const {
     int line = top + tapLine;
     int column = left + tapColumn;
-    bool valid = inside && (u32)line < (u32)g.height && (u32)column < (u32)g.width;
+    bool valid = (u32)line < (u32)g.height && (u32)column < (u32)g.width;
     if (DOUBLED) {
       offset = (line / 2 * (g.width / 2) + column / 2) * g.channels + channel;
     }
@@ -167,6 +172,23 @@ struct Finish {
     y[at] = from_float<T>(first);
     if (both) {
       y[at + 1] = from_float<T>(second);
+    }
+  }
+};
+
+// Sums in f32 as they are, for what adds parts of them up.
+struct PartialSums {
+  float* y;
+  int M, N;
+
+  DEVICE void pair(int m, int n, float first, float second) const {
+    if (m >= M || n >= N) {
+      return;
+    }
+    float* to = y + (i64)m * N + n;
+    to[0] = first;
+    if (n + 1 < N) {
+      to[1] = second;
     }
   }
 };

@@ -1,22 +1,46 @@
-// What follows a product that cuBLAS computed: the epilogue of product.cuh over sums in f32 [M, N].
+// What follows a product that is there as sums in f32 [parts, M, N], of cuBLAS or of parts of K: the epilogue of product.cuh.
 #include "product.cuh"
 
 template <class T>
-DEVICE void finish_all(const float* sums, const Finish<T>& finish) {
-  int pairs = (finish.N + 1) / 2;
-  for (i64 i = grid_thread(); i < (i64)finish.M * pairs; i += grid_threads()) {
-    int m = (int)(i / pairs);
-    int n = (int)(i % pairs) * 2;
-    const float* sum = sums + (i64)m * finish.N + n;
-    finish.pair(m, n, sum[0], n + 1 < finish.N ? sum[1] : 0.0f);
+DEVICE void finish_all(const float* sums, int parts, const Finish<T>& finish) {
+  int columns = (finish.N + 7) / 8;
+  i64 size = (i64)finish.M * finish.N;
+  bool wide = finish.N % 8 == 0 && ((u64)sums & 15) == 0;
+  for (i64 i = grid_thread(); i < (i64)finish.M * columns; i += grid_threads()) {
+    int m = (int)(i / columns);
+    int n = (int)(i % columns) * 8;
+    const float* from = sums + (i64)m * finish.N + n;
+    Pack<float, 8> eight;
+    UNROLL
+    for (int j = 0; j < 8; j++) {
+      eight.at[j] = 0;
+    }
+    for (int part = 0; part < parts; part++) {
+      if (wide) {
+        Pack<float, 4> low = *(const Pack<float, 4>*)from;
+        Pack<float, 4> high = *(const Pack<float, 4>*)(from + 4);
+        UNROLL
+        for (int j = 0; j < 4; j++) {
+          eight.at[j] += low.at[j];
+          eight.at[j + 4] += high.at[j];
+        }
+      } else {
+        UNROLL
+        for (int j = 0; j < 8; j++) {
+          eight.at[j] += n + j < finish.N ? from[j] : 0.0f;
+        }
+      }
+      from += size;
+    }
+    finish_columns(finish, m, n, eight.at);
   }
 }
 
 #define FINISH(T)                                                                                                     \
   KERNEL(finish_fwd_##T, 256, 4,                                                                                      \
-         (const float* sums, const float* bias, const T* channelBias, const T* residual, T* y, int M, int N,          \
+         (const float* sums, int parts, const float* bias, const T* channelBias, const T* residual, T* y, int M, int N, \
           int rowsPerBatch, int activation, int gated)) {                                                             \
-    finish_all(sums, Finish<T>{bias, channelBias, residual, y, M, N, rowsPerBatch, activation, gated});               \
+    finish_all(sums, parts, Finish<T>{bias, channelBias, residual, y, M, N, rowsPerBatch, activation, gated});        \
   }
 
 FINISH(f32)

@@ -64,7 +64,7 @@ struct Product {
           const T* from = nullptr;
           if (k < K) {
             from = CONVOLUTION ? patches[i].at(g, walk.line, walk.column, walk.channel, walk.offset)
-                               : patches[i].inside ? patches[i].corner + k : nullptr;
+                               : patches[i].exists() ? patches[i].corner + k : nullptr;
           }
           copy_async16(toA + i * ROWS_AT_ONCE * PITCH, from == nullptr ? x : from, from != nullptr);
         } else {

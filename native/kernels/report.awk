@@ -1,15 +1,10 @@
 # What the compiler made of one family: a line a kernel and device of
 #   device family kernel threads registers static-shared dynamic-shared spilled-bytes tensor-core-instructions counted-in
-# from ptxas's report (FAMILY.ptxas), the PTX of each architecture (*.compute_NN.ptx) and, where cuobjdump is, its SASS
+# from ptxas's report (FAMILY.ptxas), the PTX of each architecture (*.ptx) and, where cuobjdump is, its SASS
 # (*.sass). Tensor-core instructions are counted where they stand, not where they run: in SASS if there is any, else in PTX.
 # Dynamic shared memory is known where a kernel declares it (declare_shared), else "-".
 FNR == 1 {
   kind = FILENAME ~ /\.ptxas$/ ? "ptxas" : FILENAME ~ /\.sass$/ ? "sass" : "ptx"
-  if (kind == "ptx") {
-    device = FILENAME
-    sub(/.*\.compute_/, "sm_", device)
-    sub(/\.ptx$/, "", device)
-  }
 }
 
 kind == "ptxas" && /Compiling entry function/ {
@@ -35,6 +30,10 @@ kind == "ptxas" && /Used [0-9]+ registers/ {
   }
 }
 
+kind == "ptx" && /^\.target / {
+  device = $2
+  sub(/,.*/, "", device)
+}
 kind == "ptx" && /\.entry / {
   name = $0
   sub(/.*\.entry /, "", name)
@@ -43,7 +42,7 @@ kind == "ptx" && /\.entry / {
 }
 kind == "ptx" && /^\.maxntid/ { threads[key] = $2 + 0 }
 kind == "ptx" && /dynamic shared memory/ { dynamic[key] = $NF }
-kind == "ptx" && /mma\.sync/ { ptx[key]++ }
+kind == "ptx" && /mma(\.|_async\.)sync/ { ptx[key]++ }
 
 kind == "sass" && /code for sm_/ { device = $NF }
 kind == "sass" && /Function :/ { key = device " " $NF; sass[key] += 0 }

@@ -77,15 +77,16 @@ DEVICE void transpose(const T* x, T* y, int rows, int columns, int pitch) {
 }
 
 // Segment-embedding concatenation. One block makes the rows blockIdx.x, blockIdx.x + gridDim.x, ... of caption
-// blockIdx.y. It first finds which tokens stay (neither eos nor pad), in order, then copies.
-// hidden [S, L, D], ids [S * L], firstSegment [captions + 1], y [captions, length, D].
+// blockIdx.y. It first finds which tokens stay, in order, then copies.
+// hidden [S, L, D], stay [S, words] with a bit a token, firstSegment [captions + 1], y [captions, length, D].
 template <class T, int N>
-DEVICE void segment_concat(const T* hidden, const int* ids, const int* firstSegment, const T* padding, T* y, int L, int D,
-                           int length, int eos, int pad) {
+DEVICE void segment_concat(const T* hidden, const u32* stay, const int* firstSegment, const T* padding, T* y, int L, int D,
+                           int length) {
   SHARED_BYTES(shared);
   int* source = (int*)shared;                  // [length]: which token, or -1 for padding
   int* warpCounts = source + length;           // one per warp
   int caption = blockIdx.y;
+  int words = (L + 31) / 32;
   int first = firstSegment[caption] * L;
   int tokens = firstSegment[caption + 1] * L - first;
   int lane = lane_id();
@@ -97,8 +98,9 @@ DEVICE void segment_concat(const T* hidden, const int* ids, const int* firstSegm
   int kept = 0;
   for (int start = 0; start < tokens; start += blockDim.x) {
     int token = start + (int)threadIdx.x;
-    int id = token < tokens ? ids[first + token] : eos;
-    bool stays = id != eos && id != pad;
+    int segment = (first + token) / L;
+    int inSegment = first + token - segment * L;
+    bool stays = token < tokens && (stay[segment * words + inSegment / 32] >> inSegment % 32 & 1) != 0;
     u32 votes = warp_ballot(stays);
     if (lane == 0) {
       warpCounts[warp] = count_bits(votes);
@@ -154,12 +156,12 @@ DEVICE void segment_concat(const T* hidden, const int* ids, const int* firstSegm
     transpose(x, y, rows, columns, pitch);                                                                             \
   }                                                                                                                    \
   KERNEL(segmentConcat_fwd_##T, 256, 4,                                                                                \
-         (const T* hidden, const int* ids, const int* firstSegment, const T* padding, T* y, int L, int D, int length,  \
-          int eos, int pad, int wide)) {                                                                               \
+         (const T* hidden, const u32* stay, const int* firstSegment, const T* padding, T* y, int L, int D, int length, \
+          int wide)) {                                                                                                 \
     if (wide) {                                                                                                        \
-      segment_concat<T, 16 / sizeof(T)>(hidden, ids, firstSegment, padding, y, L, D, length, eos, pad);                \
+      segment_concat<T, 16 / sizeof(T)>(hidden, stay, firstSegment, padding, y, L, D, length);                          \
     } else {                                                                                                           \
-      segment_concat<T, 1>(hidden, ids, firstSegment, padding, y, L, D, length, eos, pad);                             \
+      segment_concat<T, 1>(hidden, stay, firstSegment, padding, y, L, D, length);                                       \
     }                                                                                                                  \
   }
 

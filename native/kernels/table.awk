@@ -46,5 +46,5 @@ END {
     print hot[i]
   }
   print ""
-  print "Tensor-core instructions are counted in the " source (source == "PTX" ? ", `mma.sync` for `mma.sync`" : "") "."
+  print "Tensor-core instructions are counted in the " source (source == "PTX" ? ", `mma.sync` or `wgmma.mma_async` each" : "") "."
 }

@@ -84,7 +84,11 @@ public class AttentionBenchmark {
   @Benchmark
   public Tensor attention(Lab lab) {
     try (TensorScope scope = TensorScope.open()) {
-      return Lab.await(q.attention(k, v, layer.heads, (float) (1 / Math.sqrt(layer.headSize))));
+      return Lab.await(enqueue());
     }
+  }
+
+  Tensor enqueue() {
+    return q.attention(k, v, layer.heads, (float) (1 / Math.sqrt(layer.headSize)));
   }
 }

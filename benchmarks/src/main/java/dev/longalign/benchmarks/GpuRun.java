@@ -27,6 +27,7 @@ import java.util.stream.Stream;
  *
  * <pre>{@code
  * probe                                    exit status 1, and why, if there is no GPU
+ * operations DEVICE DTYPE FILE             the benchmarks' operations by the device's own clock
  * breakdown DEVICE DTYPE MODEL STEPS FILE  one sample loop by operation, as JSON
  * table FOLDER                             all results in a folder as one table
  * }</pre>
@@ -56,6 +57,10 @@ public final class GpuRun {
   public static void main(String[] arguments) throws IOException {
     switch (arguments[0]) {
       case "probe" -> probe();
+      case "operations" ->
+          write(
+              Path.of(arguments[3]),
+              DeviceTimes.measure(arguments[1], DType.valueOf(arguments[2])));
       case "breakdown" ->
           write(
               Path.of(arguments[5]),
@@ -67,7 +72,7 @@ public final class GpuRun {
       case "table" -> System.out.print(table(Path.of(arguments[1])));
       default ->
           throw new IllegalArgumentException(
-              "expected probe, breakdown or table, found " + arguments[0]);
+              "expected probe, operations, breakdown or table, found " + arguments[0]);
     }
   }
 
@@ -136,6 +141,10 @@ public final class GpuRun {
         measurement(table, element.getAsJsonObject(), peers);
       }
     }
+    JsonObject operations = read(folder.resolve("operations.json"));
+    if (operations != null) {
+      operations(table, operations, peers);
+    }
     JsonObject breakdown = read(folder.resolve("breakdown.json"));
     if (breakdown != null) {
       breakdown(table, breakdown);
@@ -172,6 +181,28 @@ public final class GpuRun {
         m.has("roofRatio") ? number("%.0f %%", 100 * m.get("roofRatio").getAsDouble()) : "",
         other == null ? "" : number("%.3f", other.getAsDouble()),
         other == null ? "" : number("%.2f", other.getAsDouble() / milliseconds));
+  }
+
+  private static void operations(StringBuilder table, JsonObject operations, JsonObject peers) {
+    table.append("by the device's clock, in ").append(operations.get("dtype").getAsString());
+    for (String unit : new String[] {"GFLOP/s", "GB/s"}) {
+      double roof = operations.getAsJsonObject("roofs").get(unit).getAsDouble();
+      table.append(number(", roof %.0f ", roof)).append(unit);
+    }
+    table.append('\n');
+    for (JsonElement element : operations.getAsJsonArray("times")) {
+      JsonObject time = element.getAsJsonObject();
+      double milliseconds = time.get("milliseconds").getAsDouble();
+      JsonElement other = peers.get(time.get("name").getAsString());
+      line(
+          table,
+          "  " + time.get("name").getAsString(),
+          number("%.4f", milliseconds),
+          number("%.0f ", time.get("rate").getAsDouble()) + time.get("unit").getAsString(),
+          number("%.0f %%", 100 * time.get("roofRatio").getAsDouble()),
+          other == null ? "" : number("%.3f", other.getAsDouble()),
+          other == null ? "" : number("%.2f", other.getAsDouble() / milliseconds));
+    }
   }
 
   private static void breakdown(StringBuilder table, JsonObject breakdown) {

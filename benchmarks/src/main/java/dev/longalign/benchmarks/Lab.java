@@ -48,6 +48,17 @@ public class Lab {
     backend.close();
   }
 
+  /** For use without JMH. */
+  void closeUnchecked() {
+    try {
+      close();
+    } catch (RuntimeException e) {
+      throw e;
+    } catch (Exception e) {
+      throw new IllegalStateException(e);
+    }
+  }
+
   /** Frees the model before the device is closed. */
   void closeAtEnd(AutoCloseable model) {
     models.add(model);

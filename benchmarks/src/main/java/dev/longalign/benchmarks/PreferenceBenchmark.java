@@ -49,19 +49,27 @@ public class PreferenceBenchmark {
   @Benchmark
   public ReweightedTexts reweight() {
     try (TensorScope scope = TensorScope.open()) {
-      ReweightedTexts y = texts.reweight(direction, OMEGA);
+      ReweightedTexts y = enqueueReweight();
       Lab.await(y.texts());
       return y;
     }
   }
 
+  ReweightedTexts enqueueReweight() {
+    return texts.reweight(direction, OMEGA);
+  }
+
   @Benchmark
   public PreferenceGradient gradient() {
     try (TensorScope scope = TensorScope.open()) {
-      PreferenceGradient y = texts.preferenceGradient(images);
+      PreferenceGradient y = enqueueGradient();
       Lab.await(y.gradient());
       return y;
     }
+  }
+
+  PreferenceGradient enqueueGradient() {
+    return texts.preferenceGradient(images);
   }
 
   /** Of features. */

@@ -84,14 +84,22 @@ public class ResnetBenchmark {
   @Benchmark
   public Tensor conv3x3(Lab lab) {
     try (TensorScope scope = TensorScope.open()) {
-      return Lab.await(x.conv2d(weight, Epilogue.residual(x)));
+      return Lab.await(enqueueConvolution());
     }
+  }
+
+  Tensor enqueueConvolution() {
+    return x.conv2d(weight, Epilogue.residual(x));
   }
 
   @Benchmark
   public Tensor groupNormSilu(Lab lab) {
     try (TensorScope scope = TensorScope.open()) {
-      return Lab.await(x.groupNorm(GROUPS, gamma, beta, 1e-5f, Activation.SILU));
+      return Lab.await(enqueueNorm());
     }
+  }
+
+  Tensor enqueueNorm() {
+    return x.groupNorm(GROUPS, gamma, beta, 1e-5f, Activation.SILU);
   }
 }

@@ -62,9 +62,12 @@ public class SegmentConcatBenchmark {
   @Benchmark
   public Tensor concat(Lab lab) {
     try (TensorScope scope = TensorScope.open()) {
-      return Lab.await(
-          hidden.segmentConcat(ids, segmentsPerCaption, EOS, EOS, padEmbedding, TOKEN_LENGTH));
+      return Lab.await(enqueue());
     }
+  }
+
+  Tensor enqueue() {
+    return hidden.segmentConcat(ids, segmentsPerCaption, EOS, EOS, padEmbedding, TOKEN_LENGTH);
   }
 
   /** Elements written. */

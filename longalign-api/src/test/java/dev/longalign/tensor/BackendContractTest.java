@@ -1,9 +1,5 @@
 package dev.longalign.tensor;
 
-import org.junit.jupiter.api.AfterAll;
-import org.junit.jupiter.api.BeforeAll;
-import org.junit.jupiter.api.TestInstance;
-
 /**
  * What every {@link Backend} promises, checked against {@link ReferenceBackend} on seeded inputs,
  * in every type that the backend supports (the others are reported as skipped). A backend's module
@@ -18,11 +14,8 @@ import org.junit.jupiter.api.TestInstance;
  * }
  * }</pre>
  */
-@TestInstance(TestInstance.Lifecycle.PER_CLASS)
-public abstract class BackendContractTest
-    implements ProductContract,
-        AttentionContract,
-        PointwiseContract,
+public abstract class BackendContractTest extends ProductContractTest
+    implements PointwiseContract,
         ShapeContract,
         GradientContract,
         TrainingContract,
@@ -30,26 +23,4 @@ public abstract class BackendContractTest
         PreferenceContract,
         NanContract,
         RepeatContract,
-        ScopeContract {
-  private Backend backend;
-
-  /** Opens the backend under test; called once. */
-  protected abstract Backend open();
-
-  @Override
-  public final Backend backend() {
-    return backend;
-  }
-
-  @BeforeAll
-  final void openBackend() {
-    backend = open();
-  }
-
-  @AfterAll
-  final void closeBackend() {
-    if (backend != null) {
-      backend.close();
-    }
-  }
-}
+        ScopeContract {}

@@ -70,8 +70,20 @@ interface PreferenceContract extends Contract {
     return Stream.of(
             agree(name + ": direction", in -> operation.apply(in).direction()),
             agree(name + ": eta", in -> operation.apply(in).eta()),
-            agree(name + ": texts", in -> operation.apply(in).texts()))
+            TYPES.stream()
+                .map(
+                    type ->
+                        agree(
+                            name + ": texts",
+                            type,
+                            ofTexts(type),
+                            in -> operation.apply(in).texts())))
         .flatMap(s -> s);
+  }
+
+  /** Little is left of texts that have all in common; its error is one of the texts, about 1. */
+  private static Tolerance ofTexts(DType type) {
+    return new Tolerance(Tolerance.of(type).relative(), 1);
   }
 
   @TestFactory

@@ -46,6 +46,16 @@ final class AttentionOps {
     new Tile(512, 512, 128, 32, 16, 1, 16)
   };
 
+  /** Heads that attention_wgmma.cu has instances for. */
+  private static final int[] HOPPER_SIZES = {40, 64, 80, 128, 160};
+
+  /** Its GROUPS, STAGES, KEYS and PANEL. */
+  private static final int HOPPER_GROUPS = 2;
+
+  private static final int HOPPER_STAGES = 3;
+  private static final int HOPPER_KEYS = 64;
+  private static final int PANEL_COLUMNS = 64;
+
   static final int[] F32_SIZES = {64, 160, 512};
   private static final int F32_QUERIES = 16;
   private static final int F32_KEYS = 32;
@@ -98,8 +108,14 @@ final class AttentionOps {
       return y;
     }
     context.log().computed((causal ? 2.0 : 4.0) * q.shape().size() * k.dim(1));
-    Launch launch = q.dtype() == DType.F32 ? fma(q, heads, size) : mma(q, heads, size);
     long[] addresses = {context.address(q), context.address(k), context.address(v)};
+    boolean wide = wide(q.dtype(), size, addresses);
+    Launch launch =
+        q.dtype() == DType.F32
+            ? fma(q, heads, size)
+            : wide && size <= HOPPER_SIZES[HOPPER_SIZES.length - 1] && context.device().isHopper()
+                ? wgmma(q, heads, size)
+                : mma(q, heads, size);
     launch
         .address(addresses[0])
         .address(addresses[1])
@@ -110,7 +126,7 @@ final class AttentionOps {
         .i32(heads)
         .i32(size)
         .f32(scale)
-        .i32(flags(wide(q.dtype(), size, addresses), causal))
+        .i32(flags(wide, causal))
         .run();
     return y;
   }
@@ -127,6 +143,20 @@ final class AttentionOps {
         .grid((q.dim(1) + tile.queries() - 1) / tile.queries(), (long) heads * slices, q.dim(0))
         .threads(tile.threads())
         .shared(tile.shared());
+  }
+
+  private Launch wgmma(Tensor q, int heads, int size) {
+    int i = 0;
+    while (HOPPER_SIZES[i] < size) {
+      i++;
+    }
+    int queries = HOPPER_GROUPS * 64;
+    int panels = (size + PANEL_COLUMNS - 1) / PANEL_COLUMNS;
+    return context
+        .launch("attention_fwd" + suffix(q.dtype()) + "_hopper_" + HOPPER_SIZES[i])
+        .grid((q.dim(1) + queries - 1) / queries, heads, q.dim(0))
+        .threads(HOPPER_GROUPS * 128)
+        .shared(HOPPER_STAGES * 2 * panels * HOPPER_KEYS * PANEL_COLUMNS * q.dtype().bytes());
   }
 
   private Launch fma(Tensor q, int heads, int size) {

@@ -64,8 +64,8 @@ public final class CudaBackend implements Backend {
     }
     this.kernels = loaded;
     this.memory = new CudaMemory(device);
-    this.transfers = new Transfers(device);
     this.log = new OperationLog(device);
+    this.transfers = new Transfers(device, log);
     this.context = new CudaContext(this, device, memory, kernels, log);
     this.cublas = Cublas.open(mode, device, memory, log);
     this.products = new ProductOps(context, transfers, cublas);

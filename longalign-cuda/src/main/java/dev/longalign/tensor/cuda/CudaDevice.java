@@ -13,6 +13,7 @@ import jcuda.driver.CUstream;
 /** One GPU: its primary context, the stream that everything runs on, and its limits. */
 final class CudaDevice implements AutoCloseable {
   private static final int OLDEST_CAPABILITY = 80;
+  private static final int HOPPER = 90;
 
   private final CUdevice device = new CUdevice();
   private final CUcontext context = new CUcontext();
@@ -87,6 +88,14 @@ final class CudaDevice implements AutoCloseable {
   /** For example 90 for compute capability 9.0. */
   int capability() {
     return capability;
+  }
+
+  /**
+   * Whether the kernels for Hopper alone run here; {@code -Dlongalign.cuda.hopper=false} leaves
+   * everything to those for all devices.
+   */
+  boolean isHopper() {
+    return capability == HOPPER && !"false".equals(System.getProperty("longalign.cuda.hopper"));
   }
 
   int multiprocessors() {

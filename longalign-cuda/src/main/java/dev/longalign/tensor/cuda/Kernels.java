@@ -44,18 +44,32 @@ final class Kernels implements AutoCloseable {
           "preference",
           "optimizer",
           "product_mma",
+          "product_wgmma",
           "product_fma",
           "product_finish",
           "product_bwd_mma",
           "product_bwd_fma",
           "attention_mma",
+          "attention_wgmma",
           "attention_fma",
           "attention_bwd_mma",
           "attention_bwd_fma");
 
   /** What decides how fast products are. */
   static final List<String> PRODUCT_SOURCES =
-      List.of("device.cuh", "product.cuh", "product_mma.cu", "product_fma.cu");
+      List.of(
+          "device.cuh",
+          "hopper.cuh",
+          "product.cuh",
+          "product_fma.cu",
+          "product_finish.cu",
+          "product_mma.cu",
+          "product_wgmma.cu");
+
+  /** Families for compute capability 9.0 alone end so; their kernels' names contain */
+  static final String HOPPER_FAMILY = "_wgmma";
+
+  private static final String HOPPER_KERNEL = "_hopper_";
 
   private static final Logger LOG = LoggerFactory.getLogger(Kernels.class);
   private static final int DEFAULT_SHARED = 48 << 10;
@@ -123,6 +137,7 @@ final class Kernels implements AutoCloseable {
       }
     }
     List<String> candidates = new ArrayList<>(unloaded);
+    candidates.removeIf(f -> f.endsWith(HOPPER_FAMILY) != name.contains(HOPPER_KERNEL));
     candidates.sort(Comparator.comparingInt((String family) -> mentioned(family, name)).reversed());
     for (String family : candidates) {
       CUfunction function = find(name, load(family));

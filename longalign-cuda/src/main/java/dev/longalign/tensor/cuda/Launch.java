@@ -6,7 +6,6 @@ import static jcuda.driver.JCudaDriver.cuLaunchKernel;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.function.UnaryOperator;
 import jcuda.Pointer;
 import jcuda.driver.CUfunction;
 
@@ -28,7 +27,6 @@ final class Launch {
   private int gridZ = 1;
   private int threads = THREADS;
   private int shared;
-  private UnaryOperator<Launch> chooser = UnaryOperator.identity();
 
   Launch(CudaDevice device, String kernel, CUfunction function) {
     this.device = device;
@@ -92,24 +90,8 @@ final class Launch {
     return this;
   }
 
-  /** Lets another launch take this one's place when it runs. */
-  Launch replacedBy(UnaryOperator<Launch> other) {
-    chooser = other;
-    return this;
-  }
-
-  /** Takes the arguments of another launch. */
-  Launch argumentsOf(Launch other) {
-    arguments.addAll(other.arguments);
-    return this;
-  }
-
   /** Enqueues the kernel. */
   void run() {
-    chooser.apply(this).enqueue();
-  }
-
-  private void enqueue() {
     check(
         cuLaunchKernel(
             function,

@@ -121,7 +121,7 @@ final class ProductGradient {
     Tensor dz = context.allocate(dtype, x.shape().with(-1, w.rows()));
     if (dz.shape().size() > 0) {
       products
-          .product("geglu_bwd", dtype, rows, w.rows(), w.columns(), 1)
+          .gegluGradient(dtype, rows, w.rows(), w.columns())
           .address(context.address(x))
           .address(w.weights())
           .address(w.bias())

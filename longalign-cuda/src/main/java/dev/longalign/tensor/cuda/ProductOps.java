@@ -15,30 +15,19 @@ import dev.longalign.tensor.Tensor;
 import dev.longalign.tensor.TensorScope;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
-import java.util.function.IntFunction;
+import java.util.function.Consumer;
 import jcuda.driver.CUevent;
 
 /** Matrix products and convolutions: one kernel, which gathers its left operand in two ways. */
 final class ProductOps {
-  private static final int LARGE_TILE = 128;
-  private static final int SMALL_TILE = 64;
   private static final int MEASURED_RUNS = 4;
   private static final int PITCH_UNIT = 8;
 
-  /** {@code STAGES} and {@code PITCH} of product_mma.cu. */
-  private static final int STAGES = 3;
-
-  private static final int STAGE_PITCH = 40;
-
-  /** Threads for a large tile of 16-bit types: a warp of product_mma has 64 x 64 of it, */
-  private static final int WARPS_OF_64 = 128;
-
-  /** and one of product_bwd_mma 64 x 32. */
-  private static final int WARPS_OF_32 = 256;
-
-  /** What a row of sums has more than a tile. */
-  private static final int SUMS_PADDING = 8;
+  /** Threads for a large tile of 16-bit types in product_bwd_mma: a warp has 64 x 32 of it. */
+  private static final int BACKWARD_THREADS = 256;
 
   private final CudaContext context;
   private final Transfers transfers;
@@ -52,7 +41,7 @@ final class ProductOps {
     this.context = context;
     this.transfers = transfers;
     this.cublas = cublas;
-    this.choices = TileChoices.of(context.device(), List.of(SMALL_TILE, LARGE_TILE));
+    this.choices = TileChoices.of(context.device());
   }
 
   // ---- weights
@@ -179,20 +168,7 @@ final class ProductOps {
     }
     long sums = context.memory().allocate((long) Float.BYTES * rows * w.rows());
     cublas.multiply(shape, from, w.weights(), w.pitch(), sums, DType.F32);
-    context
-        .launch("finish_fwd" + suffix(y.dtype()))
-        .over((long) rows * ((w.rows() + 1) / 2))
-        .address(sums)
-        .address(w.bias())
-        .address(addressOrNull(epilogue.channelBias()))
-        .address(addressOrNull(epilogue.residual()))
-        .address(context.address(y))
-        .i32(rows)
-        .i32(w.rows())
-        .i32(Math.max(1, rows / y.dim(0)))
-        .i32(epilogue.activation().ordinal())
-        .flag(w.gated())
-        .run();
+    finish(y.dtype(), sums, 1, rows, w.rows(), finish(w, y, rows, epilogue));
     context.memory().free(sums);
   }
 
@@ -239,26 +215,94 @@ final class ProductOps {
       return;
     }
     long from = context.address(x);
-    int rowsPerBatch = Math.max(1, rows / y.dim(0));
-    product(kernel, x.dtype(), rows, w.rows(), w.columns(), 1)
-        .address(from)
+    boolean wide = wide(x.dtype(), x.dim(-1), from);
+    Problem problem = new Problem(kernel, x.dtype(), rows, w.rows(), w.columns(), 1, wide, true);
+    Finish finish = finish(w, y, rows, epilogue);
+    run(problem, tile -> product(problem, tile, from, w, geometry, finish));
+  }
+
+  /** What the kernels' {@code struct Finish} has, but for the sizes. */
+  private record Finish(
+      long bias,
+      long channelBias,
+      long residual,
+      long y,
+      int rowsPerBatch,
+      int activation,
+      boolean gated) {}
+
+  private Finish finish(PackedMatrix w, Tensor y, int rows, Epilogue epilogue) {
+    return new Finish(
+        w.bias(),
+        addressOrNull(epilogue.channelBias()),
+        addressOrNull(epilogue.residual()),
+        context.address(y),
+        Math.max(1, rows / y.dim(0)),
+        epilogue.activation().ordinal(),
+        w.gated());
+  }
+
+  private void product(
+      Problem p, ProductTile tile, long x, PackedMatrix w, ByteBuffer geometry, Finish f) {
+    if (tile.parts() > 1) {
+      inParts(p, tile, x, w, geometry, f);
+      return;
+    }
+    launch(p, tile, p.kernel)
+        .address(x)
         .address(w.weights())
-        .address(w.bias())
-        .address(addressOrNull(epilogue.channelBias()))
-        .address(addressOrNull(epilogue.residual()))
-        .address(context.address(y))
-        .i32(rows)
-        .i32(w.rows())
-        .i32(w.columns())
+        .address(f.bias)
+        .address(f.channelBias)
+        .address(f.residual)
+        .address(f.y)
+        .i32(p.m)
+        .i32(p.n)
+        .i32(p.k)
         .i32(w.pitch())
-        .i32(rowsPerBatch)
-        .i32(epilogue.activation().ordinal())
-        .flag(w.gated())
+        .i32(f.rowsPerBatch)
+        .i32(f.activation)
+        .flag(f.gated)
         .struct(geometry)
-        .flag(wide(x.dtype(), x.dim(-1), from))
+        .flag(p.wide)
         .i64(0)
         .i64(0)
         .i64(0)
+        .run();
+  }
+
+  /** Sums of the parts first; what adds them up also does what follows. */
+  private void inParts(
+      Problem p, ProductTile tile, long x, PackedMatrix w, ByteBuffer geometry, Finish f) {
+    long sums = context.memory().allocate((long) Float.BYTES * tile.parts() * p.m * p.n);
+    launch(p, tile, p.kernel.replace("_fwd", "Part_fwd"))
+        .address(x)
+        .address(w.weights())
+        .address(sums)
+        .i32(p.m)
+        .i32(p.n)
+        .i32(p.k)
+        .i32(w.pitch())
+        .struct(geometry)
+        .run();
+    finish(p.dtype, sums, tile.parts(), p.m, p.n, f);
+    context.memory().free(sums);
+  }
+
+  private void finish(DType dtype, long sums, int parts, int m, int n, Finish f) {
+    context
+        .launch("finish_fwd" + suffix(dtype))
+        .over((long) m * ((n + 7) / 8))
+        .address(sums)
+        .i32(parts)
+        .address(f.bias)
+        .address(f.channelBias)
+        .address(f.residual)
+        .address(f.y)
+        .i32(m)
+        .i32(n)
+        .i32(f.rowsPerBatch)
+        .i32(f.activation)
+        .flag(f.gated)
         .run();
   }
 
@@ -299,26 +343,30 @@ final class ProductOps {
     boolean direct = transposeB && pitch == k && aligned(right);
     long weights = direct ? right : transposed(b, right, transposeB, batch, k, n, pitch);
     long from = context.address(a);
-    product("linear_fwd", dtype, m, n, k, batch)
-        .address(from)
-        .address(weights)
-        .address(0)
-        .address(0)
-        .address(0)
-        .address(context.address(y))
-        .i32(m)
-        .i32(n)
-        .i32(k)
-        .i32(pitch)
-        .i32(m)
-        .i32(0)
-        .flag(false)
-        .struct(plain(m, k))
-        .flag(wide(dtype, k, from))
-        .i64((long) m * k)
-        .i64((long) n * pitch)
-        .i64((long) m * n)
-        .run();
+    Problem problem = new Problem("linear_fwd", dtype, m, n, k, batch, wide(dtype, k, from), false);
+    run(
+        problem,
+        tile ->
+            launch(problem, tile, problem.kernel)
+                .address(from)
+                .address(weights)
+                .address(0)
+                .address(0)
+                .address(0)
+                .address(context.address(y))
+                .i32(m)
+                .i32(n)
+                .i32(k)
+                .i32(pitch)
+                .i32(m)
+                .i32(0)
+                .flag(false)
+                .struct(plain(m, k))
+                .flag(problem.wide)
+                .i64((long) m * k)
+                .i64((long) n * pitch)
+                .i64((long) m * n)
+                .run());
     if (!direct) {
       context.memory().free(weights);
     }
@@ -360,77 +408,128 @@ final class ProductOps {
     return address;
   }
 
-  /** With the tile that was measured, else the likely one. */
-  Launch product(String kernel, DType dtype, int m, int n, int k, int batch) {
-    context.log().ran(new OperationLog.Product((long) m * batch, k, n, dtype));
-    String product =
-        choices.matter() ? kernel + suffix(dtype) + " " + m + "x" + n + "x" + k + "x" + batch : "";
-    IntFunction<Launch> candidate = tile -> tiled(kernel, dtype, tile, WARPS_OF_64, m, n, batch);
-    Launch launch = candidate.apply(choices.get(product, tile(m, n, batch)));
-    if (choices.wanted(product) && !context.log().isRecording()) {
-      launch.replacedBy(
-          given -> {
-            int tile =
-                choices.measure(product, t -> seconds(candidate.apply(t).argumentsOf(given)));
-            return candidate.apply(tile).argumentsOf(given);
-          });
+  /**
+   * A product [m, k] x [k, n], {@code batch} times.
+   *
+   * @param kernel the beginning of its name
+   * @param wide whether rows of x can be read 16 bytes at a time
+   * @param divisible whether K may be cut into parts
+   */
+  private record Problem(
+      String kernel, DType dtype, int m, int n, int k, int batch, boolean wide, boolean divisible) {
+    String name() {
+      return (divisible ? kernel : "matmul")
+          + suffix(dtype)
+          + " "
+          + m
+          + "x"
+          + n
+          + "x"
+          + k
+          + "x"
+          + batch;
     }
-    return launch;
   }
 
-  private double seconds(Launch launch) {
-    launch.run(); // loads the kernel
+  /** Computes a product with the tile that was measured, else the likely one. */
+  private void run(Problem p, Consumer<ProductTile> product) {
+    context.log().ran(new OperationLog.Product((long) p.m * p.batch, p.k, p.n, p.dtype));
+    ProductTile tile = choices.matter() ? choices.get(p.name()) : null;
+    if (tile == null && choices.measuring() && !context.log().isRecording()) {
+      tile = choices.measure(p.name(), candidates(p), t -> seconds(() -> product.accept(t)));
+    }
+    product.accept(tile == null ? likely(p) : tile);
+  }
+
+  private boolean onHopper(Problem p) {
+    return context.device().isHopper() && p.dtype != DType.F32 && p.wide;
+  }
+
+  private List<ProductTile> candidates(Problem p) {
+    List<ProductTile> tiles = new ArrayList<>(List.of(ProductTile.LARGE, ProductTile.SMALL));
+    if (onHopper(p)) {
+      tiles.addAll(hopper(p));
+    }
+    return tiles;
+  }
+
+  private ProductTile likely(Problem p) {
+    if (!onHopper(p)) {
+      return ProductTile.portable(p.m, p.n, p.batch, multiprocessors());
+    }
+    return hopper(p).stream()
+        .min(Comparator.comparingDouble(t -> t.cost(p.m, p.n, p.k, p.batch, multiprocessors())))
+        .orElseThrow();
+  }
+
+  private List<ProductTile> hopper(Problem p) {
+    return ProductTile.hopper(p.m, p.n, p.divisible ? p.k : 0, p.batch, multiprocessors());
+  }
+
+  private int multiprocessors() {
+    return context.device().multiprocessors();
+  }
+
+  private double seconds(Runnable product) {
+    product.run(); // loads the kernel
     CUevent begin = context.log().record();
     for (int run = 0; run < MEASURED_RUNS; run++) {
-      launch.run();
+      product.run();
     }
     CUevent end = context.log().record();
     context.device().synchronize();
     return context.log().seconds(begin, end) / MEASURED_RUNS;
   }
 
-  /** The large tile if it gives every multiprocessor something to do. */
-  private int tile(int m, int n, int batch) {
-    long large = (long) tiles(m, LARGE_TILE) * tiles(n, LARGE_TILE) * batch;
-    boolean fills = large >= context.device().multiprocessors() && m > SMALL_TILE;
-    return fills ? LARGE_TILE : SMALL_TILE;
+  private Launch launch(Problem p, ProductTile tile, String kernel) {
+    return launch(kernel, p.dtype, tile, tile.threads(p.dtype), p.m, p.n, p.batch * tile.parts());
+  }
+
+  /** Of product_mma's kernel for the derivative of GEGLU, as the forward pass would compute it. */
+  Launch gegluGradient(DType dtype, int m, int n, int k) {
+    context.log().ran(new OperationLog.Product(m, k, n, dtype));
+    ProductTile tile = ProductTile.portable(m, n, 1, multiprocessors());
+    return launch("geglu_bwd", dtype, tile, tile.threads(dtype), m, n, 1);
   }
 
   /** Of the kernels of product_bwd. */
   Launch turned(String kernel, DType dtype, int m, int n, int batch) {
-    return tiled(kernel, dtype, tile(m, n, batch), WARPS_OF_32, m, n, batch);
+    return backward(
+        kernel, dtype, ProductTile.portable(m, n, batch, multiprocessors()), m, n, batch);
   }
 
   /** For a sum in so many parts that even large tiles occupy the device. */
   Launch parts(String kernel, DType dtype, int m, int n, int count) {
-    return tiled(kernel, dtype, partTile(m, n), WARPS_OF_32, m, n, count);
+    return backward(kernel, dtype, partTile(m, n), m, n, count);
   }
 
   /** What {@link #parts} needs for one part. */
   static long blocks(int m, int n) {
-    int tile = partTile(m, n);
-    return (long) tiles(m, tile) * tiles(n, tile);
+    return partTile(m, n).blocks(m, n, 1);
   }
 
-  private static int partTile(int m, int n) {
-    return m > SMALL_TILE && n > SMALL_TILE ? LARGE_TILE : SMALL_TILE;
+  private static ProductTile partTile(int m, int n) {
+    int small = ProductTile.SMALL.rows();
+    return m > small && n > small ? ProductTile.LARGE : ProductTile.SMALL;
   }
 
-  private Launch tiled(
-      String kernel, DType dtype, int tile, int largeThreads, int m, int n, int batch) {
-    boolean f32 = dtype == DType.F32;
-    int sums = tile * (tile + SUMS_PADDING) * Float.BYTES;
-    int shared = f32 ? sums : Math.max(sums, STAGES * 2 * tile * STAGE_PITCH * dtype.bytes());
-    int threads = f32 ? 256 : tile == LARGE_TILE ? largeThreads : 128;
+  private Launch backward(String kernel, DType dtype, ProductTile tile, int m, int n, int batch) {
+    boolean more = dtype != DType.F32 && tile.equals(ProductTile.LARGE);
+    int threads = more ? BACKWARD_THREADS : tile.threads(dtype);
+    return launch(kernel, dtype, tile, threads, m, n, batch);
+  }
+
+  private Launch launch(
+      String kernel, DType dtype, ProductTile tile, int threads, int m, int n, int depth) {
     return context
-        .launch(kernel + suffix(dtype) + "_" + tile + "x" + tile)
-        .grid(tiles(m, tile), tiles(n, tile), batch)
+        .launch(kernel + suffix(dtype) + "_" + tile.suffix())
+        .grid(divideUp(m, tile.rows()), divideUp(n, tile.columns()), depth)
         .threads(threads)
-        .shared(shared);
+        .shared(tile.shared(dtype));
   }
 
-  private static int tiles(int extent, int tile) {
-    return (extent + tile - 1) / tile;
+  private static int divideUp(int x, int by) {
+    return (x + by - 1) / by;
   }
 
   /** All elements but the last axis. */

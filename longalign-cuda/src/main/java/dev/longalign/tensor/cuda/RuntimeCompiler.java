@@ -36,7 +36,8 @@ final class RuntimeCompiler {
     String code = source(family + ".cu");
     Map<String, String> headers = new TreeMap<>();
     addHeaders(code, headers);
-    String architecture = "sm_" + device.capability();
+    boolean hopper = family.endsWith(Kernels.HOPPER_FAMILY); // its instructions have no successor
+    String architecture = "sm_" + device.capability() + (hopper ? "a" : "");
     try {
       Path cached =
           UserCache.folder("kernels")

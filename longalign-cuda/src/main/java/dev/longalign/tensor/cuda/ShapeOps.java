@@ -130,9 +130,10 @@ final class ShapeOps {
     if (y.shape().size() == 0) {
       return y;
     }
-    // One transfer: the captions' first segments, then the ids.
+    // One small transfer: the captions' first segments, then a bit a token: whether it stays.
+    int words = (length + Integer.SIZE - 1) / Integer.SIZE;
     ByteBuffer table =
-        ByteBuffer.allocateDirect(Integer.BYTES * (captions + 1 + ids.length * length))
+        ByteBuffer.allocateDirect(Integer.BYTES * (captions + 1 + ids.length * words))
             .order(ByteOrder.nativeOrder());
     int segment = 0;
     for (int segments : segmentsPerCaption) {
@@ -141,8 +142,12 @@ final class ShapeOps {
     }
     table.putInt(segment);
     for (int[] row : ids) {
-      for (int id : row) {
-        table.putInt(id);
+      for (int from = 0; from < length; from += Integer.SIZE) {
+        int stay = 0;
+        for (int t = Math.min(length, from + Integer.SIZE) - 1; t >= from; t--) {
+          stay = stay << 1 | (row[t] != eosId && row[t] != padId ? 1 : 0);
+        }
+        table.putInt(stay);
       }
     }
     table.flip();
@@ -165,8 +170,6 @@ final class ShapeOps {
         .i32(length)
         .i32(width)
         .i32(tokenLength)
-        .i32(eosId)
-        .i32(padId)
         .flag(wide(hidden.dtype(), width, from, padding))
         .run();
     context.memory().free(device);

@@ -11,7 +11,7 @@ import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
-import java.util.function.IntToDoubleFunction;
+import java.util.function.ToDoubleFunction;
 import java.util.stream.Collectors;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -24,16 +24,14 @@ import org.slf4j.LoggerFactory;
 final class TileChoices {
   private static final Logger LOG = LoggerFactory.getLogger(TileChoices.class);
 
-  private final List<Integer> tiles;
   private final boolean measuring;
   private final Path file;
-  private final Map<String, Integer> choices = new TreeMap<>();
+  private final Map<String, ProductTile> choices = new TreeMap<>();
 
   /**
    * @param file where choices are remembered, or null
    */
-  TileChoices(List<Integer> tiles, Path file, boolean measuring) {
-    this.tiles = tiles;
+  TileChoices(Path file, boolean measuring) {
     this.file = file;
     this.measuring = measuring;
     if (file != null && Files.exists(file)) {
@@ -41,16 +39,16 @@ final class TileChoices {
     }
   }
 
-  static TileChoices of(CudaDevice device, List<Integer> tiles) {
+  static TileChoices of(CudaDevice device) {
     boolean measuring = Boolean.getBoolean("longalign.cuda.tune");
     try {
       Path folder = UserCache.folder("tiles");
-      return new TileChoices(tiles, folder.resolve(key(device) + ".txt"), measuring);
+      return new TileChoices(folder.resolve(key(device) + ".txt"), measuring);
     } catch (IOException e) {
       if (measuring) {
         LOG.warn("Measured tiles cannot be remembered: {}", e.toString());
       }
-      return new TileChoices(tiles, null, measuring);
+      return new TileChoices(null, measuring);
     }
   }
 
@@ -74,24 +72,25 @@ final class TileChoices {
     return measuring || !choices.isEmpty();
   }
 
-  /** The remembered tile, or {@code otherwise}. */
-  int get(String product, int otherwise) {
-    return choices.getOrDefault(product, otherwise);
+  boolean measuring() {
+    return measuring;
   }
 
-  /** Whether {@link #measure} should be called for this product. */
-  boolean wanted(String product) {
-    return measuring && !choices.containsKey(product);
+  /** The remembered tile, or null. */
+  ProductTile get(String product) {
+    return choices.get(product);
   }
 
   /**
+   * @param tiles at least one
    * @param seconds how long the product takes with a tile
    * @return the fastest
    */
-  int measure(String product, IntToDoubleFunction seconds) {
-    int best = tiles.get(0);
+  ProductTile measure(
+      String product, List<ProductTile> tiles, ToDoubleFunction<ProductTile> seconds) {
+    ProductTile best = tiles.get(0);
     double least = Double.POSITIVE_INFINITY;
-    for (int tile : tiles) {
+    for (ProductTile tile : tiles) {
       double taken = seconds.applyAsDouble(tile);
       LOG.debug("{} with tiles of {}: {} s", product, tile, taken);
       if (taken < least) {
@@ -108,13 +107,13 @@ final class TileChoices {
     try {
       for (String line : Files.readAllLines(file)) {
         int at = line.lastIndexOf(' ');
-        int tile = Integer.parseInt(line.substring(at + 1));
-        if (at <= 0 || !tiles.contains(tile)) {
-          throw new LongAlignException("expected a product and one of " + tiles + ": " + line);
+        ProductTile tile = ProductTile.parse(line.substring(at + 1));
+        if (at <= 0 || tile == null) {
+          throw new LongAlignException("expected a product and a tile: " + line);
         }
         choices.put(line.substring(0, at), tile);
       }
-    } catch (IOException | NumberFormatException | LongAlignException e) {
+    } catch (IOException | LongAlignException e) {
       LOG.warn("{} is not used: {}", file, e.toString());
       choices.clear();
     }

@@ -17,26 +17,39 @@ final class Transfers implements AutoCloseable {
   private static final int BUFFER = 8 << 20;
 
   private final CudaDevice device;
+  private final OperationLog log;
   private final Pointer pinned = new Pointer();
   private final ByteBuffer buffer;
 
-  Transfers(CudaDevice device) {
+  /** Of the buffer, by copies that may be under way. */
+  private int used;
+
+  Transfers(CudaDevice device, OperationLog log) {
     this.device = device;
+    this.log = log;
     check(cuMemAllocHost(pinned, BUFFER), "allocating " + BUFFER + " bytes of pinned host memory");
     this.buffer = pinned.getByteBuffer(0, BUFFER).order(ByteOrder.LITTLE_ENDIAN);
   }
 
-  /** Copies what remains of {@code bytes}, whose position stays. */
+  /**
+   * Copies what remains of {@code bytes}, whose position stays. Waits for the device only when the
+   * pinned buffer is full: copies that are under way keep their part of it.
+   */
   void upload(ByteBuffer bytes, long address) {
     ByteBuffer from = bytes.duplicate();
     while (from.hasRemaining()) {
-      int length = Math.min(BUFFER, from.remaining());
-      ByteBuffer part = from.slice().limit(length);
-      buffer.clear().put(part);
+      if (used == BUFFER
+          || log.isRecording()) { // a graph would copy what is there when it runs: refused
+        device.synchronize();
+        used = 0;
+      }
+      int length = Math.min(BUFFER - used, from.remaining());
+      buffer.clear().position(used).put(from.slice().limit(length));
       check(
-          cuMemcpyHtoDAsync(CudaMemory.pointer(address), pinned, length, device.stream()),
+          cuMemcpyHtoDAsync(
+              CudaMemory.pointer(address), pinned.withByteOffset(used), length, device.stream()),
           "copying " + length + " bytes to " + device.name());
-      device.synchronize(); // the buffer is filled again next
+      used += length;
       from.position(from.position() + length);
       address += length;
     }
@@ -55,6 +68,7 @@ final class Transfers implements AutoCloseable {
               device.stream()),
           "copying " + bytes + " bytes from " + device.name());
       device.synchronize();
+      used = 0;
       buffer.clear();
       buffer.asFloatBuffer().get(into, from, count);
     }
@@ -66,6 +80,7 @@ final class Transfers implements AutoCloseable {
         cuMemcpyDtoHAsync(pinned, CudaMemory.pointer(address), Double.BYTES, device.stream()),
         "copying a number from " + device.name());
     device.synchronize();
+    used = 0;
     return buffer.getDouble(0);
   }
 

@@ -33,6 +33,17 @@ public final class Emulator {
     System.setProperty("longalign.cuda.cache", "false"); // so that misuse of freed memory shows
   }
 
+  /** The index of a Hopper device; skips the test on a machine with a GPU that is none. */
+  static int hopper() {
+    require();
+    int index = REAL ? 0 : 1;
+    CudaDevice device = new CudaDevice(index);
+    boolean hopper = device.isHopper();
+    device.close();
+    Assumptions.assumeTrue(hopper, device.name() + " is no Hopper");
+    return index;
+  }
+
   static Path folder() {
     return Path.of(System.getProperty("longalign.test.emulator"));
   }

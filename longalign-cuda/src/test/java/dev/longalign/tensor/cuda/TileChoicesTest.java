@@ -22,7 +22,7 @@ import org.junit.jupiter.api.io.TempDir;
 
 /** Measured tiles: once, remembered, and only what is whole. */
 class TileChoicesTest {
-  private static final List<Integer> TILES = List.of(64, 128);
+  private static final List<ProductTile> TILES = List.of(ProductTile.SMALL, ProductTile.LARGE);
 
   @TempDir Path temp;
 
@@ -31,36 +31,53 @@ class TileChoicesTest {
   }
 
   private TileChoices open(boolean measuring) {
-    return new TileChoices(TILES, file(), measuring);
+    return new TileChoices(file(), measuring);
   }
 
   @Test
   void theFastestIsRemembered() throws IOException {
     TileChoices measuring = open(true);
-    assertThat(measuring.wanted("linear_f32 1x2x3x1")).isTrue();
-    assertThat(measuring.measure("linear_f32 1x2x3x1", tile -> tile == 128 ? 1e-6 : 2e-6))
-        .isEqualTo(128);
-    measuring.measure("linear_f32 9x2x3x1", tile -> tile);
-    assertThat(measuring.wanted("linear_f32 1x2x3x1")).isFalse();
+    assertThat(
+            measuring.measure(
+                "linear_f32 1x2x3x1", TILES, t -> t == ProductTile.LARGE ? 1e-6 : 2e-6))
+        .isEqualTo(ProductTile.LARGE);
+    measuring.measure("linear_f32 9x2x3x1", TILES, ProductTile::rows);
+    List<ProductTile> hopper = ProductTile.hopper(64, 160, 4096, 1, 132);
+    assertThat(hopper).hasSizeGreaterThan(4).allMatch(t -> t.equals(reread(t)));
+    ProductTile parts = hopper.get(hopper.size() - 1);
+    assertThat(parts.parts()).isGreaterThan(1);
+    measuring.measure("linear_bf16 64x160x4096x1", List.of(parts), t -> 1);
 
     TileChoices next = open(false);
-    assertThat(next.get("linear_f32 1x2x3x1", 64)).isEqualTo(128);
-    assertThat(next.get("linear_f32 9x2x3x1", 128)).isEqualTo(64);
-    assertThat(next.get("linear_f32 7x2x3x1", 128)).as("never measured").isEqualTo(128);
-    assertThat(next.wanted("linear_f32 7x2x3x1")).as("only when asked").isFalse();
+    assertThat(next.get("linear_f32 1x2x3x1")).isEqualTo(ProductTile.LARGE);
+    assertThat(next.get("linear_f32 9x2x3x1")).isEqualTo(ProductTile.SMALL);
+    assertThat(next.get("linear_bf16 64x160x4096x1")).isEqualTo(parts);
+    assertThat(next.get("linear_f32 7x2x3x1")).as("never measured").isNull();
+    assertThat(next.measuring()).as("only when asked").isFalse();
     try (var files = Files.list(temp)) {
       assertThat(files).as("nothing half written").containsExactly(file());
     }
   }
 
+  private static ProductTile reread(ProductTile tile) {
+    return ProductTile.parse(tile.toString());
+  }
+
   @Test
   void aBadFileIsNotUsedAndReplaced() throws IOException {
-    for (String bad : List.of("linear_f32 1x2x3x1 96\n", "128\n", "linear_f32 many\n", "\0")) {
-      Files.writeString(file(), "linear_f32 5x5x5x1 128\n" + bad);
+    for (String bad :
+        List.of(
+            "linear_f32 1x2x3x1 96x96\n",
+            "linear_f32 1x2x3x1 64x64/2\n",
+            "linear_f32 1x2x3x1 hopper_64x80/0\n",
+            "128x128\n",
+            "linear_f32 many\n",
+            "\0")) {
+      Files.writeString(file(), "linear_f32 5x5x5x1 128x128\n" + bad);
       TileChoices choices = open(true);
-      assertThat(choices.get("linear_f32 5x5x5x1", 64)).as(bad).isEqualTo(64);
-      choices.measure("linear_f32 1x2x3x1", tile -> -tile);
-      assertThat(Files.readString(file())).isEqualTo("linear_f32 1x2x3x1 128\n");
+      assertThat(choices.get("linear_f32 5x5x5x1")).as(bad).isNull();
+      choices.measure("linear_f32 1x2x3x1", TILES, tile -> -tile.rows());
+      assertThat(Files.readString(file())).isEqualTo("linear_f32 1x2x3x1 128x128\n");
     }
   }
 

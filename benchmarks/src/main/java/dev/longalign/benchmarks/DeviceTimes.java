@@ -1,0 +1,137 @@
+package dev.longalign.benchmarks;
+
+import dev.longalign.tensor.Backend;
+import dev.longalign.tensor.DType;
+import dev.longalign.tensor.Device;
+import dev.longalign.tensor.OperationCost;
+import dev.longalign.tensor.Shape;
+import dev.longalign.tensor.Tensor;
+import dev.longalign.tensor.TensorScope;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * How long the benchmarks' operations take by the device's own clock: without the launch, the
+ * allocation and the wait that JMH sees too, which take longer than short kernels do.
+ *
+ * @param roofs by unit
+ */
+record DeviceTimes(
+    String backend, DType dtype, Map<String, Double> roofs, List<DeviceTimes.Time> times) {
+
+  /**
+   * @param name as the benchmark's in the table
+   */
+  record Time(String name, double milliseconds, double rate, String unit, double roofRatio) {}
+
+  private static final int RUNS = 20;
+  private static final int WARMUPS = 3;
+
+  /** Of the product that keeps the device busy until everything measured is enqueued. */
+  private static final int BUSY_SIDE = 8192;
+
+  static DeviceTimes measure(String device, DType dtype) {
+    Roof.Effort effort = Roof.Effort.asked();
+    boolean quick = effort.equals(Roof.Effort.QUICK);
+    Roof roof = Roof.of(Device.parse(device), dtype, effort);
+    Lab lab = new Lab();
+    lab.device = device;
+    lab.dtype = dtype;
+    lab.open();
+    try {
+      Run run = new Run(lab, roof, Math.min(BUSY_SIDE, effort.side()));
+      for (AttentionBenchmark.Layer layer : AttentionBenchmark.Layer.values()) {
+        if ((layer == AttentionBenchmark.Layer.tiny) != quick) {
+          continue;
+        }
+        AttentionBenchmark attention = new AttentionBenchmark();
+        attention.layer = layer;
+        attention.inputs(lab);
+        run.time("AttentionBenchmark.attention", "layer", layer.name(), attention::enqueue);
+      }
+      for (ResnetBenchmark.Layer layer : ResnetBenchmark.Layer.values()) {
+        if ((layer == ResnetBenchmark.Layer.tiny) != quick) {
+          continue;
+        }
+        ResnetBenchmark resnet = new ResnetBenchmark();
+        resnet.layer = layer;
+        resnet.inputs(lab);
+        run.time("ResnetBenchmark.conv3x3", "layer", layer.name(), resnet::enqueueConvolution);
+        run.time("ResnetBenchmark.groupNormSilu", "layer", layer.name(), resnet::enqueueNorm);
+      }
+      SegmentConcatBenchmark concat = new SegmentConcatBenchmark();
+      concat.captions = quick ? 2 : 256;
+      concat.inputs(lab);
+      run.time(
+          "SegmentConcatBenchmark.concat",
+          "captions",
+          Integer.toString(concat.captions),
+          concat::enqueue);
+      PreferenceBenchmark preference = new PreferenceBenchmark();
+      preference.pairs = quick ? 8 : 50_000;
+      preference.inputs(lab);
+      String pairs = Integer.toString(preference.pairs);
+      run.time("PreferenceBenchmark.reweight", "pairs", pairs, preference::enqueueReweight);
+      run.time("PreferenceBenchmark.gradient", "pairs", pairs, preference::enqueueGradient);
+      return new DeviceTimes(
+          lab.backend().name(),
+          dtype,
+          Map.of("GFLOP/s", roof.gflops(), "GB/s", roof.gigabytes()),
+          run.times);
+    } finally {
+      lab.closeUnchecked();
+    }
+  }
+
+  private static final class Run {
+    private final Backend backend;
+    private final Roof roof;
+    private final Tensor busy;
+    private final List<Time> times = new ArrayList<>();
+
+    Run(Lab lab, Roof roof, int side) {
+      this.backend = lab.backend();
+      this.roof = roof;
+      try (TensorScope scope = TensorScope.open()) {
+        this.busy = lab.shared().adopt(backend.zeros(lab.dtype, Shape.of(side, side)));
+      }
+    }
+
+    void time(String benchmark, String parameter, String value, Runnable operation) {
+      repeat(operation, WARMUPS);
+      Map<String, OperationCost> before = backend.costs();
+      try (TensorScope scope = TensorScope.open()) {
+        busy.matmul(busy, true);
+      }
+      repeat(operation, RUNS);
+      double seconds = 0;
+      for (Map.Entry<String, OperationCost> cost : backend.costs().entrySet()) {
+        if (!cost.getKey().equals("matmul")) {
+          seconds += cost.getValue().since(before.get(cost.getKey())).seconds() / RUNS;
+        }
+      }
+      Work work = Work.of("." + benchmark, name -> name.equals(parameter) ? value : dtype());
+      double rate = work.rate(seconds);
+      times.add(
+          new Time(
+              benchmark + " " + value,
+              seconds * 1e3,
+              rate,
+              work.unit(),
+              rate / roof.rate(work.unit())));
+    }
+
+    private String dtype() {
+      return busy.dtype().name();
+    }
+
+    private static void repeat(Runnable operation, int times) {
+      for (int i = 0; i < times; i++) {
+        try (TensorScope scope = TensorScope.open()) {
+          operation.run();
+        }
+      }
+    }
+  }
+}

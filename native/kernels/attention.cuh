@@ -1,0 +1,129 @@
+// What the attention kernels on tensor cores share: the online softmax (Milakov and Gimelshein 2018; FlashAttention-2, Dao
+// 2023) of 16 queries that a warp holds as mma.m16n8k16 leaves them. A lane knows of rows lane / 4 and lane / 4 + 8.
+#pragma once
+#include "device.cuh"
+
+constexpr float LOG2E = 1.4426950408889634f;
+constexpr int WIDE = 1;
+constexpr int CAUSAL = 2;
+// Sums are scaled down when a row's largest score has grown by 2^8, not at each step; the result is the same.
+constexpr float GROWTH = 8;
+
+// Sixteen queries with COLUMNS * 8 columns of V.
+template <class T, int COLUMNS>
+struct Queries {
+  float sums[COLUMNS][4];
+  float reference[2];  // what probabilities are relative to, in powers of 2
+  float total[2];      // of probabilities, this lane's part
+
+  DEVICE void clear() {
+    UNROLL
+    for (int i = 0; i < COLUMNS * 4; i++) {
+      sums[i / 4][i % 4] = 0;
+    }
+    UNROLL
+    for (int half = 0; half < 2; half++) {
+      reference[half] = MINUS_INFINITY;
+      total[half] = 0;
+    }
+  }
+
+  // Hides the keys from `keys` on and, of row r, those from first + r + 1 on; the scores are those of `key` and after.
+  template <int TILES>
+  DEVICE void mask(float (&scores)[TILES][4], int key, int keys, int first) const {
+    if (key + TILES * 8 <= min(keys, first + 1)) {
+      return;
+    }
+    int lane = lane_id();
+    int seen = first + lane / 4 + 1;
+    UNROLL
+    for (int i = 0; i < TILES * 4; i++) {
+      if (key + i / 4 * 8 + lane % 4 * 2 + i % 2 >= min(keys, seen + i % 4 / 2 * 8)) {
+        scores[i / 4][i % 4] = MINUS_INFINITY;
+      }
+    }
+  }
+
+  // Scores become probabilities, relative to the largest of their rows so far, and operand A of the product with V.
+  template <int TILES>
+  DEVICE void softmax(u32 (&p)[TILES / 2][4], float (&scores)[TILES][4], float scale2) {
+    float highest[2];
+    bool grown = false;
+    UNROLL
+    for (int half = 0; half < 2; half++) {
+      float h = MINUS_INFINITY;
+      UNROLL
+      for (int j = 0; j < TILES; j++) {
+        h = fmaxf(h, fmaxf(scores[j][half * 2], scores[j][half * 2 + 1]));
+      }
+      h = fmaxf(h, shfl_xor(h, 1));
+      h = fmaxf(h, shfl_xor(h, 2)) * scale2;
+      grown |= h > reference[half] + GROWTH;
+      highest[half] = fmaxf(reference[half], h);
+    }
+    if (warp_ballot(grown) != 0) {
+      UNROLL
+      for (int half = 0; half < 2; half++) {
+        float shrink = highest[half] == MINUS_INFINITY ? 1.0f : fast_exp2(reference[half] - highest[half]);
+        reference[half] = highest[half];
+        total[half] *= shrink;
+        UNROLL
+        for (int j = 0; j < COLUMNS; j++) {
+          sums[j][half * 2] *= shrink;
+          sums[j][half * 2 + 1] *= shrink;
+        }
+      }
+    }
+    UNROLL
+    for (int half = 0; half < 2; half++) {
+      // A row of nothing but -infinity keeps a finite reference: its probabilities become 0 / 0, as they should.
+      float minus = reference[half] == MINUS_INFINITY ? 0.0f : -reference[half];
+      UNROLL
+      for (int j = 0; j < TILES; j++) {
+        UNROLL
+        for (int r = half * 2; r < half * 2 + 2; r++) {
+          scores[j][r] = fast_exp2(fmaf(scores[j][r], scale2, minus));
+          total[half] += scores[j][r];
+        }
+      }
+    }
+    UNROLL
+    for (int i = 0; i < TILES / 2; i++) {
+      UNROLL
+      for (int r = 0; r < 4; r++) {
+        const float* pair = scores[2 * i + r / 2] + r % 2 * 2;
+        p[i][r] = Half<T>::pack(pair[0], pair[1]);
+      }
+    }
+  }
+
+  // y: of the first query, of which `rows` exist.
+  DEVICE void store(T* y, i64 width, int rows, int columns) const {
+    int lane = lane_id();
+    UNROLL
+    for (int half = 0; half < 2; half++) {
+      float all = total[half];
+      all += shfl_xor(all, 1);
+      all += shfl_xor(all, 2);
+      int row = half * 8 + lane / 4;
+      if (row >= rows) {
+        continue;
+      }
+      float factor = 1.0f / all;
+      UNROLL
+      for (int j = 0; j < COLUMNS; j++) {
+        int column = j * 8 + lane % 4 * 2;
+        if (column < columns) {
+          Pack<T, 2> two;
+          two.at[0] = from_float<T>(sums[j][half * 2] * factor);
+          two.at[1] = from_float<T>(sums[j][half * 2 + 1] * factor);
+          *(Pack<T, 2>*)(y + row * width + column) = two;
+        }
+      }
+    }
+  }
+};
+
+// The largest score must give the largest exponent: a negative scale goes into the signs of the queries.
+DEVICE u32 sign_of(float scale) { return scale < 0 ? 0x80008000u : 0; }
+DEVICE float scale_of_powers(float scale) { return scale == 0 ? 1e-30f : (scale < 0 ? -scale : scale) * LOG2E; }
