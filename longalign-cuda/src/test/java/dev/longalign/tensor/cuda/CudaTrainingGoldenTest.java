@@ -1,5 +1,6 @@
 package dev.longalign.tensor.cuda;
 
+import dev.longalign.scheduler.PredictionType;
 import dev.longalign.tensor.Backend;
 import dev.longalign.tensor.Device;
 import dev.longalign.training.TrainingGolden;
@@ -27,5 +28,15 @@ class CudaTrainingGoldenTest {
   @Test
   void fiveSteps() {
     TrainingGolden.alignSteps(open(), "lr_1e-3");
+  }
+
+  @Test
+  void lcmStep() {
+    TrainingGolden.lcmStep(open(), PredictionType.EPSILON);
+  }
+
+  @Test
+  void rewardSampling() {
+    TrainingGolden.rewardSampling(open(), "reward_lcm");
   }
 }
