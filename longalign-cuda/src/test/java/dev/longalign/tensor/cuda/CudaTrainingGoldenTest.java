@@ -6,6 +6,7 @@ import dev.longalign.tensor.Device;
 import dev.longalign.training.TrainingGolden;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.EnabledIf;
+import org.junit.jupiter.api.condition.EnabledIfSystemProperty;
 
 /**
  * Training steps on the emulator, against the reference implementation and with the tolerances that
@@ -35,7 +36,12 @@ class CudaTrainingGoldenTest {
     TrainingGolden.lcmStep(open(), PredictionType.EPSILON);
   }
 
+  /** On 64 x 64 latents; what follows needs a preference model, which is not at hand here. */
   @Test
+  @EnabledIfSystemProperty(
+      named = "longalign.test.gpu",
+      matches = "true",
+      disabledReason = "the emulator takes 40 s for this one step; -Dlongalign.test.gpu=true")
   void rewardSampling() {
     TrainingGolden.rewardSampling(open(), "reward_lcm");
   }
