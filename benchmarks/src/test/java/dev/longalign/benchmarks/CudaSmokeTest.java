@@ -4,11 +4,9 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.longalign.tensor.DType;
 import dev.longalign.tensor.Device;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Instant;
 import java.util.Collection;
-import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -22,12 +20,7 @@ import org.openjdk.jmh.runner.options.VerboseMode;
 class CudaSmokeTest {
   @BeforeAll
   static void onTheEmulator() {
-    Path emulator = Path.of(System.getProperty("longalign.test.emulator", "/none"));
-    Assumptions.assumeTrue(
-        Files.exists(emulator.resolve("libcuda.so.1")),
-        "no CUDA emulator: g++ was not there, or longalign-cuda was built without tests");
-    System.setProperty(
-        "longalign.cuda.kernels", emulator.resolve("longalign-kernels.so").toString());
+    Emulator.require();
   }
 
   @Test

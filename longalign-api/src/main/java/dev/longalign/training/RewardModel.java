@@ -6,6 +6,7 @@ import dev.longalign.model.AutoencoderKL;
 import dev.longalign.preference.CommonDirection;
 import dev.longalign.preference.PictureScorer;
 import dev.longalign.preference.PreferenceModel;
+import dev.longalign.tensor.Device;
 import java.nio.file.Files;
 import java.nio.file.Path;
 
@@ -25,13 +26,15 @@ final class RewardModel implements AutoCloseable {
   /**
    * @param directory the diffusion model's, with a scorer for settings that name none
    * @param captions of the data, to calibrate the common direction on, if the settings say so
+   * @param device of the model, if it can run there
    */
   static RewardModel open(
       RewardSettings settings,
       Path directory,
       AutoencoderKL vae,
       Dataset<String> captions,
-      int threads) {
+      int threads,
+      Device device) {
     Path scorer = settings.scorer() == null ? directory.resolve(OWN_SCORER) : settings.scorer();
     if (!Files.exists(scorer)) {
       throw new LongAlignException(
@@ -39,7 +42,7 @@ final class RewardModel implements AutoCloseable {
               + ": expected a preference model (Denscore, PickScore, CLIP or HPSv2), found nothing"
               + " there; name one with the key scorer");
     }
-    PreferenceModel model = PreferenceModel.open(scorer, threads);
+    PreferenceModel model = PreferenceModel.open(scorer, scorer, threads, device);
     try {
       PictureScorer pictures =
           settings.whole() ? PictureScorer.whole(model) : PictureScorer.denscore(model);

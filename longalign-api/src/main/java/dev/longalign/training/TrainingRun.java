@@ -23,8 +23,8 @@ import dev.longalign.random.TorchGenerator;
 import dev.longalign.scheduler.NoiseSchedule;
 import dev.longalign.scheduler.Scheduler;
 import dev.longalign.scheduler.SchedulerConfig;
-import dev.longalign.tensor.Backend;
 import dev.longalign.tensor.DType;
+import dev.longalign.tensor.Device;
 import dev.longalign.tensor.Tensor;
 import dev.longalign.text.EncoderProvider;
 import dev.longalign.training.export.ExportSettings;
@@ -44,7 +44,7 @@ import java.util.function.UnaryOperator;
  * <pre>{@code
  * RunConfig config = RunConfig.read(Path.of("run.yaml"), Stage.ALIGN);
  * ModelFiles files = ModelFiles.find(directory, null, null, loras, false);
- * try (TrainingRun run = TrainingRun.open(config, files, Device.cpu().open(0), 0)) {
+ * try (TrainingRun run = TrainingRun.open(config, files, Device.cpu(), 0)) {
  *   run.trainer().listen(new TrainingListener() { ... });
  *   run.trainer().resume();
  *   run.trainer().trainTo(config.steps());
@@ -57,6 +57,7 @@ import java.util.function.UnaryOperator;
 public final class TrainingRun implements AutoCloseable {
   private final RunConfig config;
   private final ModelFiles files;
+  private final Device device;
   private final AutogradBackend autograd;
   private final int threads;
   private final Deque<AutoCloseable> open = new ArrayDeque<>();
@@ -64,23 +65,26 @@ public final class TrainingRun implements AutoCloseable {
   private PictureEncoder encoder;
   private Trainer<?> trainer;
 
-  private TrainingRun(RunConfig config, ModelFiles files, Backend backend, int threads) {
+  private TrainingRun(RunConfig config, ModelFiles files, Device device, int threads) {
     this.config = config;
     this.files = files;
+    this.device = device.resolved();
     this.threads = threads;
-    this.autograd = opened(new AutogradBackend(backend, config.checkpointing()));
+    this.autograd = opened(new AutogradBackend(this.device.open(threads), config.checkpointing()));
   }
 
   /**
    * Opens the networks and the data of a run.
    *
    * @param files the base; LoRAs among them are merged and frozen
-   * @param backend computes; closed with the run
-   * @param threads for the text encoders and the preference model, 0 for one per core
-   * @throws LongAlignException if a file is missing or damaged, or the model has no adapter
+   * @param device trains; the text encoders and the preference model run there too, if they can:
+   *     those that cannot log why and run on the CPU
+   * @param threads of the CPU, 0 for one per core
+   * @throws LongAlignException if the device cannot be used, a file is missing or damaged, or the
+   *     model has no adapter
    */
-  public static TrainingRun open(RunConfig config, ModelFiles files, Backend backend, int threads) {
-    TrainingRun run = new TrainingRun(config, files, backend, threads);
+  public static TrainingRun open(RunConfig config, ModelFiles files, Device device, int threads) {
+    TrainingRun run = new TrainingRun(config, files, device, threads);
     try {
       run.build();
       return run;
@@ -171,7 +175,8 @@ public final class TrainingRun implements AutoCloseable {
   /** Autoencoder and text encoders, opened by the first that needs them. */
   private PictureEncoder encoder() {
     if (encoder == null) {
-      encoder = opened(new PictureEncoder(EncoderProvider.find(), files, autograd, threads));
+      encoder =
+          opened(new PictureEncoder(EncoderProvider.find().on(device), files, autograd, threads));
     }
     return encoder;
   }
@@ -276,7 +281,8 @@ public final class TrainingRun implements AutoCloseable {
                           files.model().path(),
                           encoder().vae(),
                           data.map(caption),
-                          threads))
+                          threads,
+                          device))
                   .reward(),
               examples,
               sampling(scheduler));

@@ -107,6 +107,19 @@ final class TinyTraining implements AutoCloseable {
         DType.F32);
   }
 
+  /** Stages 3 and 4 on the small UNet; {@link #close} closes the backend. */
+  static TinyTraining reward(Backend backend) {
+    return new TinyTraining(
+        backend,
+        "unet_train",
+        "lora_train_init.pt",
+        LayerDropout.NONE,
+        false,
+        false,
+        true,
+        DType.F32);
+  }
+
   /** Stage 1 on the UNet of four levels. */
   static TinyTraining fourLevels(boolean checkpoints) {
     return new TinyTraining(

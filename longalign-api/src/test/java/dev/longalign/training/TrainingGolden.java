@@ -1,5 +1,6 @@
 package dev.longalign.training;
 
+import dev.longalign.scheduler.PredictionType;
 import dev.longalign.tensor.Backend;
 
 /**
@@ -25,5 +26,31 @@ public final class TrainingGolden {
    */
   public static void alignSteps(Backend backend, String run) {
     AlignGoldenTest.fiveSteps(backend, run, false, 2);
+  }
+
+  /** One step of stage 2, with its teacher. */
+  public static void lcmStep(Backend backend, PredictionType type) {
+    LcmGoldenTest.oneStep(backend, type);
+  }
+
+  /**
+   * One step of stage 3 ({@code reward}) or 4 ({@code reward_lcm}), from noise through the
+   * preference model and back. Needs a provider of preference models.
+   */
+  public static void rewardStep(Backend backend, String name) {
+    RewardGolden.oneStep(backend, name);
+  }
+
+  /** Of that, the first step of sampling, for the first picture: without a preference model. */
+  public static void rewardSampling(Backend backend, String name) {
+    RewardGolden.firstSampling(backend, name);
+  }
+
+  /**
+   * The same step on a 256th of the latents, where there are no stored values, against the CPU. For
+   * devices that are too slow for the whole one. Needs a provider of preference models.
+   */
+  public static void smallRewardStep(Backend backend, String name) {
+    RewardGolden.smallStep(backend, name);
   }
 }

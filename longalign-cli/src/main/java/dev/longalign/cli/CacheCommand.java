@@ -9,7 +9,6 @@ import dev.longalign.data.SkipReport;
 import dev.longalign.pipeline.ModelFiles;
 import dev.longalign.tensor.Backend;
 import dev.longalign.tensor.DType;
-import dev.longalign.text.EncoderProvider;
 import dev.longalign.training.CacheSettings;
 import dev.longalign.training.FeatureCaching;
 import dev.longalign.training.PictureEncoder;
@@ -142,8 +141,7 @@ final class CacheCommand implements Callable<Integer> {
     Thread computes = Thread.currentThread();
     try (CancelOnInterrupt cancel = new CancelOnInterrupt(computes::interrupt);
         Backend backend = on.open();
-        PictureEncoder encoder =
-            new PictureEncoder(EncoderProvider.find(), files, backend, on.threads)) {
+        PictureEncoder encoder = new PictureEncoder(on.encoders(), files, backend, on.threads)) {
       report = compute(caching, encoder);
       cancel.check();
     }

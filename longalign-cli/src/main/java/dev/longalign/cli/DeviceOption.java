@@ -3,6 +3,7 @@ package dev.longalign.cli;
 import dev.longalign.LongAlignException;
 import dev.longalign.tensor.Backend;
 import dev.longalign.tensor.Device;
+import dev.longalign.text.EncoderProvider;
 import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.TypeConversionException;
@@ -31,5 +32,10 @@ final class DeviceOption {
 
   Backend open() {
     return device.open(threads);
+  }
+
+  /** Encoders that run there, if they can. */
+  EncoderProvider encoders() {
+    return EncoderProvider.find().on(device.resolved());
   }
 }

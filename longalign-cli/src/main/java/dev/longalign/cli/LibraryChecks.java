@@ -55,7 +55,8 @@ final class LibraryChecks {
         "libraries",
         name,
         Status.ABSENT,
-        "this ONNX Runtime has no CUDA provider: text encoders run on the CPU, whatever --device",
+        "this ONNX Runtime has no CUDA provider: text encoders and preference models run on the CPU,"
+            + " whatever --device",
         "put com.microsoft.onnxruntime:onnxruntime_gpu in place of onnxruntime (in lib/)");
   }
 

@@ -87,7 +87,8 @@ final class TrainDenscoreCommand implements Callable<Integer> {
     if (pictures == 0) {
       return null;
     }
-    try (PreferenceModel model = PreferenceModel.open(directory, on.threads)) {
+    try (PreferenceModel model =
+        PreferenceModel.open(directory, directory, on.threads, on.device)) {
       return DenscoreEvaluation.of(model, pictures);
     }
   }

@@ -80,7 +80,7 @@ abstract class TrainStageCommand implements Callable<Integer> {
     Path export = run.output().resolve("export");
     Thread trains = Thread.currentThread();
     try (CancelOnInterrupt cancel = new CancelOnInterrupt(trains::interrupt);
-        TrainingRun training = TrainingRun.open(run, files, on.open(), on.threads)) {
+        TrainingRun training = TrainingRun.open(run, files, on.device, on.threads)) {
       Double loss = TrainerDisplay.train(training.trainer(), stage.key(), run.steps(), common);
       cancel.check();
       training.export(export);

@@ -157,10 +157,15 @@ class GpuCommandTest {
             "--out",
             target.toString());
     assertThat(outcome.exitCode()).as(outcome.out() + outcome.err()).isEqualTo(ExitCode.OK);
+    encodersSayThatTheyStayOnTheCpu(outcome, device);
+    return ImageIO.read(target.toFile());
+  }
+
+  /** With ONNX Runtime's artifact for CPUs. */
+  private static void encodersSayThatTheyStayOnTheCpu(Outcome outcome, String device) {
     assertThat(outcome.err().contains("text encoders run on the CPU"))
         .as(outcome.err())
         .isEqualTo(device.equals("cuda"));
-    return ImageIO.read(target.toFile());
   }
 
   /** One step of stage align on the embedded model, through the CUDA driver's interface. */
@@ -176,6 +181,24 @@ class GpuCommandTest {
     }
   }
 
+  @Test
+  void aCacheIsEncodedWhereItIsAskedTo() throws Exception {
+    Outcome outcome =
+        run(
+            true,
+            "cache",
+            "--data",
+            "panels:short:1",
+            "--resolution",
+            "16",
+            "--device",
+            "cuda",
+            "--out",
+            temp.resolve("cache").toString());
+    assertThat(outcome.exitCode()).as(outcome.out() + outcome.err()).isEqualTo(ExitCode.OK);
+    encodersSayThatTheyStayOnTheCpu(outcome, "cuda");
+  }
+
   private JsonObject train(String device) throws Exception {
     Path config =
         Files.writeString(
@@ -184,6 +207,7 @@ class GpuCommandTest {
     Outcome outcome =
         run(true, "train", "align", "--config", config.toString(), "--device", device, "--json");
     assertThat(outcome.exitCode()).as(outcome.out() + outcome.err()).isEqualTo(ExitCode.OK);
+    encodersSayThatTheyStayOnTheCpu(outcome, device);
     for (String line : Files.readAllLines(temp.resolve(device).resolve("events.jsonl"))) {
       JsonObject event = JsonParser.parseString(line).getAsJsonObject();
       if (event.get("event").getAsString().equals("step")) {

@@ -59,8 +59,7 @@ final class Training {
     if (stage == Stage.ALIGN) {
       trained = new Model(trained.loras(), lora.resolveSibling("adapter"));
     }
-    try (TrainingRun run =
-        TrainingRun.open(config, start.files(), Device.cpu().open(threads), threads)) {
+    try (TrainingRun run = TrainingRun.open(config, start.files(), Device.cpu(), threads)) {
       run.trainer().resume();
       Stretch stretch = new Stretch(config.steps());
       run.trainer().listen(stretch);

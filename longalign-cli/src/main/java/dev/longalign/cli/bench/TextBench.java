@@ -34,7 +34,11 @@ public final class TextBench {
         TextAdapter adapter = files.loadAdapter(backend);
         PromptEncoder encoder =
             new PromptEncoder(
-                EncoderProvider.find(), files.textFiles(), adapter, backend, settings.threads())) {
+                EncoderProvider.find().on(settings.device().resolved()),
+                files.textFiles(),
+                adapter,
+                backend,
+                settings.threads())) {
       TextEncoding encoding = adapter == null ? TextEncoding.SEGMENTS : TextEncoding.LONGALIGN;
       List<Double> seconds = new ArrayList<>();
       for (int run = -2; run < settings.runs(); run++) {

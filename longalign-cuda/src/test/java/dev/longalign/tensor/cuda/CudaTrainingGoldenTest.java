@@ -1,10 +1,12 @@
 package dev.longalign.tensor.cuda;
 
+import dev.longalign.scheduler.PredictionType;
 import dev.longalign.tensor.Backend;
 import dev.longalign.tensor.Device;
 import dev.longalign.training.TrainingGolden;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.EnabledIf;
+import org.junit.jupiter.api.condition.EnabledIfSystemProperty;
 
 /**
  * Training steps on the emulator, against the reference implementation and with the tolerances that
@@ -27,5 +29,20 @@ class CudaTrainingGoldenTest {
   @Test
   void fiveSteps() {
     TrainingGolden.alignSteps(open(), "lr_1e-3");
+  }
+
+  @Test
+  void lcmStep() {
+    TrainingGolden.lcmStep(open(), PredictionType.EPSILON);
+  }
+
+  /** On 64 x 64 latents; what follows needs a preference model, which is not at hand here. */
+  @Test
+  @EnabledIfSystemProperty(
+      named = "longalign.test.gpu",
+      matches = "true",
+      disabledReason = "the emulator takes 40 s for this one step; -Dlongalign.test.gpu=true")
+  void rewardSampling() {
+    TrainingGolden.rewardSampling(open(), "reward_lcm");
   }
 }
