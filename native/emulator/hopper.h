@@ -30,22 +30,26 @@ DEVICE u32 operand_pair(u64 operand, bool turned, int i, int k) {
 
 template <class T, int N, int TURNED>
 struct Wgmma {
-  static DEVICE void multiply(float (&d)[N / 8][4], const u32 (&a)[4], u64 b, int add) {
+  static DEVICE void add(float (&d)[N / 8][4], const u32 (&a)[4], u64 b) {
     int lane = lane_id();
     for (int j = 0; j < N / 8; j++) {
-      for (int r = 0; r < 4 && !add; r++) {
-        d[j][r] = 0;
-      }
       int n = j * 8 + lane / 4;
       Half<T>::mma(d[j], a, operand_pair(b, TURNED, n, lane % 4 * 2), operand_pair(b, TURNED, n, lane % 4 * 2 + 8));
     }
   }
 
-  static DEVICE void multiply(float (&d)[N / 8][4], u64 a, u64 b, int add) {
+  static DEVICE void add(float (&d)[N / 8][4], u64 a, u64 b) {
     int row = threadIdx.x / 32 % 4 * 16 + lane_id() / 4;
     int k = lane_id() % 4 * 2;
     u32 fragment[4] = {operand_pair(a, false, row, k), operand_pair(a, false, row + 8, k),
                        operand_pair(a, false, row, k + 8), operand_pair(a, false, row + 8, k + 8)};
-    multiply(d, fragment, b, add);
+    add(d, fragment, b);
+  }
+
+  static DEVICE void set(float (&d)[N / 8][4], const u32 (&a)[4], u64 b) {
+    for (int i = 0; i < N / 2; i++) {
+      d[i / 4][i % 4] = 0;
+    }
+    add(d, a, b);
   }
 };

@@ -44,9 +44,10 @@ struct Queries {
     }
   }
 
-  // Scores become probabilities, relative to the largest of their rows so far, and operand A of the product with V.
+  // Scores become probabilities, relative to the largest of their rows so far. Returns whether that is so much larger now
+  // that the sums have to shrink; by how much goes to `shrink`.
   template <int TILES>
-  DEVICE void softmax(u32 (&p)[TILES / 2][4], float (&scores)[TILES][4], float scale2) {
+  DEVICE bool softmax(float (&scores)[TILES][4], float (&shrink)[2], float scale2) {
     float highest[2];
     bool grown = false;
     UNROLL
@@ -61,17 +62,13 @@ struct Queries {
       grown |= h > reference[half] + GROWTH;
       highest[half] = fmaxf(reference[half], h);
     }
-    if (warp_ballot(grown) != 0) {
+    grown = warp_ballot(grown) != 0;
+    if (grown) {
       UNROLL
       for (int half = 0; half < 2; half++) {
-        float shrink = highest[half] == MINUS_INFINITY ? 1.0f : fast_exp2(reference[half] - highest[half]);
+        shrink[half] = highest[half] == MINUS_INFINITY ? 1.0f : fast_exp2(reference[half] - highest[half]);
         reference[half] = highest[half];
-        total[half] *= shrink;
-        UNROLL
-        for (int j = 0; j < COLUMNS; j++) {
-          sums[j][half * 2] *= shrink;
-          sums[j][half * 2 + 1] *= shrink;
-        }
+        total[half] *= shrink[half];
       }
     }
     UNROLL
@@ -87,11 +84,24 @@ struct Queries {
         }
       }
     }
+    return grown;
+  }
+
+  DEVICE void scale_sums(const float (&shrink)[2]) {
+    UNROLL
+    for (int i = 0; i < COLUMNS * 4; i++) {
+      sums[i / 4][i % 4] *= shrink[i % 4 / 2];
+    }
+  }
+
+  // Probabilities as operand A of the product with V.
+  template <int TILES>
+  static DEVICE void pack(u32 (&p)[TILES / 2][4], const float (&probabilities)[TILES][4]) {
     UNROLL
     for (int i = 0; i < TILES / 2; i++) {
       UNROLL
       for (int r = 0; r < 4; r++) {
-        const float* pair = scores[2 * i + r / 2] + r % 2 * 2;
+        const float* pair = probabilities[2 * i + r / 2] + r % 2 * 2;
         p[i][r] = Half<T>::pack(pair[0], pair[1]);
       }
     }

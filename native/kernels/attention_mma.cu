@@ -83,7 +83,11 @@ struct Attention {
     UNROLL
     for (int m = 0; m < TILES_Q; m++) {
       rows[m].mask(scores[m], key, keys, first + m * 16);
-      rows[m].softmax(p[m], scores[m], scale2);
+      float shrink[2];
+      if (rows[m].softmax(scores[m], shrink, scale2)) {
+        rows[m].scale_sums(shrink);
+      }
+      rows[m].pack(p[m], scores[m]);
     }
     UNROLL
     for (int i = 0; i < BK / 16; i++) {

@@ -1,18 +1,19 @@
 // Attention of 16-bit types for Hopper: that of attention_mma.cu on wgmma. A warpgroup has 64 queries in its registers;
-// scores and probabilities never leave them. While one warpgroup computes exponentials, which take about as long as the
-// products, another has the tensor cores. The next keys and values arrive while these are computed, with one barrier a step.
+// scores and probabilities never leave them. Exponentials take about as long as the products, so probabilities are
+// multiplied with V while the next are computed (FlashAttention-3, Shah et al. 2024), and other warpgroups have the tensor
+// cores meanwhile. Keys and values arrive two steps ahead, with one barrier a step.
 // Rows must allow 16-byte access: others are for attention_mma.cu.
 #include "attention.cuh"
 #include "hopper.cuh"
 
-constexpr int STAGES = 3;
-constexpr int KEYS = 64;                       // of a step
-constexpr int PANEL = KEYS * ROW_BYTES;        // 64 columns of K or V
+constexpr int STAGES = 4;
 
 // D: the head size that scores are computed for, a multiple of 16; smaller heads are filled up with zeros.
 // DV: how many columns of V are computed, a multiple of 8.
-template <class T, int D, int DV, int GROUPS>
+// GROUPS: warpgroups of a block. KEYS: of a step.
+template <class T, int D, int DV, int GROUPS, int KEYS>
 struct Attention {
+  static constexpr int PANEL = KEYS * ROW_BYTES;  // 64 columns of K or V
   static constexpr int THREADS = GROUPS * 128;
   static constexpr int PANELS = (D + ROW_ELEMENTS - 1) / ROW_ELEMENTS;
   static constexpr int STAGE = 2 * PANELS * PANEL;
@@ -62,65 +63,103 @@ struct Attention {
     int first = flags & CAUSAL ? row0 : 0x3fffffff;
     float scale2 = scale_of_powers(scale);
 
-    load(shared, k, width, keys, size);
-    load(shared + PANELS * PANEL, v, width, keys, size);
-    copy_commit();
+    int steps = (end + KEYS - 1) / KEYS;
+    auto load_step = [&](int step) {
+      if (step < steps) {
+        unsigned char* to = shared + step % STAGES * STAGE;
+        int key = step * KEYS;
+        load(to, k + key * width, width, keys - key, size);
+        load(to + PANELS * PANEL, v + key * width, width, keys - key, size);
+      }
+      copy_commit();
+    };
+    load_step(0);
+    load_step(1);
     u32 fragmentsQ[D / 16][4];
     load_queries(fragmentsQ, q, width, queries - row0, size, sign_of(scale));
     Queries<T, DV / 8> rows;
     rows.clear();
 
-    int stage = 0;
-    for (int key = 0; key < end; key += KEYS) {
-      copy_wait<0>();
-      publish_shared();
-      BARRIER();  // this stage has arrived for all, and all are done with the one before the last
-      unsigned char* now = shared + stage * STAGE;
-      stage = stage + 1 == STAGES ? 0 : stage + 1;
-      float scores[KEYS / 8][4];
+    float scores[KEYS / 8][4];
+    u32 p[KEYS / 16][4];
+    float shrink[2];
+    auto multiply_keys = [&](int step) {
+      const unsigned char* tile = shared + step % STAGES * STAGE;
+      Wgmma<T, KEYS, 0>::set(scores, fragmentsQ[0], operand(tile));
       UNROLL
-      for (int i = 0; i < KEYS / 2; i++) {
-        scores[i / 4][i % 4] = 0;
-      }
-      products_begin();
-      UNROLL
-      for (int d = 0; d < D / 16; d++) {
-        Wgmma<T, KEYS, 0>::multiply(scores, fragmentsQ[d], operand(now + d / 4 * PANEL) + d % 4 * 2, d > 0);
+      for (int d = 1; d < D / 16; d++) {
+        Wgmma<T, KEYS, 0>::add(scores, fragmentsQ[d], operand(tile + d / 4 * PANEL) + d % 4 * 2);
       }
       products_commit();
-      int next = key + KEYS;
-      if (next < end) {
-        load(shared + stage * STAGE, k + next * width, width, keys - next, size);
-        load(shared + stage * STAGE + PANELS * PANEL, v + next * width, width, keys - next, size);
-      }
-      copy_commit();
-      products_wait<0>();
-      rows.mask(scores, key, keys, first);
-      u32 p[KEYS / 16][4];
-      rows.softmax(p, scores, scale2);
-      products_begin();
+    };
+    auto multiply_values = [&](int step) {
+      const unsigned char* tile = shared + step % STAGES * STAGE + PANELS * PANEL;
       UNROLL
       for (int i = 0; i < KEYS / 16; i++) {
-        Wgmma<T, DV, 1>::multiply(rows.sums, p[i], operand(now + PANELS * PANEL + i * 16 * ROW_BYTES, PANEL), 1);
+        Wgmma<T, DV, 1>::add(rows.sums, p[i], operand(tile + i * 16 * ROW_BYTES, PANEL));
       }
       products_commit();
+    };
+
+    copy_wait<1>();
+    publish_shared();
+    BARRIER();
+    products_begin();
+    multiply_keys(0);
+    load_step(2);
+    products_wait<0>();
+    rows.mask(scores, 0, keys, first);
+    rows.softmax(scores, shrink, scale2);
+    rows.pack(p, scores);
+    for (int step = 1; step < steps; step++) {
+      copy_wait<1>();
+      publish_shared();
+      BARRIER();  // this step has arrived for all, and all are done with the one before the last
+      products_begin();
+      multiply_keys(step);
+      multiply_values(step - 1);
+      load_step(step + 2);
+      products_wait<1>();
+      rows.mask(scores, step * KEYS, keys, first);
+      bool grown = rows.softmax(scores, shrink, scale2);
+      products_wait<0>();
+      if (grown) {
+        rows.scale_sums(shrink);
+      }
+      rows.pack(p, scores);
     }
+    products_begin();
+    multiply_values(steps - 1);
     products_wait<0>();
     rows.store(y, width, queries - row0, size);
   }
 };
 
-#define ATTENTION(T, D, DV, GROUPS, NAME, BLOCKS)                                                                      \
+#define ATTENTION(T, D, DV, GROUPS, KEYS, NAME, BLOCKS)                                                                \
   KERNEL(attention_fwd_##T##_hopper_##NAME, GROUPS * 128, BLOCKS,                                                      \
          (const T* q, const T* k, const T* v, T* y, int queries, int keys, int heads, int size, float scale, int flags)) { \
-    Attention<T, D, DV, GROUPS>::run(q, k, v, y, queries, keys, heads, size, scale, flags);                            \
+    Attention<T, D, DV, GROUPS, KEYS>::run(q, k, v, y, queries, keys, heads, size, scale, flags);                      \
   }
-#define ATTENTIONS(T)              \
-  ATTENTION(T, 48, 40, 2, 40, 2)   \
-  ATTENTION(T, 64, 64, 2, 64, 1)   \
-  ATTENTION(T, 80, 80, 2, 80, 1)   \
-  ATTENTION(T, 128, 128, 2, 128, 1) \
-  ATTENTION(T, 160, 160, 2, 160, 1)
+#define ATTENTIONS(T)                    \
+  ATTENTION(T, 48, 40, 2, 64, 40, 2)     \
+  ATTENTION(T, 64, 64, 2, 64, 64, 1)     \
+  ATTENTION(T, 80, 80, 2, 64, 80, 1)     \
+  ATTENTION(T, 128, 128, 2, 64, 128, 1)  \
+  ATTENTION(T, 160, 160, 2, 64, 160, 1)
 
+#ifdef LAB
+ATTENTION(bf16, 48, 40, 2, 64, 40_2_64, 2)
+ATTENTION(bf16, 48, 40, 4, 64, 40_4_64, 1)
+ATTENTION(bf16, 48, 40, 3, 64, 40_3_64, 1)
+ATTENTION(bf16, 48, 40, 3, 128, 40_3_128, 1)
+ATTENTION(bf16, 48, 40, 2, 128, 40_2_128, 1)
+ATTENTION(bf16, 80, 80, 2, 64, 80_2_64, 1)
+ATTENTION(bf16, 80, 80, 1, 64, 80_1_64, 2)
+ATTENTION(bf16, 80, 80, 3, 64, 80_3_64, 1)
+ATTENTION(bf16, 80, 80, 2, 128, 80_2_128, 1)
+ATTENTION(bf16, 160, 160, 1, 64, 160_1_64, 1)
+ATTENTION(bf16, 160, 160, 2, 64, 160_2_64, 1)
+#else
 ATTENTIONS(bf16)
 ATTENTIONS(f16)
+#endif

@@ -36,51 +36,56 @@ DEVICE u64 operand(const void* tile, int columns = 0) {
 #define R_40 R_20 "," R_TEN(2) "," R_TEN(3)
 #define R_64 R_40 "," R_TEN(4) "," R_TEN(5) ",%60,%61,%62,%63"
 #define R_80 R_40 "," R_TEN(4) "," R_TEN(5) "," R_TEN(6) "," R_TEN(7)
-#define R_128 R_80 "," R_TEN(8) "," R_TEN(9) "," R_TEN(10) "," R_TEN(11) ",%120,%121,%122,%123,%124,%125,%126,%127"
-#define D_4(i) "+f"(d[(i) / 4][0]), "+f"(d[(i) / 4][1]), "+f"(d[(i) / 4][2]), "+f"(d[(i) / 4][3])
-#define D_20(i) D_4(i), D_4(i + 4), D_4(i + 8), D_4(i + 12), D_4(i + 16)
-#define D_32 D_20(0), D_4(20), D_4(24), D_4(28)
-#define D_40 D_20(0), D_20(20)
-#define D_64 D_40, D_20(40), D_4(60)
-#define D_80 D_40, D_20(40), D_20(60)
-#define D_128 D_80, D_20(80), D_20(100), D_4(120), D_4(124)
+#define D_4(C, i) C(d[(i) / 4][0]), C(d[(i) / 4][1]), C(d[(i) / 4][2]), C(d[(i) / 4][3])
+#define D_20(C, i) D_4(C, i), D_4(C, i + 4), D_4(C, i + 8), D_4(C, i + 12), D_4(C, i + 16)
+#define D_32(C) D_20(C, 0), D_4(C, 20), D_4(C, 24), D_4(C, 28)
+#define D_40(C) D_20(C, 0), D_20(C, 20)
+#define D_64(C) D_40(C), D_20(C, 40), D_4(C, 60)
+#define D_80(C) D_40(C), D_20(C, 40), D_20(C, 60)
+#define CHANGED "+f"
+#define WRITTEN "=f"
 
-// d [64 x N] (+)= a [64 x 16] b [16 x N]; a warp has 16 rows, as mma.m16n8k16 has them. `add` false: d is set.
+// Of 64 x N, N = 2 COUNT: a warp has 16 rows, as mma.m16n8k16 has them.
 template <class T, int N, int TURNED>
 struct Wgmma;
 
-#define WGMMA(T, TYPE, N, COUNT, TURNED, DS, A, B, ADD, A4)                                                          \
+#define WGMMA(T, TYPE, N, COUNT, TURNED, DS, A, B, B4)                                                              \
   template <>                                                                                                        \
   struct Wgmma<T, N, TURNED> {                                                                                       \
-    static DEVICE void multiply(float (&d)[N / 8][4], u64 a, u64 b, int add) {                                          \
-      asm volatile("{.reg .pred p; setp.ne.b32 p, %" ADD ", 0;\n"                                                    \
-                   "wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." TYPE "." TYPE " {" R_##COUNT "}, %" A ", %" B   \
-                   ", p, 1, 1, 0, " #TURNED ";}"                                                                     \
-                   : DS                                                                                              \
-                   : "l"(a), "l"(b), "r"(add));                                                                      \
+    /* d += a [64 x 16] b [16 x N] */                                                                                \
+    static DEVICE void add(float (&d)[N / 8][4], u64 a, u64 b) {                                                     \
+      asm volatile("wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." TYPE "." TYPE " {" R_##COUNT "}, %" A ", %" B   \
+                   ", 1, 1, 1, 0, " #TURNED ";"                                                                      \
+                   : DS(CHANGED)                                                                                     \
+                   : "l"(a), "l"(b));                                                                                \
     }                                                                                                                \
-    static DEVICE void multiply(float (&d)[N / 8][4], const u32 (&a)[4], u64 b, int add) {                              \
-      asm volatile("{.reg .pred p; setp.ne.b32 p, %" A4 ", 0;\n"                                                     \
-                   "wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." TYPE "." TYPE " {" R_##COUNT "}, {"             \
-                   A_##COUNT ", p, 1, 1, " #TURNED ";}"                                                             \
-                   : DS                                                                                              \
-                   : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add));                                  \
+    static DEVICE void add(float (&d)[N / 8][4], const u32 (&a)[4], u64 b) {                                         \
+      asm volatile("wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." TYPE "." TYPE " {" R_##COUNT "}, " A_##COUNT    \
+                   ", %" B4 ", 1, 1, 1, " #TURNED ";"                                                                \
+                   : DS(CHANGED)                                                                                     \
+                   : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));                                            \
+    }                                                                                                                \
+    /* d = a b */                                                                                                    \
+    static DEVICE void set(float (&d)[N / 8][4], const u32 (&a)[4], u64 b) {                                         \
+      asm volatile("wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." TYPE "." TYPE " {" R_##COUNT "}, " A_##COUNT    \
+                   ", %" B4 ", 0, 1, 1, " #TURNED ";"                                                                \
+                   : DS(WRITTEN)                                                                                     \
+                   : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));                                            \
     }                                                                                                                \
   };
-// The operands after d: a as four registers, then b.
-#define A_20 "%20,%21,%22,%23}, %24"
-#define A_32 "%32,%33,%34,%35}, %36"
-#define A_40 "%40,%41,%42,%43}, %44"
-#define A_64 "%64,%65,%66,%67}, %68"
-#define A_80 "%80,%81,%82,%83}, %84"
-#define A_128 "%128,%129,%130,%131}, %132"
-#define WGMMAS(T, TYPE, TURNED)                                                \
-  WGMMA(T, TYPE, 40, 20, TURNED, D_20(0), "20", "21", "22", "25")              \
-  WGMMA(T, TYPE, 64, 32, TURNED, D_32, "32", "33", "34", "37")                 \
-  WGMMA(T, TYPE, 80, 40, TURNED, D_40, "40", "41", "42", "45")                 \
-  WGMMA(T, TYPE, 128, 64, TURNED, D_64, "64", "65", "66", "69")                \
-  WGMMA(T, TYPE, 160, 80, TURNED, D_80, "80", "81", "82", "85")                \
-  WGMMA(T, TYPE, 256, 128, TURNED, D_128, "128", "129", "130", "133")
+// Operand a as four registers after d.
+#define A_20 "{%20,%21,%22,%23}"
+#define A_32 "{%32,%33,%34,%35}"
+#define A_40 "{%40,%41,%42,%43}"
+#define A_64 "{%64,%65,%66,%67}"
+#define A_80 "{%80,%81,%82,%83}"
+#define D_20_OF(C) D_20(C, 0)
+#define WGMMAS(T, TYPE, TURNED)                                          \
+  WGMMA(T, TYPE, 40, 20, TURNED, D_20_OF, "20", "21", "24")              \
+  WGMMA(T, TYPE, 64, 32, TURNED, D_32, "32", "33", "36")                 \
+  WGMMA(T, TYPE, 80, 40, TURNED, D_40, "40", "41", "44")                 \
+  WGMMA(T, TYPE, 128, 64, TURNED, D_64, "64", "65", "68")                \
+  WGMMA(T, TYPE, 160, 80, TURNED, D_80, "80", "81", "84")
 WGMMAS(bf16, "bf16", 0)
 WGMMAS(bf16, "bf16", 1)
 WGMMAS(f16, "f16", 0)

@@ -36,24 +36,24 @@ struct Row {
   }
 };
 
-// GROUPS: warpgroups of a block, one below the other, each with 64 x BN. Products of IN_FLIGHT tiles are left to run while
-// the next are issued; the buffers of so many more tiles are not free.
-template <class T, int GROUPS, int BN, int STAGES, int IN_FLIGHT, bool CONVOLUTION, bool DOUBLED = false>
+// GROUPS: warpgroups of a block, one below the other, each with 64 x BN. A step is DEPTH slabs of 64 along K. Products of
+// IN_FLIGHT steps are left to run while the next are issued; the buffers of so many more steps are not free.
+template <class T, int GROUPS, int BN, int DEPTH, int STAGES, int IN_FLIGHT, bool CONVOLUTION, bool DOUBLED = false>
 struct Product {
   static constexpr int BM = GROUPS * 64;
   static constexpr int THREADS = GROUPS * 128;
   static constexpr int CHUNKS = ROW_ELEMENTS / 8;
   static constexpr int ROWS_AT_ONCE = THREADS / CHUNKS;
   static constexpr int A_ROWS = BM / ROWS_AT_ONCE;
-  static constexpr int B_ROWS = BN / ROWS_AT_ONCE;
-  static_assert(BN % ROWS_AT_ONCE == 0, "every thread copies as many rows");
-  static constexpr int AHEAD = STAGES - 1 - IN_FLIGHT;  // tiles that are copied while one is multiplied
-  static constexpr int STAGE = (BM + BN) * ROW_BYTES;
+  static constexpr int B_ROWS = (BN + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE;
+  static constexpr int AHEAD = STAGES - 1 - IN_FLIGHT;  // steps that are copied while one is multiplied
+  static constexpr int SLAB = (BM + BN) * ROW_BYTES;
+  static constexpr int STAGE = DEPTH * SLAB;
   static constexpr int PITCH_SUMS = BN + 8;
   static constexpr int SHARED_SUMS = BM * PITCH_SUMS * (int)sizeof(float);
   static constexpr int SHARED = STAGES * STAGE > SHARED_SUMS ? STAGES * STAGE : SHARED_SUMS;
 
-  // Of the tiles of 64 along K from `first` to `end`.
+  // Of K from `first` to `end`, both in slabs.
   template <class F>
   static DEVICE void run(const T* x, const T* w, const F& finish, const Geometry& g, int K, int pitch, int first, int end) {
     SHARED_BLOCKS(shared);
@@ -72,29 +72,40 @@ struct Product {
         rows[i] = Row<DOUBLED>::of(g, m, finish.M);
       }
     }
-    Walk walk;  // this thread's chunk of the next tile to load
+    int k = first * ROW_ELEMENTS + chunk * 8;  // this thread's chunk of the next slab to load
+    Walk walk;
     if (CONVOLUTION) {
-      walk.advance(g, first * ROW_ELEMENTS + chunk * 8);
+      walk.advance(g, k);
     }
     const T* ofX = x + (i64)(m0 + row) * K;
     const T* ofW = w + (i64)(n0 + row) * pitch;
 
-    auto load = [&](int tile, int stage) {
-      unsigned char* to = shared + stage * STAGE + swizzled(row, chunk);  // rows that are 8, 16, ... apart are swizzled alike
-      int k = tile * ROW_ELEMENTS + chunk * 8;
+    int endOfX = min(K, end * ROW_ELEMENTS);  // the last step may have fewer slabs than DEPTH
+    int endOfW = min(pitch, end * ROW_ELEMENTS);
+    auto load_slab = [&](unsigned char* to) {
+      to += swizzled(row, chunk);  // rows that are 8, 16, ... apart are swizzled alike
       UNROLL
       for (int i = 0; i < A_ROWS; i++) {
-        bool use = k < K && (CONVOLUTION ? rows[i].sees(g, walk) : m0 + row + i * ROWS_AT_ONCE < finish.M);
+        bool use = k < endOfX && (CONVOLUTION ? rows[i].sees(g, walk) : m0 + row + i * ROWS_AT_ONCE < finish.M);
         const T* from = CONVOLUTION ? x + (i64)(use ? rows[i].at(g, walk) : 0) * 8 : use ? ofX + (i64)i * ROWS_AT_ONCE * K + k : x;
         copy_async16(to + i * ROWS_AT_ONCE * ROW_BYTES, from, use);
       }
       UNROLL
       for (int i = 0; i < B_ROWS; i++) {
-        bool use = n0 + row + i * ROWS_AT_ONCE < finish.N && k < pitch;
-        copy_async16(to + (BM + i * ROWS_AT_ONCE) * ROW_BYTES, use ? ofW + (i64)i * ROWS_AT_ONCE * pitch + k : w, use);
+        bool use = n0 + row + i * ROWS_AT_ONCE < finish.N && k < endOfW;
+        if (BN % ROWS_AT_ONCE == 0 || row + i * ROWS_AT_ONCE < BN) {
+          copy_async16(to + (BM + i * ROWS_AT_ONCE) * ROW_BYTES, use ? ofW + (i64)i * ROWS_AT_ONCE * pitch + k : w, use);
+        }
       }
+      k += ROW_ELEMENTS;
       if (CONVOLUTION) {
         walk.advance(g, ROW_ELEMENTS);
+      }
+    };
+    auto load = [&](int stage) {
+      UNROLL
+      for (int d = 0; d < DEPTH; d++) {
+        load_slab(shared + stage * STAGE + d * SLAB);
       }
     };
 
@@ -103,31 +114,35 @@ struct Product {
     for (int i = 0; i < BN / 2; i++) {
       sums[i / 4][i % 4] = 0;
     }
+    int steps = (end - first + DEPTH - 1) / DEPTH;
     UNROLL
     for (int s = 0; s < AHEAD; s++) {
-      if (first + s < end) {
-        load(first + s, s);
+      if (s < steps) {
+        load(s);
       }
       copy_commit();
     }
     int group = thread / 128;
     int stage = 0;
     int free = AHEAD;
-    for (int tile = first; tile < end; tile++) {
+    for (int step = 0; step < steps; step++) {
       copy_wait<AHEAD - 1>();
       publish_shared();
-      BARRIER();  // tile has arrived for all, and all are done with the buffer that is loaded next
-      const unsigned char* at = shared + stage * STAGE;
-      u64 a = operand(at + group * 64 * ROW_BYTES);
-      u64 b = operand(at + BM * ROW_BYTES);
+      BARRIER();  // this step has arrived for all, and all are done with the buffer that is loaded next
       products_begin();
       UNROLL
-      for (int k = 0; k < ROW_ELEMENTS / 16; k++) {
-        Wgmma<T, BN, 0>::multiply(sums, a + k * 2, b + k * 2, 1);
+      for (int d = 0; d < DEPTH; d++) {
+        const unsigned char* slab = shared + stage * STAGE + d * SLAB;
+        u64 a = operand(slab + group * 64 * ROW_BYTES);
+        u64 b = operand(slab + BM * ROW_BYTES);
+        UNROLL
+        for (int j = 0; j < ROW_ELEMENTS / 16; j++) {
+          Wgmma<T, BN, 0>::add(sums, a + j * 2, b + j * 2);
+        }
       }
       products_commit();
-      if (tile + AHEAD < end) {
-        load(tile + AHEAD, free);
+      if (step + AHEAD < steps) {
+        load(free);
       }
       copy_commit();
       products_wait<IN_FLIGHT>();
@@ -164,37 +179,49 @@ struct Product {
   }
 };
 
-#define WHOLE(NAME, T, GROUPS, BM, BN, STAGES, IN_FLIGHT, BLOCKS, ...)                                                    \
+#define WHOLE(NAME, T, GROUPS, BM, BN, DEPTH, STAGES, IN_FLIGHT, BLOCKS, ...)                                           \
   KERNEL(NAME##_fwd_##T##_hopper_##BM##x##BN, GROUPS * 128, BLOCKS, PRODUCT_PARAMETERS(T)) {                           \
     (void)wide;                                                                                                        \
-    Product<T, GROUPS, BN, STAGES, IN_FLIGHT, __VA_ARGS__>::run(x + blockIdx.z * strideX, w + blockIdx.z * strideW,    \
-                                                                PRODUCT_FINISH(T), g, K, pitch, 0,                     \
-                                                                (K + ROW_ELEMENTS - 1) / ROW_ELEMENTS);                \
+    Product<T, GROUPS, BN, DEPTH, STAGES, IN_FLIGHT, __VA_ARGS__>::run(                                                \
+        x + blockIdx.z * strideX, w + blockIdx.z * strideW, PRODUCT_FINISH(T), g, K, pitch, 0,                         \
+        (K + ROW_ELEMENTS - 1) / ROW_ELEMENTS);                                                                        \
   }
-#define PART(NAME, T, GROUPS, BM, BN, STAGES, IN_FLIGHT, BLOCKS, ...)                                                     \
+#define PART(NAME, T, GROUPS, BM, BN, DEPTH, STAGES, IN_FLIGHT, BLOCKS, ...)                                            \
   KERNEL(NAME##Part_fwd_##T##_hopper_##BM##x##BN, GROUPS * 128, BLOCKS,                                                \
          (const T* x, const T* w, float* sums, int M, int N, int K, int pitch, const Geometry g)) {                    \
-    Product<T, GROUPS, BN, STAGES, IN_FLIGHT, __VA_ARGS__>::run_part(x, w, sums, M, N, g, K, pitch);                   \
+    Product<T, GROUPS, BN, DEPTH, STAGES, IN_FLIGHT, __VA_ARGS__>::run_part(x, w, sums, M, N, g, K, pitch);            \
   }
-#define TILES(T)                                         \
-  WHOLE(linear, T, 2, 128, 160, 3, 0, 2, false)          \
-  WHOLE(conv2d, T, 2, 128, 160, 3, 0, 2, true)           \
-  WHOLE(conv2dDoubled, T, 2, 128, 160, 3, 0, 2, true, true) \
-  WHOLE(linear, T, 2, 128, 128, 3, 0, 2, false)          \
-  WHOLE(conv2d, T, 2, 128, 128, 3, 0, 2, true)           \
-  WHOLE(conv2dDoubled, T, 2, 128, 128, 3, 0, 2, true, true) \
-  WHOLE(linear, T, 1, 64, 160, 4, 1, 2, false)           \
-  WHOLE(conv2d, T, 1, 64, 160, 4, 1, 2, true)            \
-  WHOLE(conv2dDoubled, T, 1, 64, 160, 4, 1, 2, true, true) \
-  WHOLE(linear, T, 1, 64, 80, 6, 1, 2, false)            \
-  WHOLE(conv2d, T, 1, 64, 80, 6, 1, 2, true)             \
-  WHOLE(conv2dDoubled, T, 1, 64, 80, 6, 1, 2, true, true)  \
-  PART(linear, T, 1, 64, 80, 6, 1, 2, false)             \
-  PART(conv2d, T, 1, 64, 80, 6, 1, 2, true)              \
-  PART(conv2dDoubled, T, 1, 64, 80, 6, 1, 2, true, true) \
-  PART(linear, T, 1, 64, 160, 4, 1, 2, false)            \
-  PART(conv2d, T, 1, 64, 160, 4, 1, 2, true)             \
-  PART(conv2dDoubled, T, 1, 64, 160, 4, 1, 2, true, true)
+#define ALL(WHAT, ...)                         \
+  WHAT(linear, __VA_ARGS__, false)             \
+  WHAT(conv2d, __VA_ARGS__, true)              \
+  WHAT(conv2dDoubled, __VA_ARGS__, true, true)
+#define TILES(T)                           \
+  ALL(WHOLE, T, 2, 128, 160, 1, 3, 0, 2)   \
+  ALL(WHOLE, T, 2, 128, 128, 1, 3, 0, 2)   \
+  ALL(WHOLE, T, 1, 64, 160, 1, 4, 1, 2)    \
+  ALL(WHOLE, T, 1, 64, 80, 1, 6, 1, 2)     \
+  ALL(PART, T, 1, 64, 160, 1, 4, 1, 2)     \
+  ALL(PART, T, 1, 64, 80, 1, 6, 1, 2)
 
+#ifdef LAB
+#define BOTH(G, BM, BN, NAME, D, S, F, B) \
+  KERNEL(linear_fwd_bf16_hopper_##BM##x##BN##NAME, G * 128, B, PRODUCT_PARAMETERS(bf16)) { (void)wide; \
+    Product<bf16, G, BN, D, S, F, false>::run(x, w, PRODUCT_FINISH(bf16), g, K, pitch, 0, (K + 63) / 64); } \
+  KERNEL(conv2d_fwd_bf16_hopper_##BM##x##BN##NAME, G * 128, B, PRODUCT_PARAMETERS(bf16)) { (void)wide; \
+    Product<bf16, G, BN, D, S, F, true>::run(x, w, PRODUCT_FINISH(bf16), g, K, pitch, 0, (K + 63) / 64); }
+BOTH(1, 64, 80, _1_6_1, 1, 6, 1, 2)
+BOTH(1, 64, 80, _2_3_1, 2, 3, 1, 2)
+BOTH(1, 64, 80, _2_4_1, 2, 4, 1, 1)
+BOTH(1, 64, 160, _1_4_1, 1, 4, 1, 2)
+BOTH(1, 64, 160, _2_3_1, 2, 3, 1, 1)
+BOTH(1, 64, 160, _2_2_0, 2, 2, 0, 2)
+BOTH(2, 128, 160, _1_3_0, 1, 3, 0, 2)
+BOTH(2, 128, 160, _2_3_1, 2, 3, 1, 1)
+BOTH(2, 128, 160, _1_6_1, 1, 6, 1, 1)
+BOTH(4, 256, 160, _1_4_1, 1, 4, 1, 1)
+BOTH(2, 128, 80, _2_3_1, 2, 3, 1, 1)
+BOTH(2, 128, 80, _1_4_1, 1, 4, 1, 2)
+#else
 TILES(bf16)
 TILES(f16)
+#endif

@@ -134,8 +134,8 @@ interface ShapeContract extends Contract {
       refused(() -> image.upsampleNearest(0, 4), "upsampleNearest", "0 x 4");
       refused(() -> Tensor.of(backend(), Shape.of(2, 2), 1, 2, 3), "3 values do not fill [2, 2]");
       assertThat(backend().memory().live() - live)
-          .as("bytes left by refused operations")
-          .isLessThanOrEqualTo(64);
+          .as("bytes left by refused operations, in blocks of the device's pool")
+          .isLessThanOrEqualTo(256);
     }
   }
 

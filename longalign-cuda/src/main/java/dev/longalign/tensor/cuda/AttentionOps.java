@@ -52,7 +52,7 @@ final class AttentionOps {
   /** Its GROUPS, STAGES, KEYS and PANEL. */
   private static final int HOPPER_GROUPS = 2;
 
-  private static final int HOPPER_STAGES = 3;
+  private static final int HOPPER_STAGES = 4;
   private static final int HOPPER_KEYS = 64;
   private static final int PANEL_COLUMNS = 64;
 

@@ -19,7 +19,9 @@ import dev.longalign.tensor.TensorFunction;
 import dev.longalign.tensor.TensorScope;
 import dev.longalign.tensor.TrainingOps;
 import java.nio.ByteBuffer;
+import java.util.HashSet;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.Supplier;
 
@@ -34,6 +36,10 @@ public final class CudaBackend implements Backend {
   private final Kernels kernels;
   private final Transfers transfers;
   private final OperationLog log;
+
+  /** Signatures of {@link ReplayedFunction}s that have run. */
+  private final Set<Object> replayed = new HashSet<>();
+
   private final CudaContext context;
   private final Cublas cublas;
   private final ProductOps products;
@@ -187,7 +193,7 @@ public final class CudaBackend implements Backend {
       return body;
     }
     ReplayedFunction function =
-        TensorScope.register(new ReplayedFunction(context, transfers, body));
+        TensorScope.register(new ReplayedFunction(context, transfers, replayed, body));
     return inputs -> together(() -> function.apply(inputs));
   }
 

@@ -75,20 +75,22 @@ final class Kernels implements AutoCloseable {
   private static final int DEFAULT_SHARED = 48 << 10;
 
   private final CudaDevice device;
-  private final List<CUmodule> modules = new ArrayList<>();
-  private final List<String> unloaded = new ArrayList<>();
+  private final Map<String, CUmodule> modules = new HashMap<>();
+
+  /** What the system property names; else null. */
+  private final CUmodule onlyModule;
+
   private final Map<String, CUfunction> functions = new HashMap<>();
 
   Kernels(CudaDevice device) {
     this.device = device;
     String file = System.getProperty("longalign.cuda.kernels");
     if (file != null) {
-      CUmodule module = new CUmodule();
-      check(cuModuleLoad(module, file), "loading the kernels of " + file);
-      modules.add(module);
+      onlyModule = new CUmodule();
+      check(cuModuleLoad(onlyModule, file), "loading the kernels of " + file);
     } else {
-      unloaded.addAll(FAMILIES);
-      load(FAMILIES.get(0));
+      onlyModule = null;
+      modules.put(FAMILIES.get(0), load(FAMILIES.get(0)));
     }
   }
 
@@ -107,8 +109,6 @@ final class Kernels implements AutoCloseable {
           cuModuleLoadData(module, RuntimeCompiler.compile(family, device)),
           "loading the kernels of " + family);
     }
-    modules.add(module);
-    unloaded.remove(family);
     return module;
   }
 
@@ -130,22 +130,20 @@ final class Kernels implements AutoCloseable {
   }
 
   private CUfunction find(String name) {
-    for (CUmodule module : modules) {
-      CUfunction function = find(name, module);
+    List<String> families = new ArrayList<>(onlyModule == null ? FAMILIES : List.of());
+    families.removeIf(f -> f.endsWith(HOPPER_FAMILY) != name.contains(HOPPER_KERNEL));
+    families.sort(Comparator.comparingInt((String family) -> mentioned(family, name)).reversed());
+    for (String family : families) {
+      CUfunction function = find(name, modules.computeIfAbsent(family, this::load));
       if (function != null) {
         return function;
       }
     }
-    List<String> candidates = new ArrayList<>(unloaded);
-    candidates.removeIf(f -> f.endsWith(HOPPER_FAMILY) != name.contains(HOPPER_KERNEL));
-    candidates.sort(Comparator.comparingInt((String family) -> mentioned(family, name)).reversed());
-    for (String family : candidates) {
-      CUfunction function = find(name, load(family));
-      if (function != null) {
-        return function;
-      }
+    CUfunction function = onlyModule == null ? null : find(name, onlyModule);
+    if (function == null) {
+      throw new LongAlignException("no kernel " + name + " in the loaded modules");
     }
-    throw new LongAlignException("no kernel " + name + " in the loaded modules");
+    return function;
   }
 
   /**
@@ -180,7 +178,10 @@ final class Kernels implements AutoCloseable {
 
   @Override
   public void close() {
-    modules.forEach(module -> cuModuleUnload(module));
+    modules.values().forEach(module -> cuModuleUnload(module));
+    if (onlyModule != null) {
+      cuModuleUnload(onlyModule);
+    }
     modules.clear();
     functions.clear();
   }

@@ -31,8 +31,9 @@ import org.slf4j.LoggerFactory;
  * A function that is launched as a whole: a step of the UNet is many hundred kernels, and enqueuing
  * them one by one takes longer than some of them run. For each signature of operands the first call
  * runs as written, in the arena, which loads kernels and reserves memory; the second is captured as
- * a CUDA graph; that and all later ones copy the operands to where the graph expects them, launch
- * it, and copy its result away. Callers hold the backend's lock.
+ * a CUDA graph, and so is the first if another function has had this signature, since it will have
+ * been the same model. That call and all later ones copy the operands to where the graph expects
+ * them, launch it, and copy its result away. Callers hold the backend's lock.
  */
 final class ReplayedFunction extends ScopedResource implements TensorFunction {
   private static final Logger LOG = LoggerFactory.getLogger(ReplayedFunction.class);
@@ -50,11 +51,19 @@ final class ReplayedFunction extends ScopedResource implements TensorFunction {
   private final CudaContext context;
   private final Transfers transfers;
   private final TensorFunction body;
+
+  /** Signatures that a function of this backend has run as written; */
+  private final Set<Object> known;
+
+  /** and this function. */
   private final Set<List<Operand>> seen = new HashSet<>();
+
   private final Map<List<Operand>, Captured> graphs = new HashMap<>();
   private boolean refused;
 
-  ReplayedFunction(CudaContext context, Transfers transfers, TensorFunction body) {
+  ReplayedFunction(
+      CudaContext context, Transfers transfers, Set<Object> known, TensorFunction body) {
+    this.known = known;
     this.context = context;
     this.transfers = transfers;
     this.body = body;
@@ -71,14 +80,19 @@ final class ReplayedFunction extends ScopedResource implements TensorFunction {
       return body.apply(operands);
     }
     List<Operand> signature = Operand.of(operands);
-    if (seen.add(signature)) {
-      return inArena(operands);
-    }
     Captured captured = graphs.get(signature);
     if (captured == null) {
+      if (known.add(signature)) {
+        seen.add(signature);
+        return inArena(operands);
+      }
       try {
         captured = capture(operands);
       } catch (LongAlignException e) {
+        if (seen.add(signature)) {
+          LOG.debug("This computation runs as written before it is captured: {}", e.getMessage());
+          return inArena(operands);
+        }
         LOG.warn("This computation cannot be captured as a CUDA graph; it runs without one", e);
         refused = true;
         return body.apply(operands);
