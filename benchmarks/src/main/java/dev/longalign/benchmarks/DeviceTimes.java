@@ -26,7 +26,7 @@ record DeviceTimes(
   record Time(String name, double milliseconds, double rate, String unit, double roofRatio) {}
 
   private static final int RUNS = 20;
-  private static final int WARMUPS = 3;
+  private static final long WARMUP_NANOS = 300_000_000;
 
   /** Of the product that keeps the device busy until everything measured is enqueued. */
   private static final int BUSY_SIDE = 8192;
@@ -88,6 +88,7 @@ record DeviceTimes(
     private final Backend backend;
     private final Roof roof;
     private final Tensor busy;
+    private final double busySeconds;
     private final List<Time> times = new ArrayList<>();
 
     Run(Lab lab, Roof roof, int side) {
@@ -95,14 +96,30 @@ record DeviceTimes(
       this.roof = roof;
       try (TensorScope scope = TensorScope.open()) {
         this.busy = lab.shared().adopt(backend.zeros(lab.dtype, Shape.of(side, side)));
+        busy.matmul(busy, true); // loads the kernel
+        backend.synchronize();
+        long begin = System.nanoTime();
+        busy.matmul(busy, true);
+        backend.synchronize();
+        this.busySeconds = (System.nanoTime() - begin) * 1e-9;
       }
     }
 
     void time(String benchmark, String parameter, String value, Runnable operation) {
-      repeat(operation, WARMUPS);
+      long warm = System.nanoTime() + WARMUP_NANOS;
+      do {
+        repeat(operation, RUNS);
+      } while (System.nanoTime() < warm);
+      backend.synchronize();
+      long begin = System.nanoTime();
+      repeat(operation, RUNS);
+      double enqueuing = (System.nanoTime() - begin) * 1e-9;
+      backend.synchronize();
       Map<String, OperationCost> before = backend.costs();
       try (TensorScope scope = TensorScope.open()) {
-        busy.matmul(busy, true);
+        for (double busyFor = 0; busyFor < 2 * enqueuing; busyFor += busySeconds) {
+          busy.matmul(busy, true);
+        }
       }
       repeat(operation, RUNS);
       double seconds = 0;
