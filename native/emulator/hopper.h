@@ -3,7 +3,6 @@
 #pragma once
 #define SHARED_BLOCKS(name) SHARED_BYTES(name)
 
-DEVICE void publish_shared() {}
 DEVICE void products_begin() {}
 DEVICE void products_commit() {}
 template <int GROUPS>

@@ -31,8 +31,10 @@ struct Attention {
     UNROLL
     for (int i = 0; i < KEYS; i += THREADS / LANES) {
       int row = first + i;
-      bool use = row < valid && chunk * 8 < size;
-      copy_async16(to + chunk / 8 * PANEL + swizzled(row, chunk % 8), use ? from + row * width + chunk * 8 : from, use);
+      if (KEYS % (THREADS / LANES) == 0 || row < KEYS) {
+        bool use = row < valid && chunk * 8 < size;
+        copy_async16(to + chunk / 8 * PANEL + swizzled(row, chunk % 8), use ? from + row * width + chunk * 8 : from, use);
+      }
     }
   }
 
@@ -102,7 +104,6 @@ struct Attention {
     };
 
     copy_wait<1>();
-    publish_shared();
     BARRIER();
     products_begin();
     multiply_keys(0);
@@ -113,7 +114,6 @@ struct Attention {
     rows.pack(p, scores);
     for (int step = 1; step < steps; step++) {
       copy_wait<1>();
-      publish_shared();
       BARRIER();  // this step has arrived for all, and all are done with the one before the last
       products_begin();
       multiply_keys(step);

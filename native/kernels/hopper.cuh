@@ -1,6 +1,8 @@
 // Matrix products of a warpgroup (wgmma, sm_90a). Operands lie in shared memory in rows of 128 bytes (64 elements): eight
 // rows are a block of 1024 bytes, aligned to that, in which the 16-byte chunk c of row r is at c ^ (r % 8). `swizzled` says
 // where; so neither the copies that write rows nor the tensor cores that read columns meet a bank twice.
+// Operands are written by copy_async16 alone. A wait for the copies and a barrier are enough then, as in CUTLASS's loops of
+// this kind; a fence.proxy.async would also wait for the copies that are still under way.
 #pragma once
 #include "device.cuh"
 
@@ -15,8 +17,6 @@ DEVICE int swizzled(int row, int chunk) { return row * ROW_BYTES + ((chunk ^ (ro
 // Shared memory as operands want it.
 #define SHARED_BLOCKS(name) extern __shared__ __align__(1024) unsigned char name[]
 
-// What this thread has written to shared memory can be read by a product after the next barrier.
-DEVICE void publish_shared() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 DEVICE void products_begin() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 DEVICE void products_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
 template <int GROUPS>

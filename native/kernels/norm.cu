@@ -119,7 +119,81 @@ DEVICE void group_apply(const T* x, const float* partial, const float* gamma, co
   }
 }
 
-// One warp per row of [rows, C].
+// N floats from an address that may allow 16-byte access.
+template <int N>
+DEVICE Pack<float, N> parameters(const float* from, bool aligned) {
+  Pack<float, N> result;
+  if (N % 4 == 0 && aligned) {
+    UNROLL
+    for (int j = 0; j < N; j += 4) {
+      *(Pack<float, 4>*)(result.at + j) = *(const Pack<float, 4>*)(from + j);
+    }
+    return result;
+  }
+  UNROLL
+  for (int j = 0; j < N; j++) {
+    result.at[j] = from[j];
+  }
+  return result;
+}
+
+constexpr int HELD = 5;  // vectors of a row that a lane keeps: 1280 columns of 16-bit types
+
+// One warp per row of [rows, C], of at most 32 HELD vectors.
+template <class T, int N>
+DEVICE void short_layer_norm(const T* x, const float* gamma, const float* beta, T* y, int rows, int C, float eps) {
+  typedef Pack<T, N> Vector;
+  int row = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32;
+  if (row >= rows) {
+    return;
+  }
+  int lane = lane_id();
+  int vectors = C / N;
+  bool aligned = (((u64)gamma | (u64)beta) & 15) == 0;
+  const Vector* in = (const Vector*)(x + (i64)row * C);
+  Vector* out = (Vector*)(y + (i64)row * C);
+  Vector held[HELD];
+  float sum = 0;
+  UNROLL
+  for (int h = 0; h < HELD; h++) {
+    if (lane + h * 32 < vectors) {
+      held[h] = in[lane + h * 32];
+    }
+  }
+  UNROLL
+  for (int h = 0; h < HELD; h++) {
+    UNROLL
+    for (int j = 0; j < N; j++) {
+      sum += lane + h * 32 < vectors ? to_float(held[h].at[j]) : 0.0f;
+    }
+  }
+  float mean = warp_sum(sum) / (float)C;
+  float square = 0;
+  UNROLL
+  for (int h = 0; h < HELD; h++) {
+    UNROLL
+    for (int j = 0; j < N; j++) {
+      float difference = lane + h * 32 < vectors ? to_float(held[h].at[j]) - mean : 0.0f;
+      square += difference * difference;
+    }
+  }
+  float scale = reciprocal_sqrt(warp_sum(square) / (float)C + eps);
+  UNROLL
+  for (int h = 0; h < HELD; h++) {
+    int i = lane + h * 32;
+    if (i < vectors) {
+      Pack<float, N> factor = parameters<N>(gamma + i * N, aligned);
+      Pack<float, N> shift = parameters<N>(beta + i * N, aligned);
+      UNROLL
+      for (int j = 0; j < N; j++) {
+        held[h].at[j] = from_float<T>((to_float(held[h].at[j]) - mean) * scale * factor.at[j] + shift.at[j]);
+      }
+      out[i] = held[h];
+    }
+  }
+}
+
+// The same for any length.
 template <class T, int N>
 DEVICE void layer_norm(const T* x, const float* gamma, const float* beta, T* y, int rows, int C, float eps) {
   typedef Pack<T, N> Vector;
@@ -166,7 +240,9 @@ DEVICE void layer_norm(const T* x, const float* gamma, const float* beta, T* y, 
   }                                                                                                                   \
   KERNEL(layerNorm_fwd_##T, 128, 8,                                                                                   \
          (const T* x, const float* gamma, const float* beta, T* y, int rows, int C, float eps, int wide)) {           \
-    if (wide) {                                                                                                       \
+    if (wide && C / Wide<T>::N <= 32 * HELD) {                                                                        \
+      short_layer_norm<T, Wide<T>::N>(x, gamma, beta, y, rows, C, eps);                                               \
+    } else if (wide) {                                                                                                \
       layer_norm<T, Wide<T>::N>(x, gamma, beta, y, rows, C, eps);                                                     \
     } else {                                                                                                          \
       layer_norm<T, 1>(x, gamma, beta, y, rows, C, eps);                                                              \

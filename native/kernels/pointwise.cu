@@ -19,6 +19,7 @@ DEVICE void gated_gelu(const T* x, T* y, i64 rows, int n) {
 }
 
 constexpr int MAX_TERMS = 32;
+constexpr int AT_ONCE = 2;  // loads that are under way together
 struct Terms {
   u64 xs[MAX_TERMS];
   float coefficients[MAX_TERMS];
@@ -29,25 +30,36 @@ template <class T, int N>
 DEVICE void linear_combination(const Terms& terms, int count, T* y, i64 n) {
   typedef Pack<T, N> Vector;
   i64 vectors = n / N;
-  for (i64 i = grid_thread(); i < vectors; i += grid_threads()) {
-    float sum[N];
+  i64 apart = grid_threads();
+  for (i64 i = grid_thread(); i < vectors; i += AT_ONCE * apart) {
+    float sum[AT_ONCE][N];
     UNROLL
-    for (int j = 0; j < N; j++) {
-      sum[j] = 0;
+    for (int j = 0; j < AT_ONCE * N; j++) {
+      sum[j / N][j % N] = 0;
     }
     for (int t = 0; t < count; t++) {
-      Vector v = ((const Vector*)terms.xs[t])[i];
+      const Vector* x = (const Vector*)terms.xs[t] + i;
+      Vector v[AT_ONCE];
       UNROLL
-      for (int j = 0; j < N; j++) {
-        sum[j] += terms.coefficients[t] * to_float(v.at[j]);
+      for (int u = 0; u < AT_ONCE; u++) {
+        v[u] = x[i + u * apart < vectors ? u * apart : 0];
+      }
+      UNROLL
+      for (int j = 0; j < AT_ONCE * N; j++) {
+        sum[j / N][j % N] += terms.coefficients[t] * to_float(v[j / N].at[j % N]);
       }
     }
-    Vector result;
     UNROLL
-    for (int j = 0; j < N; j++) {
-      result.at[j] = from_float<T>(sum[j]);
+    for (int u = 0; u < AT_ONCE; u++) {
+      Vector result;
+      UNROLL
+      for (int j = 0; j < N; j++) {
+        result.at[j] = from_float<T>(sum[u][j]);
+      }
+      if (i + u * apart < vectors) {
+        ((Vector*)y)[i + u * apart] = result;
+      }
     }
-    ((Vector*)y)[i] = result;
   }
   i64 rest = vectors * N + grid_thread();
   if (rest < n) {

@@ -88,7 +88,28 @@ DEVICE void common_direction(const T* texts, const float* partial, int chunks, c
   BARRIER();
 }
 
-// One warp per text: eta = <T, V>, then T - removed * eta * V. The second read of a row finds it in the L1 cache.
+template <class T, int N>
+DEVICE float along_direction(const Pack<T, N>& t, const float* v) {
+  float dot = 0;
+  UNROLL
+  for (int j = 0; j < N; j++) {
+    dot += to_float(t.at[j]) * v[j];
+  }
+  return dot;
+}
+
+template <class T, int N>
+DEVICE Pack<T, N> without(Pack<T, N> t, float along, const float* v) {
+  UNROLL
+  for (int j = 0; j < N; j++) {
+    t.at[j] = from_float<T>(to_float(t.at[j]) - along * v[j]);
+  }
+  return t;
+}
+
+constexpr int HELD = 4;  // vectors of a row that a lane keeps; the second read of others finds them in the L1 cache
+
+// One warp per text: eta = <T, V>, then T - removed * eta * V.
 template <class T, int N>
 DEVICE void reweight(const T* texts, const float* partial, int chunks, const float* given, float* direction, float* eta,
                      T* y, int rows, int D, float removed) {
@@ -103,26 +124,36 @@ DEVICE void reweight(const T* texts, const float* partial, int chunks, const flo
   for (int row = blockIdx.x * perBlock + threadIdx.x / 32; row < rows; row += gridDim.x * perBlock) {
     const Vector* in = (const Vector*)(texts + (i64)row * D);
     Vector* out = (Vector*)(y + (i64)row * D);
-    float dot = 0;
-    for (int i = lane; i < vectors; i += 32) {
-      Vector t = in[i];
-      UNROLL
-      for (int j = 0; j < N; j++) {
-        dot += to_float(t.at[j]) * v[i * N + j];
+    Vector held[HELD];
+    UNROLL
+    for (int h = 0; h < HELD; h++) {
+      if (lane + h * 32 < vectors) {
+        held[h] = in[lane + h * 32];
       }
+    }
+    float dot = 0;
+    UNROLL
+    for (int h = 0; h < HELD; h++) {
+      if (lane + h * 32 < vectors) {
+        dot += along_direction<T, N>(held[h], v + (lane + h * 32) * N);
+      }
+    }
+    for (int i = lane + HELD * 32; i < vectors; i += 32) {
+      dot += along_direction<T, N>(in[i], v + i * N);
     }
     dot = warp_sum(dot);
     if (lane == 0) {
       eta[row] = dot;
     }
     float along = removed * dot;
-    for (int i = lane; i < vectors; i += 32) {
-      Vector t = in[i];
-      UNROLL
-      for (int j = 0; j < N; j++) {
-        t.at[j] = from_float<T>(to_float(t.at[j]) - along * v[i * N + j]);
+    UNROLL
+    for (int h = 0; h < HELD; h++) {
+      if (lane + h * 32 < vectors) {
+        out[lane + h * 32] = without<T, N>(held[h], along, v + (lane + h * 32) * N);
       }
-      out[i] = t;
+    }
+    for (int i = lane + HELD * 32; i < vectors; i += 32) {
+      out[i] = without<T, N>(in[i], along, v + i * N);
     }
   }
 }

@@ -127,7 +127,6 @@ struct Product {
     int free = AHEAD;
     for (int step = 0; step < steps; step++) {
       copy_wait<AHEAD - 1>();
-      publish_shared();
       BARRIER();  // this step has arrived for all, and all are done with the buffer that is loaded next
       products_begin();
       UNROLL

@@ -76,8 +76,10 @@ DEVICE void transpose(const T* x, T* y, int rows, int columns, int pitch) {
   }
 }
 
+constexpr int AT_ONCE = 4;  // loads that are under way together
+
 // Segment-embedding concatenation. One block makes the rows blockIdx.x, blockIdx.x + gridDim.x, ... of caption
-// blockIdx.y. It first finds which tokens stay, in order, then copies.
+// blockIdx.y. It first finds which tokens stay, in order; then each warp copies rows.
 // hidden [S, L, D], stay [S, words] with a bit a token, firstSegment [captions + 1], y [captions, length, D].
 template <class T, int N>
 DEVICE void segment_concat(const T* hidden, const u32* stay, const int* firstSegment, const T* padding, T* y, int L, int D,
@@ -120,11 +122,23 @@ DEVICE void segment_concat(const T* hidden, const u32* stay, const int* firstSeg
   BARRIER();
   typedef Pack<T, N> Vector;
   int vectors = D / N;
-  for (int row = blockIdx.x; row < length; row += gridDim.x) {
-    const T* from = source[row] < 0 ? padding : hidden + (i64)source[row] * D;
-    T* to = y + ((i64)caption * length + row) * D;
-    for (int i = threadIdx.x; i < vectors; i += blockDim.x) {
-      ((Vector*)to)[i] = ((const Vector*)from)[i];
+  for (int row = blockIdx.x * warps + warp; row < length; row += gridDim.x * warps) {
+    const Vector* from = (const Vector*)(source[row] < 0 ? padding : hidden + (i64)source[row] * D);
+    Vector* to = (Vector*)(y + ((i64)caption * length + row) * D);
+    for (int i = lane; i < vectors; i += 32 * AT_ONCE) {
+      Vector v[AT_ONCE];
+      UNROLL
+      for (int j = 0; j < AT_ONCE; j++) {
+        if (i + j * 32 < vectors) {
+          v[j] = from[i + j * 32];
+        }
+      }
+      UNROLL
+      for (int j = 0; j < AT_ONCE; j++) {
+        if (i + j * 32 < vectors) {
+          to[i + j * 32] = v[j];
+        }
+      }
     }
   }
 }

@@ -2,8 +2,10 @@ package dev.longalign.benchmarks;
 
 import dev.longalign.tensor.Tensor;
 import dev.longalign.tensor.TensorScope;
+import java.util.Arrays;
 import java.util.Random;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.IntStream;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.BenchmarkMode;
 import org.openjdk.jmh.annotations.Fork;
@@ -39,18 +41,13 @@ public class SegmentConcatBenchmark {
 
   @Setup
   public void inputs(Lab lab) {
-    Random random = new Random(2);
-    int segments = 0;
-    segmentsPerCaption = new int[captions];
-    for (int i = 0; i < captions; i++) {
-      segmentsPerCaption[i] = 1 + i % 9;
-      segments += segmentsPerCaption[i];
-    }
+    segmentsPerCaption = segmentsPerCaption(captions);
+    int[] tokens = tokens(captions);
+    int segments = tokens.length;
     ids = new int[segments][LENGTH];
-    for (int[] row : ids) {
-      int tokens = 8 + random.nextInt(30);
+    for (int segment = 0; segment < segments; segment++) {
       for (int t = 0; t < LENGTH; t++) {
-        row[t] = t < tokens ? 320 + t : EOS;
+        ids[segment][t] = t < tokens[segment] ? 320 + t : EOS;
       }
     }
     try (TensorScope scope = TensorScope.open()) {
@@ -70,8 +67,26 @@ public class SegmentConcatBenchmark {
     return hidden.segmentConcat(ids, segmentsPerCaption, EOS, EOS, padEmbedding, TOKEN_LENGTH);
   }
 
-  /** Elements written. */
+  private static int[] segmentsPerCaption(int captions) {
+    return IntStream.range(0, captions).map(i -> 1 + i % 9).toArray();
+  }
+
+  /** That stay, of each segment. */
+  private static int[] tokens(int captions) {
+    Random random = new Random(2);
+    int segments = Arrays.stream(segmentsPerCaption(captions)).sum();
+    return IntStream.range(0, segments).map(i -> 8 + random.nextInt(30)).toArray();
+  }
+
+  /** Elements read and written: padding is read from the cache. */
   static double elements(int captions) {
-    return (double) captions * TOKEN_LENGTH * WIDTH;
+    int[] tokens = tokens(captions);
+    long rows = (long) captions * TOKEN_LENGTH;
+    int segment = 0;
+    for (int count : segmentsPerCaption(captions)) {
+      rows += Math.min(TOKEN_LENGTH, Arrays.stream(tokens, segment, segment + count).sum());
+      segment += count;
+    }
+    return (double) rows * WIDTH;
   }
 }

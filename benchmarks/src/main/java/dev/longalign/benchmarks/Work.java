@@ -29,7 +29,7 @@ record Work(double amount, String unit) {
               ResnetBenchmark.Layer.valueOf(parameter.apply("layer")).normElements(), parameter);
       case "SegmentConcatBenchmark.concat" ->
           elements(
-              2 * SegmentConcatBenchmark.elements(Integer.parseInt(parameter.apply("captions"))),
+              SegmentConcatBenchmark.elements(Integer.parseInt(parameter.apply("captions"))),
               parameter);
       case "PreferenceBenchmark.reweight" ->
           elements(

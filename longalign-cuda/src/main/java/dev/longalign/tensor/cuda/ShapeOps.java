@@ -156,7 +156,7 @@ final class ShapeOps {
     long from = context.address(hidden);
     long padding = context.address(padEmbedding);
     int blocksPerCaption =
-        Math.max(1, Math.min(tokenLength, 4 * context.device().multiprocessors() / captions));
+        Math.max(1, Math.min(tokenLength, 6 * context.device().multiprocessors() / captions));
     context
         .launch("segmentConcat_fwd" + moveSuffix(hidden.dtype()))
         .grid(blocksPerCaption, captions, 1)
