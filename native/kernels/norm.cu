@@ -2,6 +2,8 @@
 // group (or to the mean), so that a large mean costs no digits. No atomics: the same input gives the same bits.
 #include "norm.cuh"
 
+constexpr int AT_ONCE = 4;  // loads that are under way together
+
 // x [B, pixels, C]. Block (chunk, b) sums its pixels: partial [B][chunks][groups][2] gets, per group, the sums of x - s and
 // (x - s)^2, where s is the group's first value in x[b].
 template <class T, int N>
@@ -30,13 +32,19 @@ DEVICE void group_sums(const T* x, float* partial, int pixels, int C, int groups
       shift[j] = to_float(image[((start + column) * N + j) / perGroup * perGroup]);
     }
     if (row < rows) {
-      for (int pixel = from + row; pixel < to; pixel += rows) {
-        Vector v = ((const Vector*)(image + (i64)pixel * C))[start + column];
+      for (int pixel = from + row; pixel < to; pixel += AT_ONCE * rows) {
+        Vector v[AT_ONCE];
         UNROLL
-        for (int j = 0; j < N; j++) {
-          float difference = to_float(v.at[j]) - shift[j];
-          sum[j] += difference;
-          square[j] += difference * difference;
+        for (int u = 0; u < AT_ONCE; u++) {
+          int near = min(pixel + u * rows, to - 1);
+          v[u] = ((const Vector*)(image + (i64)near * C))[start + column];
+        }
+        UNROLL
+        for (int i = 0; i < AT_ONCE * N; i++) {
+          bool use = pixel + i / N * rows < to;
+          float difference = use ? to_float(v[i / N].at[i % N]) - shift[i % N] : 0.0f;
+          sum[i % N] += difference;
+          square[i % N] += difference * difference;
         }
       }
       UNROLL
@@ -70,6 +78,8 @@ DEVICE void group_sums(const T* x, float* partial, int pixels, int C, int groups
     out[1] = q;
   }
 }
+
+constexpr int APPLIED_AT_ONCE = 2;
 
 template <class T, int N>
 DEVICE void group_apply(const T* x, const float* partial, const float* gamma, const float* beta, T* y, int pixels, int C,
@@ -106,14 +116,23 @@ DEVICE void group_apply(const T* x, const float* partial, const float* gamma, co
       shift[j] = beta[c];
     }
     if (row < rows) {
-      for (int pixel = from + row; pixel < to; pixel += rows) {
-        Vector v = in[(i64)pixel * vectors + column];
+      for (int pixel = from + row; pixel < to; pixel += APPLIED_AT_ONCE * rows) {
+        Vector v[APPLIED_AT_ONCE];
         UNROLL
-        for (int j = 0; j < N; j++) {
-          float value = (to_float(v.at[j]) - middle[j]) * factor[j] + shift[j];
-          v.at[j] = from_float<T>(activate(value, activation));
+        for (int u = 0; u < APPLIED_AT_ONCE; u++) {
+          v[u] = in[(i64)min(pixel + u * rows, to - 1) * vectors + column];
         }
-        out[(i64)pixel * vectors + column] = v;
+        UNROLL
+        for (int u = 0; u < APPLIED_AT_ONCE; u++) {
+          UNROLL
+          for (int j = 0; j < N; j++) {
+            float value = (to_float(v[u].at[j]) - middle[j]) * factor[j] + shift[j];
+            v[u].at[j] = from_float<T>(activate(value, activation));
+          }
+          if (pixel + u * rows < to) {
+            out[(i64)(pixel + u * rows) * vectors + column] = v[u];
+          }
+        }
       }
     }
   }

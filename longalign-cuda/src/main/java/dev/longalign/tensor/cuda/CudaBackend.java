@@ -77,7 +77,7 @@ public final class CudaBackend implements Backend {
     this.products = new ProductOps(context, transfers, cublas);
     this.attention = new AttentionOps(context);
     this.norms = new NormOps(context);
-    this.pointwise = new PointwiseOps(context);
+    this.pointwise = new PointwiseOps(context, transfers);
     this.shapes = new ShapeOps(context, transfers);
     this.preference = new PreferenceOps(context);
     RowOps rows = new RowOps(context, transfers);

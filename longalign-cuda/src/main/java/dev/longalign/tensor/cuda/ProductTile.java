@@ -13,8 +13,9 @@ import java.util.stream.Stream;
  * @param rows of the result that a block computes
  * @param columns likewise
  * @param stages that product_wgmma.cu keeps in shared memory; of the others: 3
- * @param alone how fast a block is that has a multiprocessor for itself, and
- * @param together one that shares it: parts of the fastest, as measured on an H100
+ * @param alone microseconds of a step of 64 along K where a block has a multiprocessor for itself,
+ *     measured on an H200; of product_wgmma.cu
+ * @param together likewise, of each of several that share it
  * @param parts of K that blocks of their own add up
  */
 record ProductTile(
@@ -41,24 +42,30 @@ record ProductTile(
 
   private static final int MAX_PARTS = 16;
 
-  /** What adding parts up takes, in steps along K of the largest tile. */
-  private static final double FINISH_STEPS = 8;
+  /** Microseconds before the first step and after the last: for any block, */
+  private static final double EDGE = 2;
 
-  /** What a block does before and after its steps, in steps. */
-  private static final double EDGE_STEPS = 4;
+  /** and for each of its sums. */
+  private static final double EDGE_PER_SUM = 1.2e-4;
+
+  /** Microseconds that the kernel takes which adds parts up, */
+  private static final double FINISH = 8;
+
+  /** and for each sum of a part, which is written and read again. */
+  private static final double FINISH_PER_SUM = 5e-6;
 
   static final ProductTile LARGE = portable(128);
   static final ProductTile SMALL = portable(64);
 
   private static final List<ProductTile> HOPPER =
       List.of(
-          new ProductTile(Family.HOPPER, 128, 160, 3, 0.8, 1, 1),
-          new ProductTile(Family.HOPPER, 128, 128, 3, 0.75, 0.95, 1),
-          new ProductTile(Family.HOPPER, 64, 160, 4, 0.5, 0.75, 1),
-          new ProductTile(Family.HOPPER, 64, 80, 6, 0.4, 0.6, 1));
+          new ProductTile(Family.HOPPER, 128, 160, 3, 0.64, 0.59, 1),
+          new ProductTile(Family.HOPPER, 128, 128, 3, 0.60, 0.50, 1),
+          new ProductTile(Family.HOPPER, 64, 160, 4, 0.44, 0.32, 1),
+          new ProductTile(Family.HOPPER, 64, 80, 6, 0.30, 0.22, 1));
 
   private static ProductTile portable(int side) {
-    return new ProductTile(Family.PORTABLE, side, side, 3, 1, 1, 1);
+    return new ProductTile(Family.PORTABLE, side, side, 3, Double.NaN, Double.NaN, 1);
   }
 
   /** The same, with K cut into so many parts. */
@@ -145,13 +152,15 @@ record ProductTile(
     return tiles;
   }
 
-  /** How long the product takes, in a unit of its own. */
+  /** About how many microseconds a product takes, of a tile for Hopper. */
   double cost(int m, int n, int k, int batch, int multiprocessors) {
     long each = (blocks(m, n, batch) + multiprocessors - 1) / multiprocessors;
     double steps = (double) divideUp(k, ROW_ELEMENTS) / parts;
-    double step = rows * columns / (each == 1 ? alone : together) / (128.0 * 160);
-    double finish = parts == 1 ? 0 : FINISH_STEPS;
-    return each * (steps + EDGE_STEPS) * step + finish;
+    double sums = (double) parts * m * n;
+    return each * steps * (each == 1 ? alone : together)
+        + EDGE
+        + EDGE_PER_SUM * rows * columns
+        + (parts == 1 ? 0 : FINISH + FINISH_PER_SUM * sums);
   }
 
   private static int divideUp(int x, int by) {

@@ -12,6 +12,9 @@ import java.nio.ByteOrder;
 final class ShapeOps {
   private static final int THREADS = 256;
 
+  /** Of a caption in segmentConcat: each first looks for the tokens that stay. */
+  private static final int MIN_BLOCKS = 4;
+
   private final CudaContext context;
   private final Transfers transfers;
 
@@ -155,8 +158,9 @@ final class ShapeOps {
     transfers.upload(table, device);
     long from = context.address(hidden);
     long padding = context.address(padEmbedding);
-    int blocksPerCaption =
-        Math.max(1, Math.min(tokenLength, 6 * context.device().multiprocessors() / captions));
+    int most = (tokenLength + THREADS / 32 - 1) / (THREADS / 32); // a row a warp
+    int wanted = Math.max(MIN_BLOCKS, 8 * context.device().multiprocessors() / captions);
+    int blocksPerCaption = Math.min(most, wanted);
     context
         .launch("segmentConcat_fwd" + moveSuffix(hidden.dtype()))
         .grid(blocksPerCaption, captions, 1)
