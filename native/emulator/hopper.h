@@ -8,6 +8,8 @@ DEVICE void products_commit() {}
 template <int GROUPS>
 DEVICE void products_wait() {}
 
+DEVICE void finish_before_waiting(float) {}
+
 DEVICE u64 operand(const void* tile, int columns = 0) {
   u64 offset = (const unsigned char*)tile - emulator::emulator_thread->shared;
   return offset >> 4 | (u64)(columns >> 4) << 16 | (u64)(BLOCK_BYTES >> 4) << 32 | 1ull << 62;

@@ -52,11 +52,14 @@ struct Queries {
     bool grown = false;
     UNROLL
     for (int half = 0; half < 2; half++) {
-      float h = MINUS_INFINITY;
+      float even = MINUS_INFINITY;  // two chains: one would wait for itself
+      float odd = MINUS_INFINITY;
       UNROLL
       for (int j = 0; j < TILES; j++) {
-        h = fmaxf(h, fmaxf(scores[j][half * 2], scores[j][half * 2 + 1]));
+        even = fmaxf(even, scores[j][half * 2]);
+        odd = fmaxf(odd, scores[j][half * 2 + 1]);
       }
+      float h = fmaxf(even, odd);
       h = fmaxf(h, shfl_xor(h, 1));
       h = fmaxf(h, shfl_xor(h, 2)) * scale2;
       grown |= h > reference[half] + GROWTH;
@@ -75,14 +78,17 @@ struct Queries {
     for (int half = 0; half < 2; half++) {
       // A row of nothing but -infinity keeps a finite reference: its probabilities become 0 / 0, as they should.
       float minus = reference[half] == MINUS_INFINITY ? 0.0f : -reference[half];
+      float even = 0;
+      float odd = 0;
       UNROLL
       for (int j = 0; j < TILES; j++) {
-        UNROLL
-        for (int r = half * 2; r < half * 2 + 2; r++) {
-          scores[j][r] = fast_exp2(fmaf(scores[j][r], scale2, minus));
-          total[half] += scores[j][r];
-        }
+        float* pair = scores[j] + half * 2;
+        pair[0] = fast_exp2(fmaf(pair[0], scale2, minus));
+        pair[1] = fast_exp2(fmaf(pair[1], scale2, minus));
+        even += pair[0];
+        odd += pair[1];
       }
+      total[half] += even + odd;
     }
     return grown;
   }

@@ -1,42 +1,77 @@
 // Attention of 16-bit types for Hopper: that of attention_mma.cu on wgmma. A warpgroup has 64 queries in its registers;
 // scores and probabilities never leave them. Exponentials take about as long as the products, so probabilities are
 // multiplied with V while the next are computed (FlashAttention-3, Shah et al. 2024), and other warpgroups have the tensor
-// cores meanwhile. Keys and values arrive two steps ahead, with one barrier a step.
+// cores meanwhile. Keys and values arrive AHEAD steps before they are needed, with one barrier a step.
 // Rows must allow 16-byte access: others are for attention_mma.cu.
 #include "attention.cuh"
 #include "hopper.cuh"
 
-constexpr int STAGES = 4;
-
 // D: the head size that scores are computed for, a multiple of 16; smaller heads are filled up with zeros.
 // DV: how many columns of V are computed, a multiple of 8.
-// GROUPS: warpgroups of a block. KEYS: of a step.
-template <class T, int D, int DV, int GROUPS, int KEYS>
+// GROUPS: warpgroups of a block. KEYS: of a step. STAGES: buffers for steps; two of them are being read.
+template <class T, int D, int DV, int GROUPS, int KEYS, int STAGES>
 struct Attention {
-  static constexpr int PANEL = KEYS * ROW_BYTES;  // 64 columns of K or V
   static constexpr int THREADS = GROUPS * 128;
-  static constexpr int PANELS = (D + ROW_ELEMENTS - 1) / ROW_ELEMENTS;
+  static constexpr int PANEL = KEYS * ROW_BYTES;  // 64 columns of K or V
+  static constexpr int PANELS = ((D > DV ? D : DV) + ROW_ELEMENTS - 1) / ROW_ELEMENTS;
   static constexpr int STAGE = 2 * PANELS * PANEL;
   static constexpr int SHARED = STAGES * STAGE;
-  static constexpr int CHUNKS = D / 8;
-  static constexpr int LANES = CHUNKS <= 8 ? 8 : CHUNKS <= 16 ? 16 : 32;  // of a row; some may be idle
+  static constexpr int AHEAD = STAGES - 2;  // steps that are copied while one is computed
+  static constexpr int CHUNKS = ROW_ELEMENTS / 8;
+  static constexpr int ROWS_AT_ONCE = THREADS / CHUNKS;
 
-  // Rows of keys or values to their panels; rows from `valid` on and columns from `size` on become zeros.
-  static DEVICE void load(unsigned char* to, const T* from, i64 width, int valid, int size) {
-    int chunk = threadIdx.x % LANES;
-    if (chunk >= CHUNKS) {
-      return;
+  // Copies K and V of one step after the other: this thread's rows are `first`, + ROWS_AT_ONCE, ...
+  struct Loader {
+    const T* k;      // this thread's first chunk of the next step
+    i64 toV;         // from there
+    i64 apart;       // of its rows
+    i64 ofStep;
+    int left;        // rows from the first of the step on
+    int first, chunk, size;
+    unsigned char* to;  // in the first stage
+
+    DEVICE Loader(unsigned char* shared, const T* k, const T* v, i64 width, int keys, int size)
+        : toV(v - k), apart(ROWS_AT_ONCE * width), ofStep(KEYS * width), left(keys), size(size) {
+      first = threadIdx.x / CHUNKS;
+      chunk = threadIdx.x % CHUNKS;
+      this->k = k + first * width + chunk * 8;
+      to = shared + swizzled(first, chunk);  // rows that are 8, 16, ... apart are swizzled alike
     }
-    int first = threadIdx.x / LANES;
-    UNROLL
-    for (int i = 0; i < KEYS; i += THREADS / LANES) {
-      int row = first + i;
-      if (KEYS % (THREADS / LANES) == 0 || row < KEYS) {
-        bool use = row < valid && chunk * 8 < size;
-        copy_async16(to + chunk / 8 * PANEL + swizzled(row, chunk % 8), use ? from + row * width + chunk * 8 : from, use);
+
+    // Rows that do not exist and columns from `size` on become zeros.
+    template <bool ALL_ROWS>
+    DEVICE void copy(unsigned char* to, const T* from, int panel) const {
+      UNROLL
+      for (int i = 0; i < KEYS / ROWS_AT_ONCE; i++) {
+        bool use = (panel * CHUNKS + chunk) * 8 < size && (ALL_ROWS || first + i * ROWS_AT_ONCE < left);
+        copy_async16(to + panel * PANEL + i * ROWS_AT_ONCE * ROW_BYTES, from + (use ? i * apart + panel * ROW_ELEMENTS : 0), use);
       }
     }
-  }
+
+    template <bool ALL_ROWS>
+    DEVICE void copy(int stage) const {
+      unsigned char* here = to + stage * STAGE;
+      UNROLL
+      for (int panel = 0; panel < PANELS; panel++) {
+        if ((panel * CHUNKS + chunk) * 8 < D) {
+          copy<ALL_ROWS>(here, k, panel);
+        }
+        if ((panel * CHUNKS + chunk) * 8 < DV) {
+          copy<ALL_ROWS>(here + PANELS * PANEL, k + toV, panel);
+        }
+      }
+    }
+
+    DEVICE void next(int stage) {
+      if (left >= KEYS) {
+        copy<true>(stage);
+      } else {
+        copy<false>(stage);
+      }
+      k += ofStep;
+      left -= KEYS;
+    }
+  };
 
   // Operand A: of this warp's 16 queries, of which `valid` exist.
   static DEVICE void load_queries(u32 (&a)[D / 16][4], const T* q, i64 width, int valid, int size, u32 sign) {
@@ -66,17 +101,14 @@ struct Attention {
     float scale2 = scale_of_powers(scale);
 
     int steps = (end + KEYS - 1) / KEYS;
-    auto load_step = [&](int step) {
-      if (step < steps) {
-        unsigned char* to = shared + step % STAGES * STAGE;
-        int key = step * KEYS;
-        load(to, k + key * width, width, keys - key, size);
-        load(to + PANELS * PANEL, v + key * width, width, keys - key, size);
+    Loader loader(shared, k, v, width, keys, size);
+    UNROLL
+    for (int s = 0; s < AHEAD; s++) {
+      if (s < steps) {
+        loader.next(s);
       }
       copy_commit();
-    };
-    load_step(0);
-    load_step(1);
+    }
     u32 fragmentsQ[D / 16][4];
     load_queries(fragmentsQ, q, width, queries - row0, size, sign_of(scale));
     Queries<T, DV / 8> rows;
@@ -85,43 +117,58 @@ struct Attention {
     float scores[KEYS / 8][4];
     u32 p[KEYS / 16][4];
     float shrink[2];
-    auto multiply_keys = [&](int step) {
-      const unsigned char* tile = shared + step % STAGES * STAGE;
-      Wgmma<T, KEYS, 0>::set(scores, fragmentsQ[0], operand(tile));
+    u64 ofKeys = operand(shared);
+    u64 ofValues = operand(shared + PANELS * PANEL, PANEL);
+    auto multiply_keys = [&](int stage) {
+      u64 b = ofKeys + stage * (STAGE / 16);
+      Wgmma<T, KEYS, 0>::set(scores, fragmentsQ[0], b);
       UNROLL
       for (int d = 1; d < D / 16; d++) {
-        Wgmma<T, KEYS, 0>::add(scores, fragmentsQ[d], operand(tile + d / 4 * PANEL) + d % 4 * 2);
+        Wgmma<T, KEYS, 0>::add(scores, fragmentsQ[d], b + d / 4 * (PANEL / 16) + d % 4 * 2);
       }
       products_commit();
     };
-    auto multiply_values = [&](int step) {
-      const unsigned char* tile = shared + step % STAGES * STAGE + PANELS * PANEL;
+    auto multiply_values = [&](int stage) {
+      u64 b = ofValues + stage * (STAGE / 16);
       UNROLL
       for (int i = 0; i < KEYS / 16; i++) {
-        Wgmma<T, DV, 1>::add(rows.sums, p[i], operand(tile + i * 16 * ROW_BYTES, PANEL));
+        Wgmma<T, DV, 1>::add(rows.sums, p[i], b + i * ROW_BYTES);  // 16 rows on
       }
       products_commit();
     };
 
-    copy_wait<1>();
+    copy_wait<AHEAD - 1>();
     BARRIER();
     products_begin();
     multiply_keys(0);
-    load_step(2);
+    if (AHEAD < steps) {
+      loader.next(AHEAD);
+    }
+    copy_commit();
     products_wait<0>();
     rows.mask(scores, 0, keys, first);
     rows.softmax(scores, shrink, scale2);
     rows.pack(p, scores);
+    int before = 0;
+    int stage = 1;
+    int free = AHEAD + 1;
     for (int step = 1; step < steps; step++) {
-      copy_wait<1>();
+      copy_wait<AHEAD - 1>();
       BARRIER();  // this step has arrived for all, and all are done with the one before the last
       products_begin();
-      multiply_keys(step);
-      multiply_values(step - 1);
-      load_step(step + 2);
+      multiply_keys(stage);
+      multiply_values(before);
+      if (step + AHEAD < steps) {
+        loader.next(free);
+      }
+      copy_commit();
+      before = stage;
+      stage = stage + 1 == STAGES ? 0 : stage + 1;
+      free = free + 1 == STAGES ? 0 : free + 1;
       products_wait<1>();
       rows.mask(scores, step * KEYS, keys, first);
       bool grown = rows.softmax(scores, shrink, scale2);
+      finish_before_waiting(rows.total[0] + rows.total[1]);
       products_wait<0>();
       if (grown) {
         rows.scale_sums(shrink);
@@ -129,36 +176,40 @@ struct Attention {
       rows.pack(p, scores);
     }
     products_begin();
-    multiply_values(steps - 1);
+    multiply_values(before);
     products_wait<0>();
     rows.store(y, width, queries - row0, size);
   }
 };
 
-#define ATTENTION(T, D, DV, GROUPS, KEYS, NAME, BLOCKS)                                                                \
+#define ATTENTION(T, D, DV, GROUPS, KEYS, STAGES, NAME, BLOCKS)                                                        \
   KERNEL(attention_fwd_##T##_hopper_##NAME, GROUPS * 128, BLOCKS,                                                      \
          (const T* q, const T* k, const T* v, T* y, int queries, int keys, int heads, int size, float scale, int flags)) { \
-    Attention<T, D, DV, GROUPS, KEYS>::run(q, k, v, y, queries, keys, heads, size, scale, flags);                      \
+    Attention<T, D, DV, GROUPS, KEYS, STAGES>::run(q, k, v, y, queries, keys, heads, size, scale, flags);              \
   }
-#define ATTENTIONS(T)                    \
-  ATTENTION(T, 48, 40, 2, 64, 40, 2)     \
-  ATTENTION(T, 64, 64, 2, 64, 64, 1)     \
-  ATTENTION(T, 80, 80, 2, 64, 80, 1)     \
-  ATTENTION(T, 128, 128, 2, 64, 128, 1)  \
-  ATTENTION(T, 160, 160, 2, 64, 160, 1)
+#define ATTENTIONS(T)                       \
+  ATTENTION(T, 48, 40, 2, 64, 4, 40, 2)     \
+  ATTENTION(T, 64, 64, 2, 64, 4, 64, 1)     \
+  ATTENTION(T, 80, 80, 2, 64, 4, 80, 1)     \
+  ATTENTION(T, 128, 128, 2, 64, 4, 128, 1)  \
+  ATTENTION(T, 160, 160, 1, 64, 4, 160, 1)
 
 #ifdef LAB
-ATTENTION(bf16, 48, 40, 2, 64, 40_2_64, 2)
-ATTENTION(bf16, 48, 40, 4, 64, 40_4_64, 1)
-ATTENTION(bf16, 48, 40, 3, 64, 40_3_64, 1)
-ATTENTION(bf16, 48, 40, 3, 128, 40_3_128, 1)
-ATTENTION(bf16, 48, 40, 2, 128, 40_2_128, 1)
-ATTENTION(bf16, 80, 80, 2, 64, 80_2_64, 1)
-ATTENTION(bf16, 80, 80, 1, 64, 80_1_64, 2)
-ATTENTION(bf16, 80, 80, 3, 64, 80_3_64, 1)
-ATTENTION(bf16, 80, 80, 2, 128, 80_2_128, 1)
-ATTENTION(bf16, 160, 160, 1, 64, 160_1_64, 1)
-ATTENTION(bf16, 160, 160, 2, 64, 160_2_64, 1)
+#define LAB_ATTENTION(D, DV, G, K, S, SIZE, B) ATTENTION(bf16, D, DV, G, K, S, SIZE##_##D##_##DV##_##G##_##K##_##S, B)
+LAB_ATTENTION(48, 40, 2, 64, 4, 40, 2)
+LAB_ATTENTION(48, 64, 2, 64, 4, 40, 2)
+LAB_ATTENTION(48, 40, 4, 64, 4, 40, 1)
+LAB_ATTENTION(48, 64, 4, 64, 4, 40, 1)
+LAB_ATTENTION(48, 40, 3, 128, 4, 40, 1)
+LAB_ATTENTION(48, 40, 2, 64, 3, 40, 2)
+LAB_ATTENTION(80, 80, 2, 64, 4, 80, 1)
+LAB_ATTENTION(80, 80, 2, 128, 3, 80, 1)
+LAB_ATTENTION(80, 128, 2, 64, 4, 80, 1)
+LAB_ATTENTION(80, 80, 1, 64, 4, 80, 1)
+LAB_ATTENTION(80, 80, 1, 128, 3, 80, 1)
+LAB_ATTENTION(160, 160, 1, 64, 4, 160, 1)
+LAB_ATTENTION(160, 160, 1, 64, 3, 160, 1)
+LAB_ATTENTION(160, 160, 2, 64, 3, 160, 1)
 #else
 ATTENTIONS(bf16)
 ATTENTIONS(f16)

@@ -24,6 +24,14 @@ DEVICE void products_wait() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(GROUPS) : "memory");
 }
 
+// What comes next waits for `value`, which is not negative: ptxas would have products_wait go before what it need not wait
+// for, but not across a branch.
+DEVICE void finish_before_waiting(float value) {
+  if (warp_ballot(value < 0) != 0) {
+    asm volatile("nanosleep.u32 0;");
+  }
+}
+
 // An operand at `tile`. By rows of 64 along k: blocks of 8 rows follow each other. TURNED, by rows k of 64 columns each:
 // blocks of 8 k follow each other, and the next 64 columns are `columns` bytes on.
 DEVICE u64 operand(const void* tile, int columns = 0) {

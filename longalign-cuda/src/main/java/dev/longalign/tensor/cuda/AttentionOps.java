@@ -46,15 +46,41 @@ final class AttentionOps {
     new Tile(512, 512, 128, 32, 16, 1, 16)
   };
 
-  /** Heads that attention_wgmma.cu has instances for. */
-  private static final int[] HOPPER_SIZES = {40, 64, 80, 128, 160};
+  /**
+   * One instance of attention_wgmma.cu.
+   *
+   * @param size the largest head it takes
+   * @param groups its GROUPS
+   * @param panels its PANELS
+   */
+  private record HopperTile(int size, int groups, int panels) {
+    int queries() {
+      return 64 * groups;
+    }
 
-  /** Its GROUPS, STAGES, KEYS and PANEL. */
-  private static final int HOPPER_GROUPS = 2;
+    int threads() {
+      return 128 * groups;
+    }
 
+    /** Of K and V, in rows of 128 bytes. */
+    int shared() {
+      return HOPPER_STAGES * 2 * panels * HOPPER_KEYS * 128;
+    }
+  }
+
+  /** {@code STAGES} of attention_wgmma.cu. */
   private static final int HOPPER_STAGES = 4;
+
+  /** Its KEYS. */
   private static final int HOPPER_KEYS = 64;
-  private static final int PANEL_COLUMNS = 64;
+
+  private static final HopperTile[] HOPPER_TILES = {
+    new HopperTile(40, 2, 1),
+    new HopperTile(64, 2, 1),
+    new HopperTile(80, 2, 2),
+    new HopperTile(128, 2, 2),
+    new HopperTile(160, 1, 3)
+  };
 
   static final int[] F32_SIZES = {64, 160, 512};
   private static final int F32_QUERIES = 16;
@@ -113,7 +139,9 @@ final class AttentionOps {
     Launch launch =
         q.dtype() == DType.F32
             ? fma(q, heads, size)
-            : wide && size <= HOPPER_SIZES[HOPPER_SIZES.length - 1] && context.device().isHopper()
+            : wide
+                    && size <= HOPPER_TILES[HOPPER_TILES.length - 1].size()
+                    && context.device().isHopper()
                 ? wgmma(q, heads, size)
                 : mma(q, heads, size);
     launch
@@ -147,16 +175,15 @@ final class AttentionOps {
 
   private Launch wgmma(Tensor q, int heads, int size) {
     int i = 0;
-    while (HOPPER_SIZES[i] < size) {
+    while (HOPPER_TILES[i].size() < size) {
       i++;
     }
-    int queries = HOPPER_GROUPS * 64;
-    int panels = (size + PANEL_COLUMNS - 1) / PANEL_COLUMNS;
+    HopperTile tile = HOPPER_TILES[i];
     return context
-        .launch("attention_fwd" + suffix(q.dtype()) + "_hopper_" + HOPPER_SIZES[i])
-        .grid((q.dim(1) + queries - 1) / queries, heads, q.dim(0))
-        .threads(HOPPER_GROUPS * 128)
-        .shared(HOPPER_STAGES * 2 * panels * HOPPER_KEYS * PANEL_COLUMNS * q.dtype().bytes());
+        .launch("attention_fwd" + suffix(q.dtype()) + "_hopper_" + tile.size())
+        .grid((q.dim(1) + tile.queries() - 1) / tile.queries(), heads, q.dim(0))
+        .threads(tile.threads())
+        .shared(tile.shared());
   }
 
   private Launch fma(Tensor q, int heads, int size) {
