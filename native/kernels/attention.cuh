@@ -113,6 +113,39 @@ struct Queries {
     }
   }
 
+  static constexpr int VALUES = COLUMNS * 4 + 4;
+
+  // What another warp knows of the same queries from other keys passes through `shared`, [VALUES][apart].
+  DEVICE void give(float* shared, int apart) const {
+    UNROLL
+    for (int i = 0; i < COLUMNS * 4; i++) {
+      shared[i * apart] = sums[i / 4][i % 4];
+    }
+    UNROLL
+    for (int half = 0; half < 2; half++) {
+      shared[(COLUMNS * 4 + half) * apart] = reference[half];
+      shared[(COLUMNS * 4 + 2 + half) * apart] = total[half];
+    }
+  }
+
+  DEVICE void take(const float* shared, int apart) {
+    UNROLL
+    for (int half = 0; half < 2; half++) {
+      float other = shared[(COLUMNS * 4 + half) * apart];
+      float highest = fmaxf(reference[half], other);
+      float minus = highest == MINUS_INFINITY ? 0.0f : -highest;
+      float here = fast_exp2(reference[half] + minus);
+      float there = fast_exp2(other + minus);
+      reference[half] = highest;
+      total[half] = total[half] * here + shared[(COLUMNS * 4 + 2 + half) * apart] * there;
+      UNROLL
+      for (int i = 0; i < COLUMNS * 2; i++) {
+        float& sum = sums[i / 2][half * 2 + i % 2];
+        sum = sum * here + shared[(i / 2 * 4 + half * 2 + i % 2) * apart] * there;
+      }
+    }
+  }
+
   // y: of the first query, of which `rows` exist.
   DEVICE void store(T* y, i64 width, int rows, int columns) const {
     int lane = lane_id();

@@ -127,46 +127,22 @@ struct Attention {
 
   // Adds what the other groups of warps have found to what the first has.
   DEVICE void merge(float* shared, int warpQ, int group) {
-    constexpr int VALUES = TILES_Q * (TILES_O * 4 + 4);
-    float* mine = shared + warpQ * VALUES * 32 + lane_id();  // [VALUES][32 lanes]
+    constexpr int VALUES = Queries<T, TILES_O>::VALUES;
+    float* mine = shared + warpQ * TILES_Q * VALUES * 32 + lane_id();  // [TILES_Q][VALUES][32 lanes]
     UNROLL
     for (int g = 1; g < GROUPS; g++) {
       BARRIER();
       if (group == g) {
         UNROLL
         for (int m = 0; m < TILES_Q; m++) {
-          float* to = mine + m * (TILES_O * 4 + 4) * 32;
-          UNROLL
-          for (int i = 0; i < TILES_O * 4; i++) {
-            to[i * 32] = rows[m].sums[i / 4][i % 4];
-          }
-          UNROLL
-          for (int half = 0; half < 2; half++) {
-            to[(TILES_O * 4 + half) * 32] = rows[m].reference[half];
-            to[(TILES_O * 4 + 2 + half) * 32] = rows[m].total[half];
-          }
+          rows[m].give(mine + m * VALUES * 32, 32);
         }
       }
       BARRIER();
       if (group == 0) {
         UNROLL
         for (int m = 0; m < TILES_Q; m++) {
-          const float* from = mine + m * (TILES_O * 4 + 4) * 32;
-          UNROLL
-          for (int half = 0; half < 2; half++) {
-            float other = from[(TILES_O * 4 + half) * 32];
-            float highest = fmaxf(rows[m].reference[half], other);
-            float minus = highest == MINUS_INFINITY ? 0.0f : -highest;
-            float here = fast_exp2(rows[m].reference[half] + minus);
-            float there = fast_exp2(other + minus);
-            rows[m].reference[half] = highest;
-            rows[m].total[half] = rows[m].total[half] * here + from[(TILES_O * 4 + 2 + half) * 32] * there;
-            UNROLL
-            for (int i = 0; i < TILES_O * 2; i++) {
-              float& sum = rows[m].sums[i / 2][half * 2 + i % 2];
-              sum = sum * here + from[(i / 2 * 4 + half * 2 + i % 2) * 32] * there;
-            }
-          }
+          rows[m].take(mine + m * VALUES * 32, 32);
         }
       }
     }

@@ -51,35 +51,31 @@ final class AttentionOps {
    *
    * @param size the largest head it takes
    * @param groups its GROUPS
-   * @param panels its PANELS
+   * @param split its SPLIT
+   * @param stages its STAGES
    */
-  private record HopperTile(int size, int groups, int panels) {
+  private record HopperTile(int size, int groups, int split, int stages) {
     int queries() {
       return 64 * groups;
     }
 
     int threads() {
-      return 128 * groups;
+      return 128 * groups * split;
     }
 
-    /** Of K and V, in rows of 128 bytes. */
+    /** Panels of 64 rows of 128 bytes: of K, of V and, if they are not in registers, of Q. */
     int shared() {
-      return HOPPER_STAGES * 2 * panels * HOPPER_KEYS * 128;
+      int panels = (size + 63) / 64;
+      return panels * (stages * 2 * split + (split > 1 ? groups : 0)) * 64 * 128;
     }
   }
 
-  /** {@code STAGES} of attention_wgmma.cu. */
-  private static final int HOPPER_STAGES = 4;
-
-  /** Its KEYS. */
-  private static final int HOPPER_KEYS = 64;
-
   private static final HopperTile[] HOPPER_TILES = {
-    new HopperTile(40, 2, 1),
-    new HopperTile(64, 2, 1),
-    new HopperTile(80, 2, 2),
-    new HopperTile(128, 2, 2),
-    new HopperTile(160, 1, 3)
+    new HopperTile(40, 2, 1, 4),
+    new HopperTile(64, 2, 1, 4),
+    new HopperTile(80, 2, 2, 3),
+    new HopperTile(128, 2, 1, 4),
+    new HopperTile(160, 1, 1, 3)
   };
 
   static final int[] F32_SIZES = {64, 160, 512};
