@@ -3,15 +3,16 @@
 #   benchmarks/gpu.sh [--results DIR]     from a clone: builds with Maven first (--no-build: takes what is built)
 #   benchmarks/gpu.sh --bundle DIR        makes a folder of at most 64 MiB that runs without Java, Maven or a network:
 #   DIR/gpu.sh [--results DIR]            the same from there
-# In this order: the contract of all backends and the golden models on the real driver (f32 within 1e-4, bf16 within 2e-2 of
-# the largest magnitude); the contract under compute-sanitizer's memcheck, racecheck and synccheck, if it is installed;
-# `longalign verify` on the golden vectors (from a clone); the benchmarks at the size of Stable Diffusion 1.5 in bf16; the
-# sample loop by operation; PyTorch at the same shapes, where python3 has torch and sees the GPU. Less than 9 minutes; each part
-# has a limit of time, and one that fails is named at the end. Without a GPU it says so, measures the CPU briefly and succeeds.
+# In this order: the contract of all backends, the golden models and training steps on the real driver (f32 within 1e-4, bf16
+# within 2e-2 of the largest magnitude); the operations by the device's clock and the sample loop, at the size of Stable
+# Diffusion 1.5 in bf16; PyTorch at the same shapes, where python3 has torch and sees the GPU; part of the contract under
+# compute-sanitizer's memcheck, racecheck and synccheck, if it is installed; `longalign verify` on the golden vectors (from a
+# clone); the UNet and the loop by JMH. Less than 9 minutes; each part has a limit of time, and one that fails is named at the end.
+# Without a GPU it says so, measures the CPU briefly and succeeds.
 # --quick: tiny shapes, for trying the script itself.
 set -eu
 usage() {
-  sed -n '2,12s/^# \{0,1\}//p' "$0"
+  sed -n '2,13s/^# \{0,1\}//p' "$0"
   exit "$1"
 }
 here=$(cd "$(dirname "$0")" && pwd)
@@ -95,10 +96,13 @@ END
     mkdir jna && cd jna && jar --extract --file "$jna" && cd com/sun/jna &&
       find . -name '*jnidispatch*' ! -path './linux-x86-64/*' -exec rm {} + && cd ../../.. && jar --create --file "$1/lib/jna.jar" com)
   rm -rf "$work"
-  mkdir -p "$1/golden/unet"
-  cp "$root"/longalign-api/src/test/golden/unet/forward.* "$root"/longalign-api/src/test/golden/unet/vae.* "$1/golden/unet/"
-  cp -r "$root/longalign-api/src/test/golden/models/tiny-longsd/unet" "$root/longalign-api/src/test/golden/models/tiny-longsd/vae" \
-    "$1/golden/models/tiny-longsd/"
+  for file in unet/forward unet/vae align/one_step align/trajectory lcm/epsilon; do
+    mkdir -p "$1/golden/$(dirname "$file")"
+    cp "$root/longalign-api/src/test/golden/$file".* "$1/golden/$(dirname "$file")/"
+  done
+  for part in unet unet_train vae scheduler s28750_adapter lora_layout.json lora_train_init.pt model_index.json; do
+    cp -r "$root/longalign-api/src/test/golden/models/tiny-longsd/$part" "$1/golden/models/tiny-longsd/"
+  done
   (cd "$root" && git rev-parse --short=12 HEAD 2> /dev/null || echo unknown) > "$1/commit"
 }
 
@@ -193,43 +197,52 @@ if ! "$java" $options -cp "$classpath" dev.longalign.benchmarks.GpuRun probe > "
 fi
 echo "GPU: $(cat "$work/probe"); results in $results"
 
-contract=dev.longalign.tensor.cuda.CudaBackendContractTest
-golden=dev.longalign.tensor.cuda.CudaModelGoldenTest
+tests=dev.longalign.tensor.cuda
 if [ -n "$quick" ]; then
-  selection="-m $contract#attentionWithCommonShift"
+  selection="-m $tests.CudaBackendContractTest#attentionWithCommonShift"
   checked=$selection
+  raced=$selection
   what="-p layer=tiny -p model=tiny -p captions=2 -p pairs=8 -p steps=1 -wi 0 -i 1 -r 1ms"
   loop="tiny 1"
 else
-  selection="-c $contract -c $golden"
-  checked="-m $contract#attention"
-  what="-p model=sd15 -wi 1 -w 500ms -i 3 -r 500ms"
+  training=$tests.CudaTrainingGoldenTest
+  selection="-c $tests.CudaBackendContractTest -c $tests.HopperContractTest -c $tests.CudaModelGoldenTest"
+  selection="$selection -m $training#oneStep -m $training#fiveSteps -m $training#lcmStep"
+  checked="-m $tests.CudaBackendContractTest#linear -c $tests.HopperContractTest"
+  raced="-m $tests.HopperContractTest#attention"
+  what="-p model=sd15 -wi 1 -w 300ms -i 2 -r 300ms"
   loop="sd15 25"
 fi
 # shellcheck disable=SC2046,SC2086
-part tests 60 $(tests $selection)
+part tests 90 $(tests $selection)
+# shellcheck disable=SC2086
+part operations 60 "$java" $options -cp "$classpath" dev.longalign.benchmarks.GpuRun operations cuda BF16 "$results/operations.json"
+# shellcheck disable=SC2086
+part breakdown 60 "$java" $options -cp "$classpath" dev.longalign.benchmarks.GpuRun breakdown cuda BF16 $loop "$results/breakdown.json"
+if python3 -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' > /dev/null 2>&1; then
+  part peer 100 python3 "$here/peers/torch_peer.py" "$results/peer.json"
+else
+  echo "python3 has no torch that sees the GPU: nothing to compare with" | tee -a "$summary"
+fi
 if command -v compute-sanitizer > /dev/null 2>&1; then
-  for tool in memcheck racecheck synccheck; do
-    part "sanitizer-$tool" 30 compute-sanitizer --tool "$tool" --error-exitcode 1 $(tests $checked)
+  # shellcheck disable=SC2046,SC2086
+  part sanitizer-memcheck 40 compute-sanitizer --tool memcheck --error-exitcode 1 $(tests $checked)
+  for tool in racecheck synccheck; do
+    # shellcheck disable=SC2046,SC2086
+    part "sanitizer-$tool" 40 compute-sanitizer --tool "$tool" --error-exitcode 1 $(tests $raced)
   done
 else
   echo "compute-sanitizer is not installed: no memcheck, racecheck, synccheck" | tee -a "$summary"
 fi
 cli=${LONGALIGN_ROOT:+$(ls "$LONGALIGN_ROOT"/longalign-cli/target/longalign-cli-*.jar 2> /dev/null | head -n 1)}
 if [ -n "$cli" ] && [ -z "$quick" ]; then
-  part verify 40 "$java" -jar "$cli" verify "$LONGALIGN_ROOT/longalign-api/src/test/golden" --device cuda --only unet
+  part verify 60 "$java" -jar "$cli" verify "$LONGALIGN_ROOT/longalign-api/src/test/golden" --device cuda
 else
   echo "longalign verify: from a clone only; the golden models above are the same vectors" | tee -a "$summary"
 fi
-part benchmarks 170 "$java" $options -cp "$classpath" dev.longalign.benchmarks.Benchmarks \
-  '\.(Attention|Resnet|SegmentConcat|Preference|UNet|Sample)Benchmark\.' -p device=cuda -p dtype=BF16 $what -f 0
 # shellcheck disable=SC2086
-part breakdown 70 "$java" $options -cp "$classpath" dev.longalign.benchmarks.GpuRun breakdown cuda BF16 $loop "$results/breakdown.json"
-if python3 -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' > /dev/null 2>&1; then
-  part peer 100 python3 "$here/peers/torch_peer.py" "$results/peer.json"
-else
-  echo "python3 has no torch that sees the GPU: nothing to compare with" | tee -a "$summary"
-fi
+part benchmarks 100 "$java" $options -cp "$classpath" dev.longalign.benchmarks.Benchmarks \
+  '\.(UNet|Sample)Benchmark\.' -p device=cuda -p dtype=BF16 $what -f 0
 
 echo
 cat "$summary"

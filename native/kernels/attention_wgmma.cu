@@ -253,7 +253,7 @@ struct Attention {
     Attention<T, D, DV, GROUPS, SPLIT, STAGES>::run(q, k, v, y, queries, keys, heads, size, scale, flags);             \
   }
 #define ATTENTIONS(T)                      \
-  ATTENTION(T, 48, 40, 2, 1, 4, 40, 2)     \
+  ATTENTION(T, 48, 40, 2, 1, 3, 40, 2)     \
   ATTENTION(T, 64, 64, 2, 1, 4, 64, 1)     \
   ATTENTION(T, 80, 80, 2, 2, 3, 80, 1)     \
   ATTENTION(T, 128, 128, 2, 1, 4, 128, 1)  \

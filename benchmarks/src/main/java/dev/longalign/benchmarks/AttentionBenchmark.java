@@ -51,6 +51,11 @@ public class AttentionBenchmark {
       this.headSize = headSize;
     }
 
+    /** The tensor cores take 16 columns at a time. */
+    double padding() {
+      return (headSize + 15) / 16 * 16 / (double) headSize;
+    }
+
     /** Two products of two operations per multiplication; the softmax is not counted. */
     double flops() {
       return 4.0 * batch * queries * keys * heads * headSize;

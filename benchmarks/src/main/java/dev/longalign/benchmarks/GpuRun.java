@@ -184,7 +184,9 @@ public final class GpuRun {
   }
 
   private static void operations(StringBuilder table, JsonObject operations, JsonObject peers) {
-    table.append("by the device's clock, in ").append(operations.get("dtype").getAsString());
+    table
+        .append("by the device's clock (attention of roof: heads filled up to 16s), in ")
+        .append(operations.get("dtype").getAsString());
     for (String unit : new String[] {"GFLOP/s", "GB/s"}) {
       double roof = operations.getAsJsonObject("roofs").get(unit).getAsDouble();
       table.append(number(", roof %.0f ", roof)).append(unit);

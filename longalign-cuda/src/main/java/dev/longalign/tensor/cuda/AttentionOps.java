@@ -71,7 +71,7 @@ final class AttentionOps {
   }
 
   private static final HopperTile[] HOPPER_TILES = {
-    new HopperTile(40, 2, 1, 4),
+    new HopperTile(40, 2, 1, 3),
     new HopperTile(64, 2, 1, 4),
     new HopperTile(80, 2, 2, 3),
     new HopperTile(128, 2, 1, 4),
