@@ -47,8 +47,7 @@ struct Wgmma {
     add(d, fragment, b);
   }
 
-  template <class A>
-  static DEVICE void set(float (&d)[N / 8][4], const A& a, u64 b) {
+  static DEVICE void set(float (&d)[N / 8][4], const u32 (&a)[4], u64 b) {
     for (int i = 0; i < N / 2; i++) {
       d[i / 4][i % 4] = 0;
     }

@@ -8,19 +8,15 @@
 
 // D: the head size that scores are computed for, a multiple of 16; smaller heads are filled up with zeros.
 // DV: how many columns of V are computed, a multiple of 8.
-// GROUPS: warpgroups side by side, 64 queries each. SPLIT: warpgroups that share queries, each with KEYS of a step's keys;
-// what they find is joined at the end. That is for problems of few queries, which would leave multiprocessors to one or two
-// warpgroups; queries are in shared memory then, for want of registers. STAGES: buffers for steps; two are being read.
-template <class T, int D, int DV, int GROUPS, int SPLIT, int STAGES>
+// GROUPS: warpgroups of a block. STAGES: buffers for steps; two of them are being read.
+template <class T, int D, int DV, int GROUPS, int STAGES>
 struct Attention {
-  static constexpr int KEYS = 64;
-  static constexpr int STEP = SPLIT * KEYS;
-  static constexpr int THREADS = GROUPS * SPLIT * 128;
-  static constexpr int PANEL = STEP * ROW_BYTES;  // 64 columns of K or V
-  static constexpr int PANEL_Q = GROUPS * 64 * ROW_BYTES;
+  static constexpr int KEYS = 64;  // of a step
+  static constexpr int THREADS = GROUPS * 128;
+  static constexpr int PANEL = KEYS * ROW_BYTES;  // 64 columns of K or V
   static constexpr int PANELS = ((D > DV ? D : DV) + ROW_ELEMENTS - 1) / ROW_ELEMENTS;
   static constexpr int STAGE = 2 * PANELS * PANEL;
-  static constexpr int SHARED = STAGES * STAGE + (SPLIT > 1 ? PANELS * PANEL_Q : 0);
+  static constexpr int SHARED = STAGES * STAGE;
   static constexpr int AHEAD = STAGES - 2;  // steps that are copied while one is computed
   static constexpr int CHUNKS = ROW_ELEMENTS / 8;
   static constexpr int ROWS_AT_ONCE = THREADS / CHUNKS;
@@ -36,7 +32,7 @@ struct Attention {
     unsigned char* to;  // in the first stage
 
     DEVICE Loader(unsigned char* shared, const T* k, const T* v, i64 width, int keys, int size)
-        : toV(v - k), apart(ROWS_AT_ONCE * width), ofStep(STEP * width), left(keys), size(size) {
+        : toV(v - k), apart(ROWS_AT_ONCE * width), ofStep(KEYS * width), left(keys), size(size) {
       first = threadIdx.x / CHUNKS;
       chunk = threadIdx.x % CHUNKS;
       this->k = k + first * width + chunk * 8;
@@ -47,7 +43,7 @@ struct Attention {
     template <bool ALL_ROWS>
     DEVICE void copy(unsigned char* to, const T* from, int panel) const {
       UNROLL
-      for (int i = 0; i < STEP / ROWS_AT_ONCE; i++) {
+      for (int i = 0; i < KEYS / ROWS_AT_ONCE; i++) {
         bool use = (panel * CHUNKS + chunk) * 8 < size && (ALL_ROWS || first + i * ROWS_AT_ONCE < left);
         copy_async16(to + panel * PANEL + i * ROWS_AT_ONCE * ROW_BYTES, from + (use ? i * apart + panel * ROW_ELEMENTS : 0), use);
       }
@@ -68,33 +64,18 @@ struct Attention {
     }
 
     DEVICE void next(int stage) {
-      if (left >= STEP) {
+      if (left >= KEYS) {
         copy<true>(stage);
       } else {
         copy<false>(stage);
       }
       k += ofStep;
-      left -= STEP;
+      left -= KEYS;
     }
   };
 
-  // To panels of shared memory, from the block's first query.
-  static DEVICE void copy_queries(unsigned char* to, const T* q, i64 width, int valid, int size) {
-    int chunk = threadIdx.x % CHUNKS;
-    for (int row = threadIdx.x / CHUNKS; row < GROUPS * 64; row += ROWS_AT_ONCE) {
-      UNROLL
-      for (int panel = 0; panel < PANELS; panel++) {
-        int column = (panel * CHUNKS + chunk) * 8;
-        if (column < D) {
-          bool use = row < valid && column < size;
-          copy_async16(to + panel * PANEL_Q + swizzled(row, chunk), use ? q + row * width + column : q, use);
-        }
-      }
-    }
-  }
-
   // Operand A: of this warp's 16 queries, of which `valid` exist.
-  static DEVICE void load_queries(u32 (&a)[SPLIT > 1 ? 1 : D / 16][4], const T* q, i64 width, int valid, int size, u32 sign) {
+  static DEVICE void load_queries(u32 (&a)[D / 16][4], const T* q, i64 width, int valid, int size, u32 sign) {
     int lane = lane_id();
     UNROLL
     for (int i = 0; i < D / 16 * 4; i++) {
@@ -108,27 +89,19 @@ struct Attention {
                          int flags) {
     SHARED_BLOCKS(shared);  // [STAGES] of K and V
     declare_shared<SHARED>();
-    int group = threadIdx.x / 128 % GROUPS;
-    int split = threadIdx.x / 128 / GROUPS;
-    int block0 = blockIdx.x * GROUPS * 64;
-    int inBlock = group * 64 + threadIdx.x / 32 % 4 * 16;
-    int row0 = block0 + inBlock;
+    int row0 = blockIdx.x * GROUPS * 64 + threadIdx.x / 32 * 16;
     i64 width = (i64)heads * size;
     i64 offset = (i64)blockIdx.y * size;
-    q += ((i64)blockIdx.z * queries + block0) * width + offset;
+    q += ((i64)blockIdx.z * queries + row0) * width + offset;
     y += ((i64)blockIdx.z * queries + row0) * width + offset;
     k += (i64)blockIdx.z * keys * width + offset;
     v += (i64)blockIdx.z * keys * width + offset;
     // What the block's last query sees; and from where on a warp's first does not.
-    int end = flags & CAUSAL ? min(keys, block0 + GROUPS * 64) : keys;
+    int end = flags & CAUSAL ? min(keys, (int)(blockIdx.x + 1) * GROUPS * 64) : keys;
     int first = flags & CAUSAL ? row0 : 0x3fffffff;
     float scale2 = scale_of_powers(scale);
 
-    int steps = (end + STEP - 1) / STEP;
-    unsigned char* sharedQ = shared + STAGES * STAGE;
-    if (SPLIT > 1) {
-      copy_queries(sharedQ, q, width, queries - block0, size);
-    }
+    int steps = (end + KEYS - 1) / KEYS;
     Loader loader(shared, k, v, width, keys, size);
     UNROLL
     for (int s = 0; s < AHEAD; s++) {
@@ -137,46 +110,24 @@ struct Attention {
       }
       copy_commit();
     }
-    u32 fragmentsQ[SPLIT > 1 ? 1 : D / 16][4];
-    if (SPLIT == 1) {
-      load_queries(fragmentsQ, q + inBlock * width, width, queries - row0, size, sign_of(scale));
-    }
+    u32 fragmentsQ[D / 16][4];
+    load_queries(fragmentsQ, q, width, queries - row0, size, sign_of(scale));
     Queries<T, DV / 8> rows;
     rows.clear();
 
     float scores[KEYS / 8][4];
     u32 p[KEYS / 16][4];
     float shrink[2];
-    u64 ofQueries = operand(sharedQ + group * 64 * ROW_BYTES);
-    u64 ofKeys = operand(shared + split * KEYS * ROW_BYTES);
-    u64 ofValues = operand(shared + PANELS * PANEL + split * KEYS * ROW_BYTES, PANEL);
+    u64 ofKeys = operand(shared);
+    u64 ofValues = operand(shared + PANELS * PANEL, PANEL);
     auto multiply_keys = [&](int stage) {
       u64 b = ofKeys + stage * (STAGE / 16);
-      if (SPLIT > 1) {
-        Wgmma<T, KEYS, 0>::set(scores, ofQueries, b);
-      } else {
-        Wgmma<T, KEYS, 0>::set(scores, fragmentsQ[0], b);
-      }
+      Wgmma<T, KEYS, 0>::set(scores, fragmentsQ[0], b);
       UNROLL
       for (int d = 1; d < D / 16; d++) {
-        u64 here = b + d / 4 * (PANEL / 16) + d % 4 * 2;
-        if (SPLIT > 1) {
-          Wgmma<T, KEYS, 0>::add(scores, ofQueries + d / 4 * (PANEL_Q / 16) + d % 4 * 2, here);
-        } else {
-          Wgmma<T, KEYS, 0>::add(scores, fragmentsQ[SPLIT > 1 ? 0 : d], here);
-        }
+        Wgmma<T, KEYS, 0>::add(scores, fragmentsQ[d], b + d / 4 * (PANEL / 16) + d % 4 * 2);
       }
       products_commit();
-    };
-    auto probabilities = [&](int step) {
-      if (SPLIT > 1 && scale < 0) {
-        UNROLL
-        for (int i = 0; i < KEYS / 2; i++) {
-          scores[i / 4][i % 4] = -scores[i / 4][i % 4];
-        }
-      }
-      rows.mask(scores, step * STEP + split * KEYS, keys, first);
-      return rows.softmax(scores, shrink, scale2);
     };
     auto multiply_values = [&](int stage) {
       u64 b = ofValues + stage * (STAGE / 16);
@@ -196,7 +147,8 @@ struct Attention {
     }
     copy_commit();
     products_wait<0>();
-    probabilities(0);
+    rows.mask(scores, 0, keys, first);
+    rows.softmax(scores, shrink, scale2);
     rows.pack(p, scores);
     int before = 0;
     int stage = 1;
@@ -215,7 +167,8 @@ struct Attention {
       stage = stage + 1 == STAGES ? 0 : stage + 1;
       free = free + 1 == STAGES ? 0 : free + 1;
       products_wait<1>();
-      bool grown = probabilities(step);
+      rows.mask(scores, step * KEYS, keys, first);
+      bool grown = rows.softmax(scores, shrink, scale2);
       finish_before_waiting(rows.total[0] + rows.total[1]);
       products_wait<0>();
       if (grown) {
@@ -226,50 +179,21 @@ struct Attention {
     products_begin();
     multiply_values(before);
     products_wait<0>();
-    if (SPLIT > 1) {
-      float* joined = (float*)shared + threadIdx.x % (GROUPS * 128);
-      UNROLL
-      for (int s = 1; s < SPLIT; s++) {
-        BARRIER();
-        if (split == s) {
-          rows.give(joined, GROUPS * 128);
-        }
-        BARRIER();
-        if (split == 0) {
-          rows.take(joined, GROUPS * 128);
-        }
-      }
-      if (split != 0) {
-        return;
-      }
-    }
     rows.store(y, width, queries - row0, size);
   }
 };
 
-#define ATTENTION(T, D, DV, GROUPS, SPLIT, STAGES, NAME, BLOCKS)                                                       \
-  KERNEL(attention_fwd_##T##_hopper_##NAME, GROUPS * SPLIT * 128, BLOCKS,                                              \
+#define ATTENTION(T, D, DV, GROUPS, STAGES, NAME, BLOCKS)                                                              \
+  KERNEL(attention_fwd_##T##_hopper_##NAME, GROUPS * 128, BLOCKS,                                                      \
          (const T* q, const T* k, const T* v, T* y, int queries, int keys, int heads, int size, float scale, int flags)) { \
-    Attention<T, D, DV, GROUPS, SPLIT, STAGES>::run(q, k, v, y, queries, keys, heads, size, scale, flags);             \
+    Attention<T, D, DV, GROUPS, STAGES>::run(q, k, v, y, queries, keys, heads, size, scale, flags);                    \
   }
-#define ATTENTIONS(T)                      \
-  ATTENTION(T, 48, 40, 2, 1, 3, 40, 2)     \
-  ATTENTION(T, 64, 64, 2, 1, 4, 64, 1)     \
-  ATTENTION(T, 80, 80, 2, 2, 3, 80, 1)     \
-  ATTENTION(T, 128, 128, 2, 1, 4, 128, 1)  \
-  ATTENTION(T, 160, 160, 1, 1, 3, 160, 1)
+#define ATTENTIONS(T)                   \
+  ATTENTION(T, 48, 40, 2, 3, 40, 2)     \
+  ATTENTION(T, 64, 64, 2, 4, 64, 1)     \
+  ATTENTION(T, 80, 80, 2, 4, 80, 1)     \
+  ATTENTION(T, 128, 128, 2, 4, 128, 1)  \
+  ATTENTION(T, 160, 160, 1, 3, 160, 1)
 
-#ifdef LAB
-#define LAB_ATTENTION(D, DV, G, K, S, SIZE, B) ATTENTION(bf16, D, DV, G, K, S, SIZE##_##D##_##DV##_##G##_##K##_##S, B)
-LAB_ATTENTION(48, 40, 2, 1, 4, 40, 2)
-LAB_ATTENTION(48, 40, 2, 1, 3, 40, 2)
-LAB_ATTENTION(48, 40, 1, 1, 4, 40, 4)
-LAB_ATTENTION(48, 40, 2, 2, 3, 40, 1)
-LAB_ATTENTION(80, 80, 2, 1, 4, 80, 1)
-LAB_ATTENTION(80, 80, 2, 2, 3, 80, 1)
-LAB_ATTENTION(80, 80, 1, 2, 3, 80, 1)
-LAB_ATTENTION(160, 160, 1, 1, 3, 160, 1)
-#else
 ATTENTIONS(bf16)
 ATTENTIONS(f16)
-#endif

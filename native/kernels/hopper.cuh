@@ -74,12 +74,6 @@ struct Wgmma;
                    : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));                                            \
     }                                                                                                                \
     /* d = a b */                                                                                                    \
-    static DEVICE void set(float (&d)[N / 8][4], u64 a, u64 b) {                                                     \
-      asm volatile("wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." TYPE "." TYPE " {" R_##COUNT "}, %" A ", %" B   \
-                   ", 0, 1, 1, 0, " #TURNED ";"                                                                      \
-                   : DS(WRITTEN)                                                                                     \
-                   : "l"(a), "l"(b));                                                                                \
-    }                                                                                                                \
     static DEVICE void set(float (&d)[N / 8][4], const u32 (&a)[4], u64 b) {                                         \
       asm volatile("wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." TYPE "." TYPE " {" R_##COUNT "}, " A_##COUNT    \
                    ", %" B4 ", 0, 1, 1, " #TURNED ";"                                                                \

@@ -109,19 +109,6 @@ DEVICE Pack<T, N> without(Pack<T, N> t, float along, const float* v) {
 
 constexpr int HELD = 4;  // vectors of a row that a lane keeps; the second read of others finds them in the L1 cache
 
-// The beginning of a row, if there is that row.
-template <class T, int N>
-DEVICE void hold(Pack<T, N> (&held)[HELD], const T* texts, int row, int rows, int D) {
-  const Pack<T, N>* in = (const Pack<T, N>*)(texts + (i64)row * D);
-  UNROLL
-  for (int h = 0; h < HELD; h++) {
-    int i = lane_id() + h * 32;
-    if (row < rows && i < D / N) {
-      held[h] = in[i];
-    }
-  }
-}
-
 // One warp per text: eta = <T, V>, then T - removed * eta * V.
 template <class T, int N>
 DEVICE void reweight(const T* texts, const float* partial, int chunks, const float* given, float* direction, float* eta,
@@ -134,19 +121,16 @@ DEVICE void reweight(const T* texts, const float* partial, int chunks, const flo
   int lane = lane_id();
   int vectors = D / N;
   int perBlock = blockDim.x / 32;
-  int apart = gridDim.x * perBlock;
-  int first = blockIdx.x * perBlock + threadIdx.x / 32;
-  Vector next[HELD];
-  hold<T, N>(next, texts, first, rows, D);
-  for (int row = first; row < rows; row += apart) {
+  for (int row = blockIdx.x * perBlock + threadIdx.x / 32; row < rows; row += gridDim.x * perBlock) {
     const Vector* in = (const Vector*)(texts + (i64)row * D);
     Vector* out = (Vector*)(y + (i64)row * D);
     Vector held[HELD];
     UNROLL
     for (int h = 0; h < HELD; h++) {
-      held[h] = next[h];
+      if (lane + h * 32 < vectors) {
+        held[h] = in[lane + h * 32];
+      }
     }
-    hold<T, N>(next, texts, row + apart, rows, D);  // arrives while this row is computed
     float dot = 0;
     UNROLL
     for (int h = 0; h < HELD; h++) {
@@ -224,7 +208,7 @@ DEVICE void preference_gradient(const T* texts, const T* images, float* scores, 
       text_sums<T, 1>(texts, partial, rows, D, chunkRows);                                                            \
     }                                                                                                                 \
   }                                                                                                                   \
-  KERNEL(reweight_fwd_##T, 256, 3,                                                                                    \
+  KERNEL(reweight_fwd_##T, 256, 4,                                                                                    \
          (const T* texts, const float* partial, int chunks, const float* given, float* direction, float* eta, T* y,   \
           int rows, int D, float removed, int wide)) {                                                                \
     if (wide) {                                                                                                       \

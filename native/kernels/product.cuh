@@ -181,6 +181,16 @@ struct PartialSums {
   float* y;
   int M, N;
 
+  DEVICE bool wide() const { return N % 8 == 0 && ((u64)y & 15) == 0; }
+
+  DEVICE void eight(int m, int n, const float* sums) const {
+    if (m < M && n < N) {
+      float* to = y + (i64)m * N + n;
+      *(Pack<float, 4>*)to = *(const Pack<float, 4>*)sums;
+      *(Pack<float, 4>*)(to + 4) = *(const Pack<float, 4>*)(sums + 4);
+    }
+  }
+
   DEVICE void pair(int m, int n, float first, float second) const {
     if (m >= M || n >= N) {
       return;
@@ -201,8 +211,8 @@ DEVICE void finish_columns(const F& finish, int m, int n, const float* sums) {
     finish.pair(m, n + j, sums[j], sums[j + 1]);
   }
 }
-template <class T>
-DEVICE void finish_columns(const Finish<T>& finish, int m, int n, const float* sums) {
+template <class F>
+DEVICE void finish_at_once(const F& finish, int m, int n, const float* sums) {
   if (finish.wide()) {
     finish.eight(m, n, sums);
     return;
@@ -211,6 +221,13 @@ DEVICE void finish_columns(const Finish<T>& finish, int m, int n, const float* s
   for (int j = 0; j < 8; j += 2) {
     finish.pair(m, n + j, sums[j], sums[j + 1]);
   }
+}
+template <class T>
+DEVICE void finish_columns(const Finish<T>& finish, int m, int n, const float* sums) {
+  finish_at_once(finish, m, n, sums);
+}
+DEVICE void finish_columns(const PartialSums& finish, int m, int n, const float* sums) {
+  finish_at_once(finish, m, n, sums);
 }
 
 // Of GEGLU with respect to its products: with pairs (hidden, gate) as above and y = hidden * gelu(gate), dz are pairs

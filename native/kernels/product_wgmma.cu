@@ -36,9 +36,9 @@ struct Row {
   }
 };
 
-// GROUPS: warpgroups of a block, one below the other, each with 64 x BN. A step is DEPTH slabs of 64 along K. Products of
-// IN_FLIGHT steps are left to run while the next are issued; the buffers of so many more steps are not free.
-template <class T, int GROUPS, int BN, int DEPTH, int STAGES, int IN_FLIGHT, bool CONVOLUTION, bool DOUBLED = false>
+// GROUPS: warpgroups of a block, one below the other, each with 64 x BN. A step is 64 along K. Products of IN_FLIGHT steps
+// are left to run while the next are issued; the buffers of so many more steps are not free.
+template <class T, int GROUPS, int BN, int STAGES, int IN_FLIGHT, bool CONVOLUTION, bool DOUBLED = false>
 struct Product {
   static constexpr int BM = GROUPS * 64;
   static constexpr int THREADS = GROUPS * 128;
@@ -47,13 +47,12 @@ struct Product {
   static constexpr int A_ROWS = BM / ROWS_AT_ONCE;
   static constexpr int B_ROWS = (BN + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE;
   static constexpr int AHEAD = STAGES - 1 - IN_FLIGHT;  // steps that are copied while one is multiplied
-  static constexpr int SLAB = (BM + BN) * ROW_BYTES;
-  static constexpr int STAGE = DEPTH * SLAB;
+  static constexpr int STAGE = (BM + BN) * ROW_BYTES;
   static constexpr int PITCH_SUMS = BN + 8;
   static constexpr int SHARED_SUMS = BM * PITCH_SUMS * (int)sizeof(float);
   static constexpr int SHARED = STAGES * STAGE > SHARED_SUMS ? STAGES * STAGE : SHARED_SUMS;
 
-  // Of K from `first` to `end`, both in slabs.
+  // The steps from `first` to `end`.
   template <class F>
   static DEVICE void run(const T* x, const T* w, const F& finish, const Geometry& g, int K, int pitch, int first, int end) {
     SHARED_BLOCKS(shared);
@@ -72,7 +71,7 @@ struct Product {
         rows[i] = Row<DOUBLED>::of(g, m, finish.M);
       }
     }
-    int k = first * ROW_ELEMENTS + chunk * 8;  // this thread's chunk of the next slab to load
+    int k = first * ROW_ELEMENTS + chunk * 8;  // this thread's chunk of the next step to load
     Walk walk;
     if (CONVOLUTION) {
       walk.advance(g, k);
@@ -80,19 +79,17 @@ struct Product {
     const T* ofX = x + (i64)(m0 + row) * K;
     const T* ofW = w + (i64)(n0 + row) * pitch;
 
-    int endOfX = min(K, end * ROW_ELEMENTS);  // the last step may have fewer slabs than DEPTH
-    int endOfW = min(pitch, end * ROW_ELEMENTS);
-    auto load_slab = [&](unsigned char* to) {
-      to += swizzled(row, chunk);  // rows that are 8, 16, ... apart are swizzled alike
+    auto load = [&](int stage) {
+      unsigned char* to = shared + stage * STAGE + swizzled(row, chunk);  // rows that are 8, 16, ... apart are swizzled alike
       UNROLL
       for (int i = 0; i < A_ROWS; i++) {
-        bool use = k < endOfX && (CONVOLUTION ? rows[i].sees(g, walk) : m0 + row + i * ROWS_AT_ONCE < finish.M);
+        bool use = k < K && (CONVOLUTION ? rows[i].sees(g, walk) : m0 + row + i * ROWS_AT_ONCE < finish.M);
         const T* from = CONVOLUTION ? x + (i64)(use ? rows[i].at(g, walk) : 0) * 8 : use ? ofX + (i64)i * ROWS_AT_ONCE * K + k : x;
         copy_async16(to + i * ROWS_AT_ONCE * ROW_BYTES, from, use);
       }
       UNROLL
       for (int i = 0; i < B_ROWS; i++) {
-        bool use = n0 + row + i * ROWS_AT_ONCE < finish.N && k < endOfW;
+        bool use = n0 + row + i * ROWS_AT_ONCE < finish.N && k < pitch;
         if (BN % ROWS_AT_ONCE == 0 || row + i * ROWS_AT_ONCE < BN) {
           copy_async16(to + (BM + i * ROWS_AT_ONCE) * ROW_BYTES, use ? ofW + (i64)i * ROWS_AT_ONCE * pitch + k : w, use);
         }
@@ -102,19 +99,12 @@ struct Product {
         walk.advance(g, ROW_ELEMENTS);
       }
     };
-    auto load = [&](int stage) {
-      UNROLL
-      for (int d = 0; d < DEPTH; d++) {
-        load_slab(shared + stage * STAGE + d * SLAB);
-      }
-    };
-
     float sums[BN / 8][4];
     UNROLL
     for (int i = 0; i < BN / 2; i++) {
       sums[i / 4][i % 4] = 0;
     }
-    int steps = (end - first + DEPTH - 1) / DEPTH;
+    int steps = end - first;
     UNROLL
     for (int s = 0; s < AHEAD; s++) {
       if (s < steps) {
@@ -129,15 +119,12 @@ struct Product {
       copy_wait<AHEAD - 1>();
       BARRIER();  // this step has arrived for all, and all are done with the buffer that is loaded next
       products_begin();
+      const unsigned char* at = shared + stage * STAGE;
+      u64 a = operand(at + group * 64 * ROW_BYTES);
+      u64 b = operand(at + BM * ROW_BYTES);
       UNROLL
-      for (int d = 0; d < DEPTH; d++) {
-        const unsigned char* slab = shared + stage * STAGE + d * SLAB;
-        u64 a = operand(slab + group * 64 * ROW_BYTES);
-        u64 b = operand(slab + BM * ROW_BYTES);
-        UNROLL
-        for (int j = 0; j < ROW_ELEMENTS / 16; j++) {
-          Wgmma<T, BN, 0>::add(sums, a + j * 2, b + j * 2);
-        }
+      for (int j = 0; j < ROW_ELEMENTS / 16; j++) {
+        Wgmma<T, BN, 0>::add(sums, a + j * 2, b + j * 2);
       }
       products_commit();
       if (step + AHEAD < steps) {
@@ -178,49 +165,29 @@ struct Product {
   }
 };
 
-#define WHOLE(NAME, T, GROUPS, BM, BN, DEPTH, STAGES, IN_FLIGHT, BLOCKS, ...)                                           \
+#define WHOLE(NAME, T, GROUPS, BM, BN, STAGES, IN_FLIGHT, BLOCKS, ...)                                                 \
   KERNEL(NAME##_fwd_##T##_hopper_##BM##x##BN, GROUPS * 128, BLOCKS, PRODUCT_PARAMETERS(T)) {                           \
     (void)wide;                                                                                                        \
-    Product<T, GROUPS, BN, DEPTH, STAGES, IN_FLIGHT, __VA_ARGS__>::run(                                                \
+    Product<T, GROUPS, BN, STAGES, IN_FLIGHT, __VA_ARGS__>::run(                                                       \
         x + blockIdx.z * strideX, w + blockIdx.z * strideW, PRODUCT_FINISH(T), g, K, pitch, 0,                         \
         (K + ROW_ELEMENTS - 1) / ROW_ELEMENTS);                                                                        \
   }
-#define PART(NAME, T, GROUPS, BM, BN, DEPTH, STAGES, IN_FLIGHT, BLOCKS, ...)                                            \
+#define PART(NAME, T, GROUPS, BM, BN, STAGES, IN_FLIGHT, BLOCKS, ...)                                                  \
   KERNEL(NAME##Part_fwd_##T##_hopper_##BM##x##BN, GROUPS * 128, BLOCKS,                                                \
          (const T* x, const T* w, float* sums, int M, int N, int K, int pitch, const Geometry g)) {                    \
-    Product<T, GROUPS, BN, DEPTH, STAGES, IN_FLIGHT, __VA_ARGS__>::run_part(x, w, sums, M, N, g, K, pitch);            \
+    Product<T, GROUPS, BN, STAGES, IN_FLIGHT, __VA_ARGS__>::run_part(x, w, sums, M, N, g, K, pitch);                   \
   }
-#define ALL(WHAT, ...)                         \
-  WHAT(linear, __VA_ARGS__, false)             \
-  WHAT(conv2d, __VA_ARGS__, true)              \
+#define ALL(WHAT, ...)                                                                                                 \
+  WHAT(linear, __VA_ARGS__, false)                                                                                     \
+  WHAT(conv2d, __VA_ARGS__, true)                                                                                      \
   WHAT(conv2dDoubled, __VA_ARGS__, true, true)
-#define TILES(T)                           \
-  ALL(WHOLE, T, 2, 128, 160, 1, 3, 0, 2)   \
-  ALL(WHOLE, T, 2, 128, 128, 1, 3, 0, 2)   \
-  ALL(WHOLE, T, 1, 64, 160, 1, 4, 1, 2)    \
-  ALL(WHOLE, T, 1, 64, 80, 1, 6, 1, 2)     \
-  ALL(PART, T, 1, 64, 160, 1, 4, 1, 2)     \
-  ALL(PART, T, 1, 64, 80, 1, 6, 1, 2)
+#define TILES(T)                                                                                                       \
+  ALL(WHOLE, T, 2, 128, 160, 3, 0, 2)                                                                                  \
+  ALL(WHOLE, T, 2, 128, 128, 3, 0, 2)                                                                                  \
+  ALL(WHOLE, T, 1, 64, 160, 4, 1, 2)                                                                                   \
+  ALL(WHOLE, T, 1, 64, 80, 6, 1, 2)                                                                                    \
+  ALL(PART, T, 1, 64, 160, 4, 1, 2)                                                                                    \
+  ALL(PART, T, 1, 64, 80, 6, 1, 2)
 
-#ifdef LAB
-#define BOTH(G, BM, BN, NAME, D, S, F, B) \
-  KERNEL(linear_fwd_bf16_hopper_##BM##x##BN##NAME, G * 128, B, PRODUCT_PARAMETERS(bf16)) { (void)wide; \
-    Product<bf16, G, BN, D, S, F, false>::run(x, w, PRODUCT_FINISH(bf16), g, K, pitch, 0, (K + 63) / 64); } \
-  KERNEL(conv2d_fwd_bf16_hopper_##BM##x##BN##NAME, G * 128, B, PRODUCT_PARAMETERS(bf16)) { (void)wide; \
-    Product<bf16, G, BN, D, S, F, true>::run(x, w, PRODUCT_FINISH(bf16), g, K, pitch, 0, (K + 63) / 64); }
-BOTH(1, 64, 80, _1_6_1, 1, 6, 1, 2)
-BOTH(1, 64, 80, _2_3_1, 2, 3, 1, 2)
-BOTH(1, 64, 80, _2_4_1, 2, 4, 1, 1)
-BOTH(1, 64, 160, _1_4_1, 1, 4, 1, 2)
-BOTH(1, 64, 160, _2_3_1, 2, 3, 1, 1)
-BOTH(1, 64, 160, _2_2_0, 2, 2, 0, 2)
-BOTH(2, 128, 160, _1_3_0, 1, 3, 0, 2)
-BOTH(2, 128, 160, _2_3_1, 2, 3, 1, 1)
-BOTH(2, 128, 160, _1_6_1, 1, 6, 1, 1)
-BOTH(4, 256, 160, _1_4_1, 1, 4, 1, 1)
-BOTH(2, 128, 80, _2_3_1, 2, 3, 1, 1)
-BOTH(2, 128, 80, _1_4_1, 1, 4, 1, 2)
-#else
 TILES(bf16)
 TILES(f16)
-#endif

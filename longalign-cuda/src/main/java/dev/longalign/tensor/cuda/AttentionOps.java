@@ -51,31 +51,30 @@ final class AttentionOps {
    *
    * @param size the largest head it takes
    * @param groups its GROUPS
-   * @param split its SPLIT
    * @param stages its STAGES
    */
-  private record HopperTile(int size, int groups, int split, int stages) {
+  private record HopperTile(int size, int groups, int stages) {
     int queries() {
       return 64 * groups;
     }
 
     int threads() {
-      return 128 * groups * split;
+      return 128 * groups;
     }
 
-    /** Panels of 64 rows of 128 bytes: of K, of V and, if they are not in registers, of Q. */
+    /** Panels of K and of V: {@code KEYS} rows of 64 columns, 128 bytes. */
     int shared() {
       int panels = (size + 63) / 64;
-      return panels * (stages * 2 * split + (split > 1 ? groups : 0)) * 64 * 128;
+      return stages * 2 * panels * 64 * 128;
     }
   }
 
   private static final HopperTile[] HOPPER_TILES = {
-    new HopperTile(40, 2, 1, 3),
-    new HopperTile(64, 2, 1, 4),
-    new HopperTile(80, 2, 2, 3),
-    new HopperTile(128, 2, 1, 4),
-    new HopperTile(160, 1, 1, 3)
+    new HopperTile(40, 2, 3),
+    new HopperTile(64, 2, 4),
+    new HopperTile(80, 2, 4),
+    new HopperTile(128, 2, 4),
+    new HopperTile(160, 1, 3)
   };
 
   static final int[] F32_SIZES = {64, 160, 512};

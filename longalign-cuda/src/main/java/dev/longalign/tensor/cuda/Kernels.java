@@ -71,6 +71,11 @@ final class Kernels implements AutoCloseable {
 
   private static final String HOPPER_KERNEL = "_hopper_";
 
+  /** Families for f32 alone. */
+  private static final String F32_FAMILY = "_fma";
+
+  private static final String F32_KERNEL = "_f32_";
+
   private static final Logger LOG = LoggerFactory.getLogger(Kernels.class);
   private static final int DEFAULT_SHARED = 48 << 10;
 
@@ -130,10 +135,7 @@ final class Kernels implements AutoCloseable {
   }
 
   private CUfunction find(String name) {
-    List<String> families = new ArrayList<>(onlyModule == null ? FAMILIES : List.of());
-    families.removeIf(f -> f.endsWith(HOPPER_FAMILY) != name.contains(HOPPER_KERNEL));
-    families.sort(Comparator.comparingInt((String family) -> mentioned(family, name)).reversed());
-    for (String family : families) {
+    for (String family : onlyModule == null ? candidates(name) : List.<String>of()) {
       CUfunction function = find(name, modules.computeIfAbsent(family, this::load));
       if (function != null) {
         return function;
@@ -144,6 +146,15 @@ final class Kernels implements AutoCloseable {
       throw new LongAlignException("no kernel " + name + " in the loaded modules");
     }
     return function;
+  }
+
+  /** Families that a kernel may be of, the likeliest first. */
+  static List<String> candidates(String name) {
+    List<String> families = new ArrayList<>(FAMILIES);
+    families.removeIf(f -> f.endsWith(HOPPER_FAMILY) != name.contains(HOPPER_KERNEL));
+    families.removeIf(f -> f.endsWith(F32_FAMILY) && !name.contains(F32_KERNEL));
+    families.sort(Comparator.comparingInt((String family) -> mentioned(family, name)).reversed());
+    return families;
   }
 
   /**

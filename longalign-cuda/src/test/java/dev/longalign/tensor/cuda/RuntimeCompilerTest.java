@@ -15,6 +15,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
@@ -106,6 +107,26 @@ class RuntimeCompilerTest {
     try (Stream<Path> files = Files.list(temp.resolve("cache/longalign/kernels"))) {
       return files.toList();
     }
+  }
+
+  /** A driver calls every kernel that is not in a module an error. */
+  @Test
+  void aKernelIsLookedForWhereItIs() {
+    Map<String, String> families =
+        Map.of(
+            "linear_fwd_f16_64x64", "product_mma",
+            "linear_fwd_f32_64x64", "product_fma",
+            "linearPart_fwd_bf16_hopper_64x80", "product_wgmma",
+            "attention_fwd_f16_40", "attention_mma",
+            "attention_fwd_bf16_hopper_40", "attention_wgmma",
+            "attentionKeys_bwd_f16_64", "attention_bwd_mma",
+            "conv2dWeight_bwd_f32_64x64", "product_bwd_fma",
+            "geglu_bwd_f16_128x128", "product_mma",
+            "finish_fwd_bf16", "product_finish",
+            "groupNorm_fwd_bf16", "norm");
+    families.forEach(
+        (kernel, family) ->
+            assertThat(Kernels.candidates(kernel).get(0)).as(kernel).isEqualTo(family));
   }
 
   @Test
