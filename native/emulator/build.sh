@@ -1,8 +1,7 @@
 #!/bin/sh
-# Builds the emulated driver (libcuda.so.1), the compiler that goes with it (libnvrtc.so.12), the kernels
-# (longalign-kernels.so) and the emulated cuBLAS (cublas12, cublas13) into the given directory; with a second argument also
-# that source as kernels of its own:
-# build.sh OUT [SOURCE.cu]. Does nothing when they are up to date.
+# Builds the emulated driver (libcuda.so.1), the compiler that goes with it (libnvrtc.so.12 and, under CUDA 13's name,
+# libnvrtc.so.13), the kernels (longalign-kernels.so) and the emulated cuBLAS (cublas12, cublas13) into the given directory;
+# with a second argument also that source as kernels of its own: build.sh OUT [SOURCE.cu]. Does nothing when they are up to date.
 # Exit status 3: no g++ (the caller skips what needs the emulator, and says so).
 set -eu
 out=$1
@@ -13,7 +12,7 @@ if ! command -v "$compiler" > /dev/null 2>&1; then
   exit 3
 fi
 mkdir -p "$out"
-stamp=$( (cat "$here"/*.cpp "$here"/*.h "$here"/*.map "$here"/build.sh "$here"/cublas/* "$here"/../kernels/*.cu* ${2:+"$2"}; "$compiler" --version; uname -m) | cksum)
+stamp=$( (cat "$here"/*.cpp "$here"/*.h "$here"/build.sh "$here"/cublas/* "$here"/../kernels/*.cu* ${2:+"$2"}; "$compiler" --version; uname -m) | cksum)
 if [ -f "$out/stamp" ] && [ "$(cat "$out/stamp")" = "$stamp" ]; then
   exit 0
 fi
@@ -32,8 +31,12 @@ done
 wait
 "$compiler" -shared -pthread -Wl,-soname,libcuda.so.1 -o "$out/libcuda.so.1" "$out"/memory.o "$out"/block.o \
   "$out"/stream.o "$out"/driver.o
-"$compiler" $common -shared -DEMULATOR="\"$here\"" -Wl,-soname,libnvrtc.so.12 -Wl,--version-script="$here/nvrtc.map" \
-  -o "$out/libnvrtc.so.12" "$here/nvrtc.cpp"
+for major in 12 13; do
+  echo "libnvrtc.so.$major { global: nvrtc*; local: *; };" > "$out/nvrtc.map"
+  "$compiler" $common -shared -DEMULATOR="\"$here\"" -Wl,-soname,libnvrtc.so.$major \
+    -Wl,--version-script="$out/nvrtc.map" -o "$out/libnvrtc.so.$major" "$here/nvrtc.cpp"
+done
+rm "$out/nvrtc.map"
 if [ $# -gt 1 ]; then
   "$compiler" -shared -o "$out/$(basename "$2" .cu).so" "$out/$(basename "$2" .cu).kernel.o" -L "$out" -l:libcuda.so.1 \
     -Wl,-rpath,'$ORIGIN'

@@ -60,10 +60,10 @@ final class GpuChecks {
                   + " -Dlongalign.cuda.cublas=auto uses it where it is faster"),
           new Library(
               "NVRTC (optional)",
-              List.of("libnvrtc.so.12"),
-              List.of("libnvrtc.so.13", "libnvrtc.so.11.2"),
-              "only needed where nvcc was not there when the jar was built; it is CUDA 12's"
-                  + " cuda-nvrtc-12-6 (pip: nvidia-cuda-nvrtc-cu12)"),
+              List.of("libnvrtc.so.12", "libnvrtc.so.13"),
+              List.of("libnvrtc.so.11.2"),
+              "only needed where nvcc was not there when the jar was built; it is cuda-nvrtc-12-6 or"
+                  + " cuda-nvrtc-13-0 (pip: nvidia-cuda-nvrtc-cu12)"),
           new Library(
               "cuDNN (optional)",
               List.of("libcudnn.so.8"),

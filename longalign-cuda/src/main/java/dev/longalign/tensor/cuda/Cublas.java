@@ -78,7 +78,7 @@ final class Cublas implements AutoCloseable {
       return null;
     }
     try {
-      CublasLibrary.Found found = CublasLibrary.load();
+      CudaLibrary.Found found = CudaLibrary.CUBLAS.load();
       Cublas cublas = new Cublas(device, memory, log, mode == Mode.AUTO);
       int[] version = new int[1];
       JCublas2.cublasGetVersion(cublas.handle, version);

@@ -39,6 +39,7 @@ final class RuntimeCompiler {
     boolean hopper = family.endsWith(Kernels.HOPPER_FAMILY); // its instructions have no successor
     String architecture = "sm_" + device.capability() + (hopper ? "a" : "");
     try {
+      CudaLibrary.Found library = CudaLibrary.NVRTC.load();
       Path cached =
           UserCache.folder("kernels")
               .resolve(family + "-" + hash(code, headers, architecture) + ".cubin");
@@ -49,7 +50,7 @@ final class RuntimeCompiler {
       if (Files.exists(cached)) {
         LOG.warn("{} is damaged; its kernels are compiled again", cached);
       }
-      LOG.info("Compiling the kernels of {} for {}", family, architecture);
+      LOG.info("Compiling the kernels of {} for {} with {}", family, architecture, library.file());
       byte[] cubin = compile(family, code, headers, architecture);
       UserCache.store(cached, sealed(cubin));
       return cubin;
@@ -59,8 +60,8 @@ final class RuntimeCompiler {
       throw new LongAlignException(
           "this build has no compiled kernels, and NVRTC does not load to compile them ("
               + e.getMessage()
-              + "); install CUDA 12's NVRTC (cuda-nvrtc-12-6; pip: nvidia-cuda-nvrtc-cu12), or"
-              + " build with nvcc on the PATH",
+              + "); install CUDA's NVRTC (cuda-nvrtc-12-6 or cuda-nvrtc-13-0; pip:"
+              + " nvidia-cuda-nvrtc-cu12), or build with nvcc on the PATH",
           e);
     }
   }

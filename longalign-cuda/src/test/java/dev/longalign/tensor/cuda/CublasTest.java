@@ -119,7 +119,7 @@ class CublasTest {
   void cuda13sServesUnderTheOldName() throws Exception {
     assumeNoCublasHere();
     Assumptions.assumeTrue(
-        CublasLibrary.class.getResource("libcublas-forward.so") != null,
+        CudaLibrary.class.getResource("libcublas-forward.so") != null,
         "the build found no C compiler");
     String output = run("on", "cublas13");
     assertThat(output).contains("cuBLAS 130000", "libcublas.so.13", "forwarded=true");

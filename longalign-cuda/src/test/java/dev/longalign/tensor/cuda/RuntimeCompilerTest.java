@@ -18,6 +18,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
+import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.EnabledIf;
@@ -66,6 +67,10 @@ class RuntimeCompilerTest {
   }
 
   private Process start() throws IOException {
+    return start(Emulator.folder());
+  }
+
+  private Process start(Path libraries) throws IOException {
     List<String> command = new ArrayList<>();
     command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
     if (Runtime.version().feature() >= 22) {
@@ -79,7 +84,7 @@ class RuntimeCompilerTest {
             classes + System.getProperty("java.class.path"),
             Clamp.class.getName()));
     ProcessBuilder builder = new ProcessBuilder(command).redirectErrorStream(true);
-    builder.environment().put("LD_LIBRARY_PATH", Emulator.folder().toString());
+    builder.environment().put("LD_LIBRARY_PATH", libraries.toString());
     builder.environment().put("XDG_CACHE_HOME", temp.resolve("cache").toString());
     builder.environment().put("LONGALIGN_EMULATOR_NVRTC_LOG", log().toString());
     return builder.start();
@@ -127,6 +132,23 @@ class RuntimeCompilerTest {
     families.forEach(
         (kernel, family) ->
             assertThat(Kernels.candidates(kernel).get(0)).as(kernel).isEqualTo(family));
+  }
+
+  @Test
+  void cuda13sServesUnderTheOldName() throws Exception {
+    Assumptions.assumeTrue(
+        CudaLibrary.class.getResource("libnvrtc-forward.so") != null,
+        "the build found no C compiler");
+    for (String folder : List.of("/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64")) {
+      Path installed = Path.of(folder, "libnvrtc.so.12");
+      Assumptions.assumeFalse(Files.exists(installed), installed + " comes first");
+    }
+    Path libraries = Files.createDirectory(temp.resolve("cuda13"));
+    for (String library : List.of("libcuda.so.1", "libnvrtc.so.13")) {
+      Files.createSymbolicLink(libraries.resolve(library), Emulator.folder().resolve(library));
+    }
+    assertThat(output(start(libraries))).contains("libnvrtc.so.13", "clamped [-1.0, 0.5, 1.0]");
+    assertThat(compilations()).isEqualTo(1);
   }
 
   @Test

@@ -1,29 +1,7 @@
-// libcublas.so.12 for a machine that has CUDA 13's only: JCublas is linked against CUDA 12's by name and by symbol version.
-// It forwards the calls that LongAlign makes, whose signatures and constants CUDA 13 has kept; JCublas binds the others when
-// they are called, which they are not.
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <stddef.h>
-
-static const int NOT_INITIALIZED = 1;
-
-static void* find(const char* name) {
-  // Loaded already, by its path; else the loader looks for it.
-  static void* library;
-  if (!library) {
-    library = dlopen("libcublas.so.13", RTLD_LAZY);
-  }
-  return library ? dlsym(library, name) : NULL;
-}
-
-#define FORWARD(name, parameters, arguments)                   \
-  int name parameters {                                        \
-    static int(*real) parameters;                              \
-    if (!real) {                                               \
-      real = (int(*) parameters)find(#name);                   \
-    }                                                          \
-    return real ? real arguments : NOT_INITIALIZED;            \
-  }
+// libcublas.so.12 over CUDA 13's cuBLAS.
+#define LIBRARY "libcublas.so.13"
+#define MISSING 1  // CUBLAS_STATUS_NOT_INITIALIZED
+#include "forward.h"
 
 typedef void* Handle;
 typedef const void* In;

@@ -5,23 +5,36 @@ import java.io.InputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.EnumMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.stream.Stream;
 
 /**
- * Finds CUDA's cuBLAS and loads it, so that JCublas finds it loaded: JCublas 12.6 is linked against
- * {@code libcublas.so.12}, which need not lie where the loader looks. Where only CUDA 13's is
- * installed, a small library of ours takes that name and forwards to it.
+ * Finds a library of CUDA and loads it, so that JCuda finds it loaded: JCuda 12.6 is linked against
+ * CUDA 12's by name and by symbol version, and it need not lie where the loader looks. Where only
+ * CUDA 13's is installed, a small library of ours takes that name and forwards to it.
  */
-final class CublasLibrary {
-  private static final String NEEDED = "libcublas.so.12";
-  private static final String NEWER = "libcublas.so.13";
-  private static final String FORWARD = "libcublas-forward.so";
+enum CudaLibrary {
+  CUBLAS("libcublas", "libcublasLt"),
+  NVRTC("libnvrtc", "libnvrtc-builtins");
+
   private static final List<String> SYSTEM =
       List.of("/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64");
 
-  private CublasLibrary() {}
+  /** For the life of the process, as libraries are. */
+  private static final Map<CudaLibrary, Found> LOADED = new EnumMap<>(CudaLibrary.class);
+
+  private final String name;
+
+  /** What it is made of and lies beside it, where the loader need not look either. */
+  private final String part;
+
+  CudaLibrary(String name, String part) {
+    this.name = name;
+    this.part = part;
+  }
 
   /** The library that was loaded, for messages. */
   record Found(Path file, boolean forwarded) {}
@@ -32,30 +45,50 @@ final class CublasLibrary {
    * @throws UnsatisfiedLinkError if there is none, or it does not load; the message says what is
    *     missing
    */
-  static Found load() {
+  Found load() {
+    synchronized (LOADED) {
+      Found found = LOADED.get(this);
+      if (found == null) {
+        found = find();
+        LOADED.put(this, found);
+      }
+      return found;
+    }
+  }
+
+  private Found find() {
     List<Path> folders = folders();
-    Optional<Path> exact = find(folders, NEEDED);
+    Optional<Path> exact = find(folders, needed());
     if (exact.isPresent()) {
-      loadWithParts(exact.get());
+      loadWithPart(exact.get());
       return new Found(exact.get(), false);
     }
-    Path newer =
-        find(folders, NEWER)
+    String newer = name + ".so.13";
+    Path file =
+        find(folders, newer)
             .orElseThrow(
                 () ->
                     new UnsatisfiedLinkError(
-                        NEEDED + " is not there, nor " + NEWER + " (looked in " + folders + ")"));
-    loadWithParts(newer);
-    System.load(forward().toString());
-    return new Found(newer, true);
+                        needed() + " is not there, nor " + newer + " (looked in " + folders + ")"));
+    loadWithPart(file);
+    System.load(forward(newer).toString());
+    return new Found(file, true);
   }
 
-  /** What it is made of lies beside it, where the loader need not look either. */
-  private static void loadWithParts(Path library) {
-    String name = library.getFileName().toString();
-    Path part = library.resolveSibling(name.replace("libcublas.", "libcublasLt."));
-    if (Files.exists(part)) {
-      System.load(part.toString());
+  private String needed() {
+    return name + ".so.12";
+  }
+
+  /** Parts have the library's version, or a longer one: libnvrtc-builtins.so.13.0. */
+  private void loadWithPart(Path library) {
+    String parts = part + library.getFileName().toString().substring(name.length());
+    try (Stream<Path> files = Files.list(library.getParent())) {
+      files
+          .filter(file -> file.getFileName().toString().startsWith(parts))
+          .sorted()
+          .forEach(file -> System.load(file.toString()));
+    } catch (IOException e) {
+      // Then the loader may find them.
     }
     System.load(library.toString());
   }
@@ -89,23 +122,24 @@ final class CublasLibrary {
   }
 
   /** Our library, as a file; the loader keeps it open, so the file may go when the process ends. */
-  private static Path forward() {
-    try (InputStream library = CublasLibrary.class.getResourceAsStream(FORWARD)) {
+  private Path forward(String newer) {
+    String resource = name + "-forward.so";
+    try (InputStream library = CudaLibrary.class.getResourceAsStream(resource)) {
       if (library == null) {
         throw new UnsatisfiedLinkError(
-            NEEDED
+            needed()
                 + " is not there; this build cannot use "
-                + NEWER
+                + newer
                 + ": it was made without a C compiler");
       }
-      Path folder = Files.createTempDirectory("longalign-cublas");
-      Path file = folder.resolve(NEEDED);
+      Path folder = Files.createTempDirectory("longalign-cuda");
+      Path file = folder.resolve(needed());
       folder.toFile().deleteOnExit();
       file.toFile().deleteOnExit();
       Files.copy(library, file);
       return file;
     } catch (IOException e) {
-      throw new UnsatisfiedLinkError(FORWARD + " cannot be unpacked: " + e);
+      throw new UnsatisfiedLinkError(resource + " cannot be unpacked: " + e);
     }
   }
 }
