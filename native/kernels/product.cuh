@@ -211,23 +211,21 @@ DEVICE void finish_columns(const F& finish, int m, int n, const float* sums) {
     finish.pair(m, n + j, sums[j], sums[j + 1]);
   }
 }
+// Of those that can do it at once.
 template <class F>
-DEVICE void finish_at_once(const F& finish, int m, int n, const float* sums) {
+DEVICE void finish_eight(const F& finish, int m, int n, const float* sums) {
   if (finish.wide()) {
     finish.eight(m, n, sums);
-    return;
-  }
-  ROLLED
-  for (int j = 0; j < 8; j += 2) {
-    finish.pair(m, n + j, sums[j], sums[j + 1]);
+  } else {
+    finish_columns<F>(finish, m, n, sums);
   }
 }
 template <class T>
 DEVICE void finish_columns(const Finish<T>& finish, int m, int n, const float* sums) {
-  finish_at_once(finish, m, n, sums);
+  finish_eight(finish, m, n, sums);
 }
 DEVICE void finish_columns(const PartialSums& finish, int m, int n, const float* sums) {
-  finish_at_once(finish, m, n, sums);
+  finish_eight(finish, m, n, sums);
 }
 
 // Of GEGLU with respect to its products: with pairs (hidden, gate) as above and y = hidden * gelu(gate), dz are pairs

@@ -1,5 +1,6 @@
 package dev.longalign.tensor.cpu;
 
+import java.lang.ref.Reference;
 import java.nio.ByteBuffer;
 import org.bytedeco.javacpp.BytePointer;
 import org.bytedeco.javacpp.FloatPointer;
@@ -28,6 +29,7 @@ final class HostMemory {
     long length = bytes.remaining();
     if (bytes.isDirect()) {
       copy(new BytePointer(bytes).address(), address, length);
+      Reference.reachabilityFence(bytes); // the buffer's memory goes with it
     } else {
       byte[] array = new byte[bytes.remaining()];
       bytes.get(array);

@@ -124,6 +124,9 @@ final class AttentionOps {
         return scope.keep(y.cast(q.dtype()));
       }
     }
+    if (k.dim(1) == 0) {
+      return context.backend().zeros(q.dtype(), q.shape());
+    }
     Tensor y = context.allocateLike(q);
     if (y.shape().size() == 0) {
       return y;
