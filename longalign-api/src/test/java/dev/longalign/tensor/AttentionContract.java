@@ -12,6 +12,7 @@ interface AttentionContract extends Contract {
   default Stream<DynamicTest> attention() {
     int[][] cases = { // batch, queries, keys, heads, head size
       {1, 1, 1, 1, 8},
+      {1, 3, 0, 2, 8},
       {2, 16, 1, 2, 8},
       {1, 1, 33, 3, 16},
       {3, 7, 13, 2, 16},
