@@ -7,7 +7,7 @@
 # within 2e-2 of the largest magnitude); the operations by the device's clock and the sample loop, at the size of Stable
 # Diffusion 1.5 in bf16; PyTorch at the same shapes, where python3 has torch and sees the GPU; part of the contract under
 # compute-sanitizer's memcheck, racecheck and synccheck, if it is installed; `longalign verify` on the golden vectors (from a
-# clone); the UNet and the loop by JMH. Less than 9 minutes; each part has a limit of time, and one that fails is named at the end.
+# clone); the UNet and the loop by JMH. About five minutes; each part has a limit of time, and one that fails is named at the end.
 # Without a GPU it says so, measures the CPU briefly and succeeds.
 # --quick: tiny shapes, for trying the script itself.
 set -eu

@@ -222,7 +222,9 @@ final class ProductOps {
     }
     long from = context.address(x);
     boolean wide = wide(x.dtype(), x.dim(-1), from);
-    Problem problem = new Problem(kernel, x.dtype(), rows, w.rows(), w.columns(), 1, wide, true);
+    Problem problem =
+        new Problem(
+            kernel, x.dtype(), rows, w.rows(), w.columns(), 1, x.shape().size(), wide, true);
     Finish finish = finish(w, y, rows, epilogue);
     run(problem, tile -> product(problem, tile, from, w, geometry, finish));
   }
@@ -349,7 +351,9 @@ final class ProductOps {
     boolean direct = transposeB && pitch == k && aligned(right);
     long weights = direct ? right : transposed(b, right, transposeB, batch, k, n, pitch);
     long from = context.address(a);
-    Problem problem = new Problem("linear_fwd", dtype, m, n, k, batch, wide(dtype, k, from), false);
+    Problem problem =
+        new Problem(
+            "linear_fwd", dtype, m, n, k, batch, a.shape().size(), wide(dtype, k, from), false);
     run(
         problem,
         tile ->
@@ -418,11 +422,20 @@ final class ProductOps {
    * A product [m, k] x [k, n], {@code batch} times.
    *
    * @param kernel the beginning of its name
+   * @param elements of x
    * @param wide whether rows of x can be read 16 bytes at a time
    * @param divisible whether K may be cut into parts
    */
   private record Problem(
-      String kernel, DType dtype, int m, int n, int k, int batch, boolean wide, boolean divisible) {
+      String kernel,
+      DType dtype,
+      int m,
+      int n,
+      int k,
+      int batch,
+      long elements,
+      boolean wide,
+      boolean divisible) {
     String name() {
       return (divisible ? kernel : "matmul")
           + suffix(dtype)
@@ -441,6 +454,9 @@ final class ProductOps {
   private void run(Problem p, Consumer<ProductTile> product) {
     context.log().ran(new OperationLog.Product((long) p.m * p.batch, p.k, p.n, p.dtype));
     ProductTile tile = choices.matter() ? choices.get(p.name()) : null;
+    if (tile != null && tile.family() == ProductTile.Family.HOPPER && !onHopper(p)) {
+      tile = null; // measured for x at another address
+    }
     if (tile == null && choices.measuring() && !context.log().isRecording()) {
       Runnable busy = () -> product.accept(ProductTile.SMALL);
       tile = choices.measure(p.name(), candidates(p), t -> seconds(() -> product.accept(t), busy));
@@ -448,8 +464,12 @@ final class ProductOps {
     product.accept(tile == null ? likely(p) : tile);
   }
 
+  /** Those kernels count x in eights, in 32 bits. */
   private boolean onHopper(Problem p) {
-    return context.device().isHopper() && p.dtype != DType.F32 && p.wide;
+    return context.device().isHopper()
+        && p.dtype != DType.F32
+        && p.wide
+        && p.elements / 8 <= Integer.MAX_VALUE;
   }
 
   private List<ProductTile> candidates(Problem p) {
