@@ -34,10 +34,13 @@ import java.util.stream.Stream;
  */
 public final class GpuRun {
   private static final int LOOPS = 3;
+  private static final String GRAPHS = "longalign.cuda.graphs";
 
   /**
    * @param milliseconds of each loop after the first
-   * @param operations a loop's, by name, on average
+   * @param oneByOne the same, with every operation launched by itself
+   * @param operations a loop's, by name, on average: one by one, and as the replays of graphs that
+   *     they are in the measured loops
    */
   record Breakdown(
       String backend,
@@ -45,6 +48,7 @@ public final class GpuRun {
       UNetBenchmark.Model model,
       int steps,
       List<Double> milliseconds,
+      List<Double> oneByOne,
       Map<String, Operation> operations) {}
 
   /**
@@ -87,15 +91,39 @@ public final class GpuRun {
   }
 
   static Breakdown breakdown(Device device, DType dtype, UNetBenchmark.Model model, int steps) {
+    List<Double> milliseconds = new ArrayList<>();
+    List<Double> oneByOne = new ArrayList<>();
+    Map<String, Operation> operations = new TreeMap<>();
+    String name = loops(device, dtype, model, steps, milliseconds, operations);
+    String asked = System.getProperty(GRAPHS);
+    System.setProperty(GRAPHS, "false"); // one launch a step tells nothing of what it consists of
+    try {
+      loops(device, dtype, model, steps, oneByOne, operations);
+    } finally {
+      if (asked == null) {
+        System.clearProperty(GRAPHS);
+      } else {
+        System.setProperty(GRAPHS, asked);
+      }
+    }
+    return new Breakdown(name, dtype, model, steps, milliseconds, oneByOne, operations);
+  }
+
+  /** Some loops after one that is not measured; returns the backend's name. */
+  private static String loops(
+      Device device,
+      DType dtype,
+      UNetBenchmark.Model model,
+      int steps,
+      List<Double> milliseconds,
+      Map<String, Operation> operations) {
     try (Backend backend = device.open(0);
         SampleLoop loop = new SampleLoop(model, backend, dtype, steps)) {
       once(backend, loop);
       Map<String, OperationCost> before = backend.costs();
-      List<Double> milliseconds = new ArrayList<>();
       for (int i = 0; i < LOOPS; i++) {
         milliseconds.add(once(backend, loop));
       }
-      Map<String, Operation> operations = new TreeMap<>();
       backend
           .costs()
           .forEach(
@@ -110,7 +138,7 @@ public final class GpuRun {
                           cost.seconds() == 0 ? 0 : cost.flops() / cost.seconds() * 1e-9));
                 }
               });
-      return new Breakdown(backend.name(), dtype, model, steps, milliseconds, operations);
+      return backend.name();
     }
   }
 
