@@ -202,7 +202,7 @@ if [ -n "$quick" ]; then
   selection="-m $tests.CudaBackendContractTest#attentionWithCommonShift"
   checked=$selection
   raced=$selection
-  what="-p layer=tiny -p model=tiny -p captions=2 -p pairs=8 -p steps=1 -wi 0 -i 1 -r 1ms"
+  what="-p model=tiny -p steps=1 -wi 0 -i 1 -r 1ms"
   loop="tiny 1"
 else
   training=$tests.CudaTrainingGoldenTest

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Compiles every kernel with nvcc into fatbins (sm_80, 86, 89, 90a and PTX for later devices) in the given directory (those of *_wgmma: sm_90a alone), with
-# a line on each kernel in report.txt (see report.awk) and the same as tables in report.md. Fails if a kernel of the forward
+# Compiles every kernel with nvcc into fatbins (sm_80, 86, 89, 90a and PTX for later devices; those of *_wgmma sm_90a alone)
+# in the given directory, with a line on each kernel in report.txt (see report.awk) and the same as tables in report.md. Fails if a kernel of the forward
 # pass of attention, products or norms spills registers, or one for the tensor cores has no instruction for them. A family
 # whose sources and compiler have not changed is not compiled again: results are kept in
 # ${XDG_CACHE_HOME:-~/.cache}/longalign/fatbin.

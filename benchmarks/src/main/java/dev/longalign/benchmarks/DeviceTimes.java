@@ -49,9 +49,12 @@ record DeviceTimes(
         AttentionBenchmark attention = new AttentionBenchmark();
         attention.layer = layer;
         attention.inputs(lab);
-        run.padding = layer.padding();
-        run.time("AttentionBenchmark.attention", "layer", layer.name(), attention::enqueue);
-        run.padding = 1;
+        run.time(
+            "AttentionBenchmark.attention",
+            "layer",
+            layer.name(),
+            layer.padding(),
+            attention::enqueue);
       }
       for (ResnetBenchmark.Layer layer : ResnetBenchmark.Layer.values()) {
         if ((layer == ResnetBenchmark.Layer.tiny) != quick) {
@@ -94,9 +97,6 @@ record DeviceTimes(
     private final double busySeconds;
     private final List<Time> times = new ArrayList<>();
 
-    /** How much more is computed than counts in the rate. */
-    private double padding = 1;
-
     Run(Lab lab, Roof roof, int side) {
       this.backend = lab.backend();
       this.roof = roof;
@@ -112,6 +112,14 @@ record DeviceTimes(
     }
 
     void time(String benchmark, String parameter, String value, Runnable operation) {
+      time(benchmark, parameter, value, 1, operation);
+    }
+
+    /**
+     * @param padding how much more is computed than counts in the rate
+     */
+    void time(
+        String benchmark, String parameter, String value, double padding, Runnable operation) {
       long warm = System.nanoTime() + WARMUP_NANOS;
       do {
         repeat(operation, RUNS);

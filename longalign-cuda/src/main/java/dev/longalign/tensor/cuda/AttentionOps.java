@@ -134,15 +134,7 @@ final class AttentionOps {
     context.log().computed((causal ? 2.0 : 4.0) * q.shape().size() * k.dim(1));
     long[] addresses = {context.address(q), context.address(k), context.address(v)};
     boolean wide = wide(q.dtype(), size, addresses);
-    Launch launch =
-        q.dtype() == DType.F32
-            ? fma(q, heads, size)
-            : wide
-                    && size <= HOPPER_TILES[HOPPER_TILES.length - 1].size()
-                    && context.device().isHopper()
-                ? wgmma(q, heads, size)
-                : mma(q, heads, size);
-    launch
+    launch(q, heads, size, wide)
         .address(addresses[0])
         .address(addresses[1])
         .address(addresses[2])
@@ -155,6 +147,16 @@ final class AttentionOps {
         .i32(flags(wide, causal))
         .run();
     return y;
+  }
+
+  private Launch launch(Tensor q, int heads, int size, boolean wide) {
+    if (q.dtype() == DType.F32) {
+      return fma(q, heads, size);
+    }
+    int largest = HOPPER_TILES[HOPPER_TILES.length - 1].size();
+    return wide && size <= largest && context.device().isHopper()
+        ? wgmma(q, heads, size)
+        : mma(q, heads, size);
   }
 
   private Launch mma(Tensor q, int heads, int size) {
