@@ -1,6 +1,8 @@
 // Runs the blocks of a launch on a few threads. The CUDA threads of a block are fibers on one of them; a fiber runs until
 // it meets a barrier or a warp-wide operation, then the next one that can run does. Every other block runs its fibers in
-// reverse order, so that a missing barrier shows as a wrong result or an uninitialised read.
+// reverse order, so that a missing barrier shows as a wrong result or an uninitialised read; and every other computes a
+// warpgroup's products when they are waited for, not when they are asked for, so that a missing wait does. Where threads
+// arrive at a barrier without waiting there, either they go on first or those that they release do.
 #include <pthread.h>
 #include <sys/mman.h>
 
@@ -105,6 +107,16 @@ struct Fiber : Thread {
   std::vector<Copy> copies;
   std::vector<int> groups;  // how many copies each group ends at
   int groupStart = 0;
+  std::vector<Product> products;     // not yet computed
+  std::vector<size_t> productGroups;  // how many of them each group ends at
+};
+
+constexpr int NAMED_BARRIERS = 16;
+
+struct NamedBarrier {
+  int threads;
+  int arrived;
+  std::vector<Fiber*> waiting;
 };
 
 struct Warp {
@@ -121,6 +133,20 @@ struct Block {
   int finished = 0;
   int waiting = 0;
   bool reverse = false;
+  bool late = false;   // products are computed when they are waited for
+  bool eager = false;  // whom an arrival releases goes on before the one that arrived
+  NamedBarrier barriers[NAMED_BARRIERS];
+
+  // Of the named barrier that threads have come to in vain, or nothing.
+  std::string unmet() const {
+    for (int i = 0; i < NAMED_BARRIERS; i++) {
+      if (barriers[i].arrived > 0) {
+        return "barrier " + std::to_string(i) + ": " + std::to_string(barriers[i].arrived) + " of " +
+               std::to_string(barriers[i].threads) + " threads have come to it";
+      }
+    }
+    return "";
+  }
 };
 
 struct Job {
@@ -148,6 +174,7 @@ struct Worker {
   bool runBlock(long number);
   Fiber* next(Fiber* current);
   void yield(Fiber* current);
+  void run(Fiber* current, Fiber* to);
   [[noreturn]] void abortLaunch(const std::string& what);
 };
 
@@ -161,6 +188,9 @@ void fiberBody() {
     Fiber* fiber = self();
     const Launch* launch = w->job->launch;
     launch->entry->invoke(launch->entry->function, launch->parameters);
+    if (!fiber->productGroups.empty() || !fiber->products.empty()) {
+      w->abortLaunch("products of a warpgroup that are never waited for");
+    }
     w->block.finished++;
     w->warps[fiber->index / 32].ready &= ~(1u << (fiber->index % 32));
     w->yield(fiber);
@@ -208,14 +238,25 @@ void Worker::yield(Fiber* current) {
         }
       }
       if (what.empty()) {
+        what = block.unmet();
+      }
+      if (what.empty()) {
         what = "barrier (line " + std::to_string(current->line) + ") that " + std::to_string(block.finished) + " of " +
                std::to_string(block.count) + " threads never reach: they have returned";
       }
       abortLaunch("mismatched " + what);
     }
+    std::string left = block.unmet();
+    if (!left.empty()) {
+      abortLaunch("mismatched " + left + " at the end");
+    }
     emulator_switch(&current->context, &main);
     return;
   }
+  run(current, to);
+}
+
+void Worker::run(Fiber* current, Fiber* to) {
   if (to != current) {
     emulator_thread = to;
     emulator_switch(&current->context, &to->context);
@@ -247,6 +288,12 @@ bool Worker::runBlock(long number) {
   block.finished = 0;
   block.waiting = 0;
   block.reverse = number & 1;
+  block.late = (number ^ number >> 1) & 1;
+  block.eager = ~(number >> 1 ^ number >> 2) & 1;
+  for (NamedBarrier& barrier : block.barriers) {
+    barrier.arrived = 0;
+    barrier.waiting.clear();
+  }
   open_shared(shared, launch->shared, SHARED_LIMIT_HOPPER);
   for (int i = 0; i < block.count; i += 32) {
     Warp& warp = warps[i / 32];
@@ -265,6 +312,8 @@ bool Worker::runBlock(long number) {
     fiber.copies.clear();
     fiber.groups.clear();
     fiber.groupStart = 0;
+    fiber.products.clear();
+    fiber.productGroups.clear();
   }
   for (; prepared < block.count; prepared++) {
     *(uint64_t*)(stacks + STACK * prepared) = CANARY;
@@ -498,6 +547,71 @@ void emulator_barrier(int line) {
   block.waiting = 0;
   for (int i = 0; i < block.count; i += 32) {
     w->warps[i / 32].ready = w->warps[i / 32].all;
+  }
+}
+
+void emulator_named_barrier(int id, int threads, bool wait, int line) {
+  Worker* w = worker;
+  Fiber* fiber = self();
+  Block& block = w->block;
+  std::string name = "barrier " + std::to_string(id) + " (line " + std::to_string(line) + ")";
+  if (id < 1 || id >= NAMED_BARRIERS || threads % 32 != 0 || threads < 32 || threads > block.count) {
+    w->abortLaunch(name + " of " + std::to_string(threads) + " threads: barriers are 1 to 15, of whole warps of the block's " +
+                   std::to_string(block.count) + " threads");
+  }
+  NamedBarrier& barrier = block.barriers[id];
+  if (barrier.arrived > 0 && barrier.threads != threads) {
+    w->abortLaunch("mismatched " + name + ": of " + std::to_string(threads) + " threads here, of " +
+                   std::to_string(barrier.threads) + " for those that have come to it");
+  }
+  barrier.threads = threads;
+  if (++barrier.arrived < threads) {
+    if (wait) {
+      barrier.waiting.push_back(fiber);
+      w->warps[fiber->index / 32].ready &= ~(1u << (fiber->index % 32));
+      w->yield(fiber);
+    }
+    return;
+  }
+  for (Fiber* other : barrier.waiting) {
+    w->warps[other->index / 32].ready |= 1u << (other->index % 32);
+  }
+  Fiber* released = barrier.waiting.empty() ? fiber : barrier.waiting.front();
+  barrier.waiting.clear();
+  barrier.arrived = 0;
+  if (!wait && block.eager) {
+    w->run(fiber, released);
+  }
+}
+
+void emulator_product(const Product* product) {
+  if (worker->block.late) {
+    self()->products.push_back(*product);
+  } else {
+    product->multiply(product->d, product->a, product->ofA, product->ofB);
+  }
+}
+
+void emulator_products_commit() {
+  Fiber* fiber = self();
+  fiber->productGroups.push_back(fiber->products.size());
+}
+
+void emulator_products_wait(int groups) {
+  Fiber* fiber = self();
+  int finishing = (int)fiber->productGroups.size() - groups;
+  if (finishing <= 0) {
+    return;
+  }
+  size_t count = fiber->productGroups[finishing - 1];
+  for (size_t i = 0; i < count; i++) {
+    Product product = fiber->products[i];
+    product.multiply(product.d, product.a, product.ofA, product.ofB);
+  }
+  fiber->products.erase(fiber->products.begin(), fiber->products.begin() + count);
+  fiber->productGroups.erase(fiber->productGroups.begin(), fiber->productGroups.begin() + finishing);
+  for (size_t& end : fiber->productGroups) {
+    end -= count;
   }
 }
 

@@ -1,12 +1,14 @@
-// The products of a warpgroup (native/kernels/hopper.cuh) without a GPU: each warp computes its 16 rows at once, from where
-// the operands' descriptions and the swizzle say they are, as so many mma.m16n8k16.
+// The products of a warpgroup (native/kernels/hopper.cuh) without a GPU: each warp computes its 16 rows, from where the
+// operands' descriptions and the swizzle say they are, as so many mma.m16n8k16. When, block.cpp decides.
 #pragma once
 #define SHARED_BLOCKS(name) SHARED_BYTES(name)
 
 DEVICE void products_begin() {}
-DEVICE void products_commit() {}
+DEVICE void products_commit() { emulator::emulator_products_commit(); }
 template <int GROUPS>
-DEVICE void products_wait() {}
+DEVICE void products_wait() {
+  emulator::emulator_products_wait(GROUPS);
+}
 
 DEVICE void finish_before_waiting(float) {}
 
@@ -31,7 +33,10 @@ DEVICE u32 operand_pair(u64 operand, bool turned, int i, int k) {
 
 template <class T, int N, int TURNED>
 struct Wgmma {
-  static DEVICE void add(float (&d)[N / 8][4], const u32 (&a)[4], u64 b) {
+  typedef float (&Sums)[N / 8][4];
+
+  static DEVICE void multiply(float* sums, const u32 (&a)[4], u64 b) {
+    Sums d = *(float (*)[N / 8][4])sums;
     int lane = lane_id();
     for (int j = 0; j < N / 8; j++) {
       int n = j * 8 + lane / 4;
@@ -39,18 +44,25 @@ struct Wgmma {
     }
   }
 
-  static DEVICE void add(float (&d)[N / 8][4], u64 a, u64 b) {
+  static void add_shared(float* sums, const u32*, u64 a, u64 b) {
     int row = threadIdx.x / 32 % 4 * 16 + lane_id() / 4;
     int k = lane_id() % 4 * 2;
     u32 fragment[4] = {operand_pair(a, false, row, k), operand_pair(a, false, row + 8, k),
                        operand_pair(a, false, row, k + 8), operand_pair(a, false, row + 8, k + 8)};
-    add(d, fragment, b);
+    multiply(sums, fragment, b);
   }
 
-  static DEVICE void set(float (&d)[N / 8][4], const u32 (&a)[4], u64 b) {
+  static void add_registers(float* sums, const u32* a, u64, u64 b) { multiply(sums, *(const u32 (*)[4])a, b); }
+
+  static void set_registers(float* sums, const u32* a, u64, u64 b) {
     for (int i = 0; i < N / 2; i++) {
-      d[i / 4][i % 4] = 0;
+      sums[i] = 0;
     }
-    add(d, a, b);
+    add_registers(sums, a, 0, b);
   }
+
+  static DEVICE void enqueue(emulator::Product product) { emulator::emulator_product(&product); }
+  static DEVICE void add(Sums d, u64 a, u64 b) { enqueue({add_shared, d[0], nullptr, a, b}); }
+  static DEVICE void add(Sums d, const u32 (&a)[4], u64 b) { enqueue({add_registers, d[0], a, 0, b}); }
+  static DEVICE void set(Sums d, const u32 (&a)[4], u64 b) { enqueue({set_registers, d[0], a, 0, b}); }
 };

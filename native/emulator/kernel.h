@@ -31,6 +31,7 @@ extern "C" __attribute__((tls_model("initial-exec"))) thread_local Thread* emula
 
 extern "C" {
 void emulator_barrier(int line);
+void emulator_named_barrier(int id, int threads, bool wait, int line);
 float emulator_shfl_xor(float value, int mask);
 int emulator_shfl_up(int value, int delta);
 u32 emulator_ballot(bool predicate);
@@ -38,6 +39,20 @@ void emulator_mma(float* d, const u32* a, u32 b0, u32 b1, bool bfloat);
 void emulator_copy_async(void* shared, const void* global, bool use);
 void emulator_copy_commit();
 void emulator_copy_wait(int groups);
+}
+
+// What a warpgroup has the tensor cores do meanwhile (hopper.h): multiply(d, a, ofA, ofB).
+struct Product {
+  void (*multiply)(float* d, const u32* a, u64 ofA, u64 ofB);
+  float* d;
+  const u32* a;
+  u64 ofA;
+  u64 ofB;
+};
+extern "C" {
+void emulator_product(const Product* product);
+void emulator_products_commit();
+void emulator_products_wait(int groups);
 }
 
 // How a module describes a kernel to the driver.
@@ -82,6 +97,8 @@ inline Entry entry(void (*function)(A...), const char* name, int maxThreads) {
 #define ROLLED
 #define SHARED_BYTES(name) unsigned char* name = emulator::emulator_thread->shared
 #define BARRIER() emulator::emulator_barrier(__LINE__)
+#define BARRIER_SYNC(id, threads) emulator::emulator_named_barrier(id, threads, true, __LINE__)
+#define BARRIER_ARRIVE(id, threads) emulator::emulator_named_barrier(id, threads, false, __LINE__)
 
 #define threadIdx (emulator::emulator_thread->thread)
 #define blockIdx (*emulator::emulator_thread->blockIndex)

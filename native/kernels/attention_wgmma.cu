@@ -1,14 +1,41 @@
 // Attention of 16-bit types for Hopper: that of attention_mma.cu on wgmma. A warpgroup has 64 queries in its registers;
 // scores and probabilities never leave them. Exponentials take about as long as the products, so probabilities are
-// multiplied with V while the next are computed (FlashAttention-3, Shah et al. 2024), and other warpgroups have the tensor
-// cores meanwhile. Keys and values arrive AHEAD steps before they are needed, with one barrier a step.
-// Rows must allow 16-byte access: others are for attention_mma.cu.
+// multiplied with V while the next are computed, and two warpgroups take turns: one's products run while the other computes
+// probabilities (FlashAttention-3, Shah et al. 2024). Rows must allow 16-byte access: others are for attention_mma.cu.
 #include "attention.cuh"
 #include "hopper.cuh"
 
+// Who enqueues products next. To take a turn is also to know that the others' copies have arrived that they waited for
+// before their last turn, and that they are done with the products of the turn before that.
+template <int GROUPS>
+struct Turns {
+  DEVICE void begin() {}
+  DEVICE void take() { BARRIER(); }
+  DEVICE void pass() {}
+  DEVICE void end() {}
+};
+
+template <>
+struct Turns<2> {
+  int group = threadIdx.x / 128;
+
+  DEVICE void begin() {
+    if (group == 1) {
+      pass();
+    }
+  }
+  DEVICE void take() { BARRIER_SYNC(1 + group, 256); }
+  DEVICE void pass() { BARRIER_ARRIVE(2 - group, 256); }
+  DEVICE void end() {
+    if (group == 0) {
+      pass();
+    }
+  }
+};
+
 // D: the head size that scores are computed for, a multiple of 16; smaller heads are filled up with zeros.
 // DV: how many columns of V are computed, a multiple of 8.
-// GROUPS: warpgroups of a block. STAGES: buffers for steps; two of them are being read.
+// GROUPS: warpgroups of a block. STAGES: buffers for K and for V of a step.
 template <class T, int D, int DV, int GROUPS, int STAGES>
 struct Attention {
   static constexpr int KEYS = 64;  // of a step
@@ -17,14 +44,18 @@ struct Attention {
   static constexpr int PANELS = ((D > DV ? D : DV) + ROW_ELEMENTS - 1) / ROW_ELEMENTS;
   static constexpr int STAGE = 2 * PANELS * PANEL;
   static constexpr int SHARED = STAGES * STAGE;
-  static constexpr int AHEAD = STAGES - 2;  // steps that are copied while one is computed
+  // How far K is copied ahead of its products; V, which is needed a step later, one step less. The other two buffers are
+  // being read: by this step's products and, of a warpgroup whose turn comes later, by those of the step before.
+  static constexpr int AHEAD = STAGES - 2;
+  // Copies have arrived a step before they are needed where another warpgroup takes its turn without waiting for them.
+  static constexpr int ON_THE_WAY = GROUPS == 1 ? AHEAD - 1 : AHEAD - 2;
   static constexpr int CHUNKS = ROW_ELEMENTS / 8;
   static constexpr int ROWS_AT_ONCE = THREADS / CHUNKS;
 
-  // Copies K and V of one step after the other: this thread's rows are `first`, + ROWS_AT_ONCE, ...
+  // Copies K of one step after the other, and V of the step before: this thread's rows are `first`, + ROWS_AT_ONCE, ...
   struct Loader {
     const T* k;      // this thread's first chunk of the next step
-    i64 toV;         // from there
+    i64 toV;         // from there, to the step before in V
     i64 apart;       // of its rows
     i64 ofStep;
     int left;        // rows from the first of the step on
@@ -32,43 +63,35 @@ struct Attention {
     unsigned char* to;  // in the first stage
 
     DEVICE Loader(unsigned char* shared, const T* k, const T* v, i64 width, int keys, int size)
-        : toV(v - k), apart(ROWS_AT_ONCE * width), ofStep(KEYS * width), left(keys), size(size) {
+        : apart(ROWS_AT_ONCE * width), ofStep(KEYS * width), left(keys), size(size) {
       first = threadIdx.x / CHUNKS;
       chunk = threadIdx.x % CHUNKS;
       this->k = k + first * width + chunk * 8;
+      toV = v - k - ofStep;
       to = shared + swizzled(first, chunk);  // rows that are 8, 16, ... apart are swizzled alike
     }
 
     // Rows that do not exist and columns from `size` on become zeros.
-    template <bool ALL_ROWS>
-    DEVICE void copy(unsigned char* to, const T* from, int panel) const {
-      UNROLL
-      for (int i = 0; i < KEYS / ROWS_AT_ONCE; i++) {
-        bool use = (panel * CHUNKS + chunk) * 8 < size && (ALL_ROWS || first + i * ROWS_AT_ONCE < left);
-        copy_async16(to + panel * PANEL + i * ROWS_AT_ONCE * ROW_BYTES, from + (use ? i * apart + panel * ROW_ELEMENTS : 0), use);
-      }
-    }
-
-    template <bool ALL_ROWS>
-    DEVICE void copy(int stage) const {
-      unsigned char* here = to + stage * STAGE;
+    template <int COLUMNS>
+    DEVICE void copy(unsigned char* to, const T* from, int rows) const {
       UNROLL
       for (int panel = 0; panel < PANELS; panel++) {
-        if ((panel * CHUNKS + chunk) * 8 < D) {
-          copy<ALL_ROWS>(here, k, panel);
+        int column = (panel * CHUNKS + chunk) * 8;
+        if (column >= COLUMNS) {
+          continue;
         }
-        if ((panel * CHUNKS + chunk) * 8 < DV) {
-          copy<ALL_ROWS>(here + PANELS * PANEL, k + toV, panel);
+        UNROLL
+        for (int i = 0; i < KEYS / ROWS_AT_ONCE; i++) {
+          bool use = column < size && first + i * ROWS_AT_ONCE < rows;
+          copy_async16(to + panel * PANEL + i * ROWS_AT_ONCE * ROW_BYTES, from + (use ? i * apart + panel * ROW_ELEMENTS : 0), use);
         }
       }
     }
 
-    DEVICE void next(int stage) {
-      if (left >= KEYS) {
-        copy<true>(stage);
-      } else {
-        copy<false>(stage);
-      }
+    DEVICE void keys(int stage) const { copy<D>(to + stage * STAGE, k, left); }
+    DEVICE void values(int stage) const { copy<DV>(to + stage * STAGE + PANELS * PANEL, k + toV, left + KEYS); }
+
+    DEVICE void next() {
       k += ofStep;
       left -= KEYS;
     }
@@ -103,11 +126,15 @@ struct Attention {
 
     int steps = (end + KEYS - 1) / KEYS;
     Loader loader(shared, k, v, width, keys, size);
-    UNROLL
+    ROLLED
     for (int s = 0; s < AHEAD; s++) {
       if (s < steps) {
-        loader.next(s);
+        loader.keys(s);
       }
+      if (s > 0 && s <= steps) {
+        loader.values(s - 1);
+      }
+      loader.next();
       copy_commit();
     }
     u32 fragmentsQ[D / 16][4];
@@ -138,34 +165,41 @@ struct Attention {
       products_commit();
     };
 
-    copy_wait<AHEAD - 1>();
-    BARRIER();
+    // The stage of the step `back` before this one.
+    int stage = 0;
+    auto stage_before = [&](int back) { return stage < back ? stage + STAGES - back : stage - back; };
+    auto load = [&](int step) {
+      if (step + AHEAD < steps) {
+        loader.keys(stage_before(2));
+      }
+      if (step + AHEAD <= steps) {
+        loader.values(stage_before(3));
+      }
+      loader.next();
+      copy_commit();
+    };
+
+    Turns<GROUPS> turns;
+    copy_wait<ON_THE_WAY>();
+    turns.begin();
+    turns.take();
     products_begin();
     multiply_keys(0);
-    if (AHEAD < steps) {
-      loader.next(AHEAD);
-    }
-    copy_commit();
+    turns.pass();
+    load(0);
     products_wait<0>();
     rows.mask(scores, 0, keys, first);
     rows.softmax(scores, shrink, scale2);
     rows.pack(p, scores);
-    int before = 0;
-    int stage = 1;
-    int free = AHEAD + 1;
     for (int step = 1; step < steps; step++) {
-      copy_wait<AHEAD - 1>();
-      BARRIER();  // this step has arrived for all, and all are done with the one before the last
+      copy_wait<ON_THE_WAY>();
+      turns.take();
       products_begin();
+      stage = stage_before(STAGES - 1);
       multiply_keys(stage);
-      multiply_values(before);
-      if (step + AHEAD < steps) {
-        loader.next(free);
-      }
-      copy_commit();
-      before = stage;
-      stage = stage + 1 == STAGES ? 0 : stage + 1;
-      free = free + 1 == STAGES ? 0 : free + 1;
+      multiply_values(stage_before(1));
+      turns.pass();
+      load(step);
       products_wait<1>();
       rows.mask(scores, step * KEYS, keys, first);
       bool grown = rows.softmax(scores, shrink, scale2);
@@ -176,8 +210,11 @@ struct Attention {
       }
       rows.pack(p, scores);
     }
+    copy_wait<0>();
+    turns.take();
     products_begin();
-    multiply_values(before);
+    multiply_values(stage);
+    turns.end();
     products_wait<0>();
     rows.store(y, width, queries - row0, size);
   }
@@ -189,11 +226,11 @@ struct Attention {
     Attention<T, D, DV, GROUPS, STAGES>::run(q, k, v, y, queries, keys, heads, size, scale, flags);                    \
   }
 #define ATTENTIONS(T)                   \
-  ATTENTION(T, 48, 40, 2, 3, 40, 2)     \
-  ATTENTION(T, 64, 64, 2, 4, 64, 1)     \
-  ATTENTION(T, 80, 80, 2, 4, 80, 1)     \
-  ATTENTION(T, 128, 128, 2, 4, 128, 1)  \
-  ATTENTION(T, 160, 160, 1, 3, 160, 1)
+  ATTENTION(T, 48, 40, 2, 5, 40, 2)     \
+  ATTENTION(T, 64, 64, 2, 5, 64, 1)     \
+  ATTENTION(T, 80, 80, 2, 5, 80, 1)     \
+  ATTENTION(T, 128, 128, 2, 5, 128, 1)  \
+  ATTENTION(T, 160, 160, 1, 4, 160, 1)
 
 ATTENTIONS(bf16)
 ATTENTIONS(f16)

@@ -1,5 +1,5 @@
 // Kernels that are wrong on purpose, one way each: the emulator has to say so. `right` is the control.
-#include "device.cuh"
+#include "hopper.cuh"
 
 KERNEL(right, 128, 1, (const float* x, float* y, int n)) {
   SHARED_BYTES(shared);
@@ -82,4 +82,76 @@ KERNEL(misaligned_copy, 128, 1, (const float* x, float* y, int)) {
   copy_commit();
   copy_wait<0>();
   y[threadIdx.x] = copy[4 * threadIdx.x];
+}
+
+KERNEL(waits_for_nobody, 128, 1, (const float* x, float* y, int)) {
+  if (threadIdx.x < 64) {
+    BARRIER_SYNC(1, 128);
+  }
+  y[threadIdx.x] = x[threadIdx.x];
+}
+KERNEL(arrives_in_vain, 128, 1, (const float* x, float* y, int)) {
+  if (threadIdx.x < 64) {
+    BARRIER_ARRIVE(2, 128);
+  }
+  y[threadIdx.x] = x[threadIdx.x];
+}
+KERNEL(counts_differently, 128, 1, (const float* x, float* y, int)) {
+  BARRIER_ARRIVE(3, threadIdx.x < 64 ? 96 : 128);
+  y[threadIdx.x] = x[threadIdx.x];
+}
+KERNEL(barrier_of_half_a_warp, 128, 1, (const float* x, float* y, int)) {
+  BARRIER_SYNC(1, 48);
+  y[threadIdx.x] = x[threadIdx.x];
+}
+// Copies have arrived for this thread, not for those that it lets go on.
+KERNEL(arrives_before_its_copies, 128, 1, (const float* x, float* y, int)) {
+  SHARED_BYTES(shared);
+  float* copy = (float*)shared;
+  if (threadIdx.x >= 64) {
+    BARRIER_SYNC(1, 128);
+    y[threadIdx.x] = copy[127 - threadIdx.x];
+    return;
+  }
+  if (threadIdx.x < 32) {
+    copy_async16(copy + 4 * threadIdx.x, x + 4 * threadIdx.x, true);
+    copy_commit();
+  }
+  BARRIER_ARRIVE(1, 128);
+  copy_wait<0>();
+  y[threadIdx.x] = x[threadIdx.x];
+}
+
+// A warpgroup's product of zeros, and what may not be done before it is waited for.
+DEVICE u64 zeros(unsigned char* shared) {
+  for (int i = 0; i < 2 * BLOCK_BYTES / 4 / 128; i++) {
+    ((u32*)shared)[i * 128 + threadIdx.x] = 0;
+  }
+  BARRIER();
+  products_begin();
+  return operand(shared);
+}
+KERNEL(forgets_products, 128, 1, (const float*, float* y, int)) {
+  SHARED_BLOCKS(shared);
+  u64 b = zeros(shared);
+  u32 a[4] = {0, 0, 0, 0};
+  float d[5][4];
+  Wgmma<bf16, 40, 1>::set(d, a, b);
+  products_commit();
+  y[threadIdx.x] = 0;
+}
+KERNEL(overwrites_operand, 128, 1, (const float* x, float* y, int)) {
+  SHARED_BLOCKS(shared);
+  u64 b = zeros(shared);
+  u32 a[4] = {0, 0, 0, 0};
+  float d[5][4];
+  Wgmma<bf16, 40, 1>::set(d, a, b);
+  products_commit();
+  if (threadIdx.x < 32) {
+    copy_async16(shared + 16 * threadIdx.x, x + 4 * threadIdx.x, true);
+    copy_commit();
+  }
+  products_wait<0>();
+  copy_wait<0>();
+  y[threadIdx.x] = d[0][0];
 }

@@ -6,14 +6,16 @@ import dev.longalign.tensor.Device;
 import dev.longalign.tensor.OperationCost;
 import dev.longalign.tensor.Shape;
 import dev.longalign.tensor.Tensor;
+import dev.longalign.tensor.TensorFunction;
 import dev.longalign.tensor.TensorScope;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 
 /**
- * How long the benchmarks' operations take by the device's own clock: without the launch, the
- * allocation and the wait that JMH sees too, which take longer than short kernels do.
+ * How long the benchmarks' operations take by the device's own clock, in a graph as those of a step
+ * are: without the launch, the allocation and the wait that JMH sees too, which take longer than
+ * short kernels do.
  *
  * @param roofs by unit
  */
@@ -26,7 +28,9 @@ record DeviceTimes(
    */
   record Time(String name, double milliseconds, double rate, String unit, double roofRatio) {}
 
+  /** Of an operation, in one graph. */
   private static final int RUNS = 20;
+
   private static final long WARMUP_NANOS = 300_000_000;
 
   /** Of the product that keeps the device busy until everything measured is enqueued. */
@@ -120,27 +124,29 @@ record DeviceTimes(
      */
     void time(
         String benchmark, String parameter, String value, double padding, Runnable operation) {
-      long warm = System.nanoTime() + WARMUP_NANOS;
-      do {
-        repeat(operation, RUNS);
-      } while (System.nanoTime() < warm);
-      backend.synchronize();
-      long begin = System.nanoTime();
-      repeat(operation, RUNS);
-      double enqueuing = (System.nanoTime() - begin) * 1e-9;
-      backend.synchronize();
-      Map<String, OperationCost> before = backend.costs();
+      double seconds;
       try (TensorScope scope = TensorScope.open()) {
+        Tensor nothing = backend.zeros(busy.dtype(), Shape.of(1));
+        TensorFunction runs =
+            backend.repeated(
+                x -> {
+                  repeat(operation);
+                  return x[0];
+                });
+        long warm = System.nanoTime() + WARMUP_NANOS;
+        double enqueuing;
+        do {
+          long begin = System.nanoTime();
+          runs.apply(nothing);
+          enqueuing = (System.nanoTime() - begin) * 1e-9;
+          backend.synchronize();
+        } while (System.nanoTime() < warm);
+        Map<String, OperationCost> before = backend.costs();
         for (double busyFor = 0; busyFor < 2 * enqueuing; busyFor += busySeconds) {
           busy.matmul(busy, true);
         }
-      }
-      repeat(operation, RUNS);
-      double seconds = 0;
-      for (Map.Entry<String, OperationCost> cost : backend.costs().entrySet()) {
-        if (!cost.getKey().equals("matmul")) {
-          seconds += cost.getValue().since(before.get(cost.getKey())).seconds() / RUNS;
-        }
+        runs.apply(nothing);
+        seconds = secondsSince(before) / RUNS;
       }
       Work work = Work.of("." + benchmark, name -> name.equals(parameter) ? value : dtype());
       double rate = work.rate(seconds);
@@ -157,8 +163,16 @@ record DeviceTimes(
       return busy.dtype().name();
     }
 
-    private static void repeat(Runnable operation, int times) {
-      for (int i = 0; i < times; i++) {
+    /** Of all but what kept the device busy. */
+    private double secondsSince(Map<String, OperationCost> before) {
+      return backend.costs().entrySet().stream()
+          .filter(cost -> !cost.getKey().equals("matmul"))
+          .mapToDouble(cost -> cost.getValue().since(before.get(cost.getKey())).seconds())
+          .sum();
+    }
+
+    private static void repeat(Runnable operation) {
+      for (int i = 0; i < RUNS; i++) {
         try (TensorScope scope = TensorScope.open()) {
           operation.run();
         }

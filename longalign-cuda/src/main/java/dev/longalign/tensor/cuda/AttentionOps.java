@@ -70,11 +70,11 @@ final class AttentionOps {
   }
 
   private static final HopperTile[] HOPPER_TILES = {
-    new HopperTile(40, 2, 3),
-    new HopperTile(64, 2, 4),
-    new HopperTile(80, 2, 4),
-    new HopperTile(128, 2, 4),
-    new HopperTile(160, 1, 3)
+    new HopperTile(40, 2, 5),
+    new HopperTile(64, 2, 5),
+    new HopperTile(80, 2, 5),
+    new HopperTile(128, 2, 5),
+    new HopperTile(160, 1, 4)
   };
 
   static final int[] F32_SIZES = {64, 160, 512};

@@ -93,7 +93,9 @@ final class ReplayedFunction extends ScopedResource implements TensorFunction {
           LOG.debug("This computation runs as written before it is captured: {}", e.getMessage());
           return inArena(operands);
         }
-        LOG.warn("This computation cannot be captured as a CUDA graph; it runs without one", e);
+        LOG.warn(
+            "This computation cannot be captured as a CUDA graph; it runs without one: {}",
+            e.getMessage());
         refused = true;
         return body.apply(operands);
       }

@@ -74,8 +74,9 @@ class EmulatorTest {
     return launch.address(x).address(y).i32(N);
   }
 
+  /** In several blocks, which the emulator runs differently. */
   private void run(String name) {
-    operands(kernel(name).shared(4 * N * Float.BYTES)).run();
+    operands(kernel(name).grid(4, 1, 1).shared(4 * N * Float.BYTES)).run();
   }
 
   @Test
@@ -102,7 +103,14 @@ class EmulatorTest {
     "different_barriers, mismatched barriers, this thread is in the one of line",
     "shuffles_in_part_of_a_warp, mismatched warp-wide operation, never reach",
     "misaligned, misaligned access, 16-byte alignment",
-    "misaligned_copy, misaligned asynchronous copy, multiples of 16"
+    "misaligned_copy, misaligned asynchronous copy, multiples of 16",
+    "waits_for_nobody, mismatched barrier 1, 64 of 128 threads have come to it",
+    "arrives_in_vain, mismatched barrier 2, 64 of 128 threads have come to it at the end",
+    "counts_differently, mismatched barrier 3, 'of 128 threads here, of 96 for those'",
+    "barrier_of_half_a_warp, barrier 1, of whole warps",
+    "arrives_before_its_copies, uninitialised read of 4 bytes, 'thread (127, 0, 0)'",
+    "forgets_products, never waited for, products of a warpgroup",
+    "overwrites_operand, uninitialised read of 2 bytes, of the shared memory"
   })
   void aWrongKernelIsTold(String kernel, String what, String where) {
     assertThatThrownBy(() -> run(kernel))
