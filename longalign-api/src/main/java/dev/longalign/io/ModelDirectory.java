@@ -52,10 +52,9 @@ public final class ModelDirectory {
           path
               + " is a single file, expected a diffusers directory (with "
               + INDEX
-              + "); convert a single-file checkpoint once with diffusers: "
-              + "StableDiffusionPipeline.from_single_file(\""
-              + path.getFileName()
-              + "\").save_pretrained(\"model\")");
+              + "); a single-file checkpoint is converted once: longalign convert "
+              + path
+              + " --out DIRECTORY");
     } else if (!Files.isDirectory(path)) {
       throw new LongAlignException(path + ": no such directory" + NEEDED);
     } else if (!Files.isRegularFile(path.resolve(INDEX))) {
@@ -196,7 +195,9 @@ public final class ModelDirectory {
       return " (found "
           + found
           + ")"
-          + (checkpoint ? "; single-file checkpoints must be converted with diffusers" : "")
+          + (checkpoint
+              ? "; single-file checkpoints are converted once: longalign convert FILE --out DIRECTORY"
+              : "")
           + NEEDED;
     } catch (IOException unreadable) {
       return NEEDED;

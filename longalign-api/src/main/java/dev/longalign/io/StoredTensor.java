@@ -96,6 +96,14 @@ public final class StoredTensor {
     return new StoredTensor(newName, dtype, shape, source, region, bytes);
   }
 
+  /** The same numbers in the same order, in another shape of the same size. */
+  public StoredTensor reshaped(Shape newShape) {
+    if (newShape.size() != shape.size()) {
+      throw new LongAlignException(this + " has no shape " + newShape);
+    }
+    return new StoredTensor(name, dtype, newShape, source, region, bytes);
+  }
+
   /** The part [from, to) along the first axis, where it lies. */
   public StoredTensor rows(long from, long to) {
     if (shape.rank() < 1 || from < 0 || from > to || to > shape.dim(0)) {

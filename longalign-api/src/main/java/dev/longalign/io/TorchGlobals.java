@@ -7,6 +7,7 @@ import dev.longalign.tensor.Shape;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 
 /**
  * The names that a torch pickle may refer to, and what they build: an allow-list; every other name
@@ -53,6 +54,10 @@ final class TorchGlobals {
           Map.entry("bool", DType.BOOL),
           Map.entry("float8_e4m3fn", DType.F8_E4M3),
           Map.entry("float8_e5m2", DType.F8_E5M2));
+
+  /** Classes that checkpoints of whole trainings name, as a key beside the weights: just a text. */
+  private static final Set<String> NAMES =
+      Set.of("pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint");
 
   private enum Callable {
     ORDERED_DICT,
@@ -120,6 +125,8 @@ final class TorchGlobals {
       known = DTYPES.get(name);
     } else if (known == null && qualified.equals("torch.storage.UntypedStorage")) {
       known = new StorageType(null);
+    } else if (known == null && NAMES.contains(qualified)) {
+      known = qualified;
     }
     if (known == null) {
       throw in.refusal(

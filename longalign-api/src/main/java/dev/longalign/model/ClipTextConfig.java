@@ -2,7 +2,9 @@ package dev.longalign.model;
 
 import dev.longalign.io.Config;
 import dev.longalign.io.Sizes;
+import dev.longalign.nn.Parameter;
 import java.nio.file.Path;
+import java.util.List;
 
 /**
  * The sizes of a CLIP text tower. Entries that a config.json leaves out have transformers'
@@ -65,5 +67,15 @@ public record ClipTextConfig(
         ClipConfigs.activation(text),
         Sizes.atLeast(text, "eos_token_id", 49407, 0),
         Sizes.atLeast(projecting, "projection_dim", 512, 1));
+  }
+
+  /** Every parameter of a CLIPTextModel by transformers' name. */
+  public List<Parameter> parameters() {
+    DeclaredParameters declared = new DeclaredParameters();
+    declared.add("text_model.embeddings.token_embedding.weight", vocabSize, width);
+    declared.add("text_model.embeddings.position_embedding.weight", maxPositions, width);
+    declared.layers("text_model", layers, width, feedForward);
+    declared.affine("text_model.final_layer_norm", width);
+    return declared.all();
   }
 }

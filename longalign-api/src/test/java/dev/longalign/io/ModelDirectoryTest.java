@@ -80,9 +80,9 @@ class ModelDirectoryTest {
   @Test
   void refusesWithARemedy() throws IOException {
     Path file = IoFixtures.write(directory.resolve("v1-5-pruned.safetensors"), "x");
-    refuses(file, "is a single file", "from_single_file(\"v1-5-pruned.safetensors\")");
+    refuses(file, "is a single file", "longalign convert " + file + " --out");
     refuses(directory.resolve("none"), "no such directory");
-    refuses(directory, "has no model_index.json", "single-file checkpoints must be converted");
+    refuses(directory, "has no model_index.json", "longalign convert FILE --out");
     refuses(TINY.resolve("unet"), "it is a part of a model: give");
     refuses(TINY.getParent(), "did you mean", "tiny-longsd");
     refuses(

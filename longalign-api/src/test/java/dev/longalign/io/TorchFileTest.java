@@ -64,6 +64,24 @@ class TorchFileTest {
   }
 
   @Test
+  void takesTheNameOfATrainersClassForAText() {
+    String name = "cpytorch_lightning.callbacks.model_checkpoint\nModelCheckpoint\n";
+    try (TorchFile file =
+        open(
+            "\u0080\2}(X\1\0\0\0w"
+                + tensor(6, "K\6\u0085", "K\1\u0085")
+                + "X\11\0\0\0callbacks}"
+                + name
+                + "K\3su.")) {
+      assertThat(file.names()).containsExactly("w");
+      assertThat(file.metadata())
+          .containsEntry(
+              "callbacks.pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint", "3");
+    }
+    refuses("\u0080\2" + name + ")R.", "REDUCE calls something that is no function");
+  }
+
+  @Test
   void readsAListThatPythonTwoPickled() {
     String pairs =
         "ccollections\nOrderedDict\n(](](U\1a" + tensor(6, "K\6\u0085", "K\1\u0085") + "eetR.";

@@ -101,8 +101,9 @@ final class ExportCommand implements Callable<Integer> {
   @Option(
       names = "--precision",
       paramLabel = "TYPE",
-      description = "f16, bf16 or f32. Default: f16 for a LoRA; the model's own if it is merged.")
-  String precision;
+      description =
+          "${COMPLETION-CANDIDATES}. Default: F16 for a LoRA; the model's own if it is merged.")
+  WeightPrecision precision;
 
   @Option(
       names = "--base-model",
@@ -128,7 +129,7 @@ final class ExportCommand implements Callable<Integer> {
       throw new LongAlignException(
           "--from " + from + ": expected a LoRA file, found none; check the path");
     }
-    DType dtype = dtype();
+    DType dtype = WeightPrecision.dtype(precision);
     Set<ExportFormat> wanted = EnumSet.copyOf(formats);
     String stem = from.getFileName().toString().replaceFirst("\\.[^.]*$", "");
     ExportSettings settings =
@@ -160,19 +161,5 @@ final class ExportCommand implements Callable<Integer> {
       common.out().flush();
     }
     return ExitCode.OK;
-  }
-
-  private DType dtype() {
-    if (precision == null) {
-      return null;
-    }
-    return switch (precision.toLowerCase(Locale.ROOT)) {
-      case "f16" -> DType.F16;
-      case "bf16" -> DType.BF16;
-      case "f32" -> DType.F32;
-      default ->
-          throw new IllegalArgumentException(
-              "--precision: expected f16, bf16 or f32, found " + precision);
-    };
   }
 }

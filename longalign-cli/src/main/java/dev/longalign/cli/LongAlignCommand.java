@@ -31,6 +31,7 @@ import picocli.CommandLine.Spec;
       TrainCommand.class,
       CacheCommand.class,
       ExportCommand.class,
+      ConvertCommand.class,
       EncodeCommand.class,
       InspectCommand.class,
       BenchCommand.class,

@@ -46,7 +46,7 @@ record WeightsSummary(
     CLIP("CLIP weights"),
     T5("T5 weights"),
     ADAPTER("text adapter weights"),
-    CHECKPOINT("a whole checkpoint in one file; convert it with diffusers"),
+    CHECKPOINT("a whole checkpoint in one file"),
     TENSORS("tensors");
 
     private final String label;
@@ -152,10 +152,7 @@ record WeightsSummary(
       out.println("  " + String.join(", ", firstNames) + (tensors > SHOWN ? ", ..." : ""));
     }
     if (kind == Kind.CHECKPOINT) {
-      out.println(
-          "  -> StableDiffusionPipeline.from_single_file(\""
-              + file.getFileName()
-              + "\").save_pretrained(\"model\")");
+      out.println("  -> longalign convert " + file + " --out DIRECTORY");
     }
   }
 }

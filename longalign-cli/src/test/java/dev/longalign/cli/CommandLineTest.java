@@ -6,10 +6,19 @@ import static org.assertj.core.api.Assertions.withinPercentage;
 import com.google.gson.JsonObject;
 import com.google.gson.JsonParser;
 import dev.longalign.EmbeddedModel;
+import dev.longalign.io.ModelDirectory;
+import dev.longalign.io.SafetensorsWriter;
+import dev.longalign.io.StoredTensor;
+import dev.longalign.io.TensorFile;
+import dev.longalign.tensor.DType;
+import dev.longalign.tensor.Shape;
+import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -25,6 +34,9 @@ import picocli.CommandLine;
 final class CommandLineTest {
   private static final String PROMPT =
       "A large orange diamond sits in the lower center of the picture. The backdrop is white.";
+
+  private static final Path API_TESTS = Path.of("..", "longalign-api", "src", "test");
+  private static final Path TINY = API_TESTS.resolve("golden/models/tiny-longsd");
 
   @TempDir Path temp;
 
@@ -80,6 +92,69 @@ final class CommandLineTest {
         .isEqualTo(ExitCode.FAILED);
     assertThat(err.toString()).contains("broken.safetensors");
     assertThat(target).doesNotExist();
+  }
+
+  /** The tiny model in one file, by the names that diffusers' script gives it. */
+  private Path singleFile() throws IOException {
+    List<StoredTensor> tensors = new ArrayList<>();
+    List<String> names =
+        Files.readAllLines(
+            API_TESTS.resolve("resources/dev/longalign/pipeline/original-names.tsv"));
+    ModelDirectory tiny = ModelDirectory.open(TINY);
+    for (String part : new String[] {"unet", "vae", "text_encoder"}) {
+      try (TensorFile weights = tiny.weights(part)) {
+        for (String line : names) {
+          String[] fields = line.split("\t");
+          if (fields[0].equals(part)) {
+            StoredTensor found = weights.tensor(fields[1]);
+            tensors.add(StoredTensor.of(fields[2], found.dtype(), found.shape(), found.data()));
+          }
+        }
+      }
+    }
+    tensors.add(StoredTensor.ofFloats("model_ema.decay", DType.F32, Shape.of(1), new float[] {1}));
+    Path file = temp.resolve("tiny.safetensors");
+    SafetensorsWriter.write(file, tensors);
+    return file;
+  }
+
+  @Test
+  void convertsASingleFileAndSamplesFromIt() throws Exception {
+    String file = singleFile().toString();
+    String directory = temp.resolve("model").toString();
+    assertThat(run("inspect", file)).isEqualTo(ExitCode.OK);
+    assertThat(out.toString()).contains("longalign convert " + file + " --out");
+    assertThat(run("convert", file, "--out", directory)).isEqualTo(ExitCode.FAILED);
+    assertThat(err.toString()).contains("expected [320, 4, 3, 3]", "found [32, 4, 3, 3]");
+    assertThat(Path.of(directory)).doesNotExist();
+
+    assertThat(run("convert", file, "--like", TINY.toString(), "--out", directory))
+        .as(err.toString())
+        .isEqualTo(ExitCode.OK);
+    assertThat(out.toString()).contains("tensors", "not used: model_ema, 1 tensors");
+    Path picture = temp.resolve("o.png");
+    assertThat(
+            run(
+                "sample",
+                PROMPT,
+                "--model",
+                directory,
+                "--steps",
+                "2",
+                "--width",
+                "64",
+                "--height",
+                "64",
+                "--out",
+                picture.toString()))
+        .as(err.toString())
+        .isEqualTo(ExitCode.OK);
+    assertThat(picture).exists();
+    assertThat(run("convert", file, "--like", TINY.toString(), "--out", directory))
+        .isEqualTo(ExitCode.FAILED);
+    assertThat(err.toString()).contains("expected a new or empty directory");
+    assertThat(run("convert", file, "--precision", "f8", "--out", directory))
+        .isEqualTo(ExitCode.USAGE);
   }
 
   @Test
