@@ -14,12 +14,15 @@ import java.io.StringWriter;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.stream.Stream;
+import java.util.zip.ZipEntry;
+import java.util.zip.ZipOutputStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -31,6 +34,29 @@ final class VerifyCommandTest {
 
   private final StringWriter out = new StringWriter();
   private final StringWriter err = new StringWriter();
+
+  /** A dict with numbers as keys, as optimizers have, and an infinity. */
+  @Test
+  void readsPlainValuesOfTorchFiles() throws IOException {
+    Path io = Files.createDirectories(temp.resolve("io"));
+    String pickle = "\u0080\2}(K\5X\1\0\0\0aK\7G\177\u00f0\0\0\0\0\0\0u.";
+    try (ZipOutputStream zip = new ZipOutputStream(Files.newOutputStream(io.resolve("x.pt")))) {
+      zip.putNextEntry(new ZipEntry("archive/data.pkl"));
+      zip.write(pickle.getBytes(StandardCharsets.ISO_8859_1));
+    }
+    for (String last : new String[] {"Infinity", "-Infinity"}) {
+      Files.writeString(
+          io.resolve("io.json"),
+          """
+          {"good": {"torch": {"x.pt": {"kind": "value", "value":
+            {"dict": [[5, {"plain": "a"}], [7, {"plain": "%s"}]]}}}}}
+          """
+              .formatted(last));
+      assertThat(run("verify", temp.toString()))
+          .as(out + " " + err)
+          .isEqualTo(last.equals("Infinity") ? ExitCode.OK : ExitCode.FAILED);
+    }
+  }
 
   /** All but the fifty steps of {@code reward/reward}, a minute which RewardGoldenTest takes. */
   @Test
