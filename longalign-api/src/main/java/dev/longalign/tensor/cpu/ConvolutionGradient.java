@@ -8,6 +8,7 @@ import dev.longalign.tensor.Conv2dWeight;
 import dev.longalign.tensor.DType;
 import dev.longalign.tensor.Shape;
 import dev.longalign.tensor.Tensor;
+import dev.longalign.tensor.TensorScope;
 import java.util.List;
 
 /** Derivatives of convolutions. */
@@ -91,8 +92,8 @@ final class ConvolutionGradient {
                   dst.descriptor(),
                   new long[] {g.stride(), g.stride()},
                   new long[] {0, 0},
-                  low(g),
-                  high(g, in, out),
+                  ConvolutionOps.low(g),
+                  ConvolutionOps.high(g, in, out),
                   null,
                   attr.build()),
           attributes,
@@ -107,6 +108,14 @@ final class ConvolutionGradient {
   Tensor weight(Tensor x, Tensor dy, Conv2dGeometry g) {
     if (x.shape().size() == 0 || dy.shape().size() == 0) {
       return context.backend().zeros(DType.F32, g.weightShape());
+    }
+    if (g.stride() > 1 && isPointwise(g)) {
+      // With a stride, oneDNN 3.11's AVX2 kernel loses sums of threads for fewer than 8 channels.
+      try (TensorScope scope = TensorScope.open()) {
+        Tensor seen = seenPixels(x, dy.shape(), g.stride());
+        return scope.keep(
+            weight(seen, dy, Conv2dGeometry.of(g.inChannels(), g.outChannels(), 1, 1, 0)));
+      }
     }
     Primitive primitive =
         context
@@ -127,6 +136,26 @@ final class ConvolutionGradient {
     return dw;
   }
 
+  private static boolean isPointwise(Conv2dGeometry g) {
+    boolean padded = g.padTop() + g.padLeft() + g.padBottom() + g.padRight() > 0;
+    return g.kernelHeight() == 1 && g.kernelWidth() == 1 && !padded;
+  }
+
+  /** The pixels that a 1 x 1 kernel with a stride sees. */
+  private Tensor seenPixels(Tensor x, Shape out, int stride) {
+    Tensor seen = context.allocate(x.dtype(), x.shape().with(1, out.dim(1)).with(2, out.dim(2)));
+    long[] picture = {out.dim(1), out.dim(2), x.dim(3)};
+    long[] strides = {stride * x.dim(2) * x.dim(3), stride * x.dim(3), 1};
+    try (Layout sparse = Layout.strided(x.dtype(), picture, strides);
+        Layout dense = Layout.dense(x.dtype(), picture);
+        Primitive gather = PrimitiveCache.reorder(sparse, dense)) {
+      for (int b = 0; b < x.dim(0); b++) { // strides past a picture's end do not make a batch
+        gather.execute(context.memory(), address(x.rows(b, b + 1)), address(seen.rows(b, b + 1)));
+      }
+    }
+    return seen;
+  }
+
   private static Primitive weightPrimitive(Shape in, Shape out, Conv2dGeometry g, DType dtype) {
     try (Layout src = nhwc(dtype, in);
         Layout any = Layout.any(DType.F32, g.weightShape().toArray());
@@ -145,8 +174,8 @@ final class ConvolutionGradient {
                   dst.descriptor(),
                   new long[] {g.stride(), g.stride()},
                   new long[] {0, 0},
-                  low(g),
-                  high(g, in, out),
+                  ConvolutionOps.low(g),
+                  ConvolutionOps.high(g, in, out),
                   null,
                   attr.build()),
           attributes,
@@ -160,17 +189,5 @@ final class ConvolutionGradient {
 
   private static Layout nhwc(DType dtype, Shape s) {
     return Layout.nhwc(dtype, s.dim(0), s.dim(3), s.dim(1), s.dim(2));
-  }
-
-  private static long[] low(Conv2dGeometry g) {
-    return new long[] {g.padTop(), g.padLeft()};
-  }
-
-  /** As oneDNN wants it: what the last output reaches beyond the input. */
-  private static long[] high(Conv2dGeometry g, Shape in, Shape out) {
-    return new long[] {
-      (out.dim(1) - 1) * g.stride() + g.kernelHeight() - in.dim(1) - g.padTop(),
-      (out.dim(2) - 1) * g.stride() + g.kernelWidth() - in.dim(2) - g.padLeft()
-    };
   }
 }

@@ -143,12 +143,6 @@ final class ConvolutionOps {
         attributes.add(dst);
       }
       Layout weights = fixedWeights == null ? anyWeights : fixedWeights;
-      // oneDNN wants right = (out - 1) * stride + kernel - in - left, which may cut unused columns.
-      long[] low = {g.padTop(), g.padLeft()};
-      long[] high = {
-        (out.dim(1) - 1) * g.stride() + g.kernelHeight() - in.dim(1) - g.padTop(),
-        (out.dim(2) - 1) * g.stride() + g.kernelWidth() - in.dim(2) - g.padLeft()
-      };
       int[] names = {DNNL_ARG_SRC_0, DNNL_ARG_WEIGHTS, DNNL_ARG_DST, DNNL_ARG_BIAS};
       Layout[] layouts = {src, null, dst, bias};
       int arguments = biased ? 4 : 3;
@@ -166,12 +160,28 @@ final class ConvolutionOps {
                   dst.descriptor(),
                   new long[] {g.stride(), g.stride()},
                   new long[] {0, 0},
-                  low,
-                  high,
+                  low(g),
+                  high(g, in, out),
                   attr.build()),
           attributes,
           Arrays.copyOf(names, arguments),
           Arrays.copyOf(layouts, arguments));
     }
+  }
+
+  /** Padding above and on the left. */
+  static long[] low(Conv2dGeometry g) {
+    return new long[] {g.padTop(), g.padLeft()};
+  }
+
+  /**
+   * Padding below and on the right: what the last output reaches beyond the input, which is nothing
+   * where a stride leaves rows over.
+   */
+  static long[] high(Conv2dGeometry g, Shape in, Shape out) {
+    return new long[] {
+      Math.max(0, (out.dim(1) - 1) * g.stride() + g.kernelHeight() - in.dim(1) - g.padTop()),
+      Math.max(0, (out.dim(2) - 1) * g.stride() + g.kernelWidth() - in.dim(2) - g.padLeft())
+    };
   }
 }
