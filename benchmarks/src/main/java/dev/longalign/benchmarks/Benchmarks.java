@@ -5,6 +5,7 @@ import java.nio.file.Path;
 import java.time.Instant;
 import java.time.temporal.ChronoUnit;
 import java.util.Collection;
+import java.util.Locale;
 import org.openjdk.jmh.profile.GCProfiler;
 import org.openjdk.jmh.results.RunResult;
 import org.openjdk.jmh.runner.Runner;
@@ -45,7 +46,7 @@ public final class Benchmarks {
     }
     Report report = Report.of(started, results, Roof.Effort.asked());
     Path file = report.write(folder());
-    System.out.printf("%n%s%nwritten to %s%n", report.table(), file);
+    System.out.printf(Locale.ROOT, "%n%s%nwritten to %s%n", report.table(), file);
   }
 
   private static Path folder() {

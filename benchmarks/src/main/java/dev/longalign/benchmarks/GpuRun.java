@@ -238,6 +238,7 @@ public final class GpuRun {
   private static void breakdown(StringBuilder table, JsonObject breakdown) {
     String loop =
         String.format(
+            Locale.ROOT,
             "loop of %s steps, %s %s",
             breakdown.get("steps"),
             breakdown.get("model").getAsString(),
@@ -277,9 +278,9 @@ public final class GpuRun {
   }
 
   private static void line(StringBuilder table, String what, String... columns) {
-    table.append(String.format("%-64s", what));
+    table.append(String.format(Locale.ROOT, "%-64s", what));
     for (String column : columns) {
-      table.append(String.format(" %14s", column));
+      table.append(String.format(Locale.ROOT, " %14s", column));
     }
     table.append('\n');
   }

@@ -121,7 +121,9 @@ record Report(
   Path write(Path folder) throws IOException {
     Files.createDirectories(folder);
     String time =
-        DateTimeFormatter.ofPattern("yyyyMMdd-HHmmss").withZone(ZoneOffset.UTC).format(started);
+        DateTimeFormatter.ofPattern("yyyyMMdd-HHmmss", Locale.ROOT)
+            .withZone(ZoneOffset.UTC)
+            .format(started);
     String cpu =
         machine
             .cpu()
@@ -153,9 +155,14 @@ record Report(
           m.rate == null
               ? ""
               : String.format(
-                  "%10.1f %s, %3.0f %% of the roof", m.rate, m.rateUnit, 100 * m.roofRatio);
+                  Locale.ROOT,
+                  "%10.1f %s, %3.0f %% of the roof",
+                  m.rate,
+                  m.rateUnit,
+                  100 * m.roofRatio);
       table.append(
-          String.format("%-36s %-54s %10.3f ms%s%n", name, m.parameters, m.milliseconds, rate));
+          String.format(
+              Locale.ROOT, "%-36s %-54s %10.3f ms%s%n", name, m.parameters, m.milliseconds, rate));
     }
     return table.toString();
   }

@@ -11,6 +11,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 
 /**
@@ -174,7 +175,7 @@ public final class FeatureCacheWriter implements AutoCloseable {
     if (pending.isEmpty()) {
       return;
     }
-    String name = String.format("features-%05d.safetensors", shards.size());
+    String name = String.format(Locale.ROOT, "features-%05d.safetensors", shards.size());
     FeatureManifest.Shard shard;
     try {
       shard = shard(name, pending);

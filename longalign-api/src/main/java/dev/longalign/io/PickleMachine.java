@@ -7,6 +7,7 @@ import java.util.Arrays;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 
 /**
@@ -219,7 +220,7 @@ final class PickleMachine {
         };
     return in.refusal(
         name == null
-            ? String.format("byte 0x%02x is no pickle opcode", opcode)
+            ? String.format(Locale.ROOT, "byte 0x%02x is no pickle opcode", opcode)
             : name + " is not among the opcodes that weights need; nothing was executed");
   }
 

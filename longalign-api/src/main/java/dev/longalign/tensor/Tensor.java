@@ -3,6 +3,7 @@ package dev.longalign.tensor;
 import dev.longalign.LongAlignException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.util.Locale;
 
 /**
  * A handle on an n-dimensional array of a {@link Backend}. Shapes are checked here, once, for every
@@ -616,7 +617,7 @@ public final class Tensor {
 
   private static void check(boolean condition, String op, String format, Object... arguments) {
     if (!condition) {
-      throw new LongAlignException(op + ": " + String.format(format, arguments));
+      throw new LongAlignException(op + ": " + String.format(Locale.ROOT, format, arguments));
     }
   }
 

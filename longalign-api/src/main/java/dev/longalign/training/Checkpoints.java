@@ -20,6 +20,7 @@ import java.util.ArrayList;
 import java.util.Base64;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.stream.Stream;
@@ -72,7 +73,7 @@ final class Checkpoints {
 
   /** Writes a checkpoint, then removes those that are too old. */
   Path save(Checkpoint checkpoint) {
-    Path target = run.resolve(String.format("%s%08d", PREFIX, checkpoint.step()));
+    Path target = run.resolve(String.format(Locale.ROOT, "%s%08d", PREFIX, checkpoint.step()));
     long bytes = checkpoint.tensors().stream().mapToLong(StoredTensor::byteSize).sum();
     try {
       AtomicDirectories.write(

@@ -8,6 +8,7 @@ import java.nio.file.Path;
 import java.nio.file.PathMatcher;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
@@ -141,7 +142,7 @@ final class ShardPattern {
     }
     List<String> values = new ArrayList<>();
     for (int i = first; i <= last; i++) {
-      values.add(String.format("%0" + range.group(1).length() + "d", i));
+      values.add(String.format(Locale.ROOT, "%0" + range.group(1).length() + "d", i));
     }
     return values;
   }

@@ -9,6 +9,7 @@ import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Clock;
+import java.util.Locale;
 import java.util.Map;
 import java.util.stream.Stream;
 import java.util.zip.CRC32C;
@@ -68,7 +69,9 @@ public final class TensorBoardEvents implements TrainingListener {
 
   @Override
   public void onStart(long step) {
-    out = new EventFile(run.resolve(PREFIX + String.format("%010d", time()) + SUFFIX), 0);
+    out =
+        new EventFile(
+            run.resolve(PREFIX + String.format(Locale.ROOT, "%010d", time()) + SUFFIX), 0);
     write(event(0).text(EVENT_FILE_VERSION, VERSION));
     // Of steps from this one on TensorBoard shows what comes after the session's start only.
     write(

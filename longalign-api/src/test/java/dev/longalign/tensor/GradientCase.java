@@ -3,6 +3,7 @@ package dev.longalign.tensor;
 import dev.longalign.autograd.AutogradBackend;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import java.util.stream.Stream;
 
 /**
@@ -218,7 +219,8 @@ record GradientCase(String name, Forward forward, boolean steep) {
 
   private static GradientCase causalAttention(long batch, long length, long width, int h) {
     return new GradientCase(
-        String.format("causal attention [%d, %d, %d], %d heads", batch, length, width, h),
+        String.format(
+            Locale.ROOT, "causal attention [%d, %d, %d], %d heads", batch, length, width, h),
         (in, v) ->
             v.of(in.normal(batch, length, width))
                 .causalAttention(
@@ -231,7 +233,14 @@ record GradientCase(String name, Forward forward, boolean steep) {
 
   private static GradientCase attention(long batch, long queries, long keys, long width, int h) {
     return new GradientCase(
-        String.format("attention [%d, %d, %d], %d keys, %d heads", batch, queries, width, keys, h),
+        String.format(
+            Locale.ROOT,
+            "attention [%d, %d, %d], %d keys, %d heads",
+            batch,
+            queries,
+            width,
+            keys,
+            h),
         (in, v) ->
             v.of(in.normal(batch, queries, width))
                 .attention(

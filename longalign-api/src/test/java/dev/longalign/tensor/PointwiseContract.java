@@ -1,6 +1,7 @@
 package dev.longalign.tensor;
 
 import java.util.Arrays;
+import java.util.Locale;
 import java.util.function.Function;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Assumptions;
@@ -29,7 +30,8 @@ interface PointwiseContract extends Contract {
       int groups, float eps, Activation activation, long... dims) {
     long channels = dims[dims.length - 1];
     String name =
-        String.format("groupNorm %s %d groups %s", Arrays.toString(dims), groups, activation);
+        String.format(
+            Locale.ROOT, "groupNorm %s %d groups %s", Arrays.toString(dims), groups, activation);
     return agree(
         name,
         in ->

@@ -3,6 +3,7 @@ package dev.longalign.tensor;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Locale;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.TestFactory;
@@ -130,7 +131,8 @@ interface ProductContract extends Contract {
       int batch, int height, int width, Conv2dGeometry g, Fusion fusion) {
     Shape result = Shape.of(batch, g.outHeight(height), g.outWidth(width), g.outChannels());
     boolean bias = width % 2 == 1;
-    String name = String.format("conv2d %d x %d x %d %s %s", batch, height, width, g, fusion);
+    String name =
+        String.format(Locale.ROOT, "conv2d %d x %d x %d %s %s", batch, height, width, g, fusion);
     return agree(
         name,
         in ->

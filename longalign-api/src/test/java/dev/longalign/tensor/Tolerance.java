@@ -1,5 +1,7 @@
 package dev.longalign.tensor;
 
+import java.util.Locale;
+
 /**
  * How far a result may be from what is expected: {@code max |actual - expected| <= relative *
  * max(floor, max |expected|)}. Where NaN or an infinity is expected, exactly that must be found,
@@ -77,6 +79,7 @@ public record Tolerance(double relative, double floor) {
     if (bad > 0) {
       throw new AssertionError(
           String.format(
+              Locale.ROOT,
               "%s: at %s expected %s, got %s: error %.3g is the largest; allowed %.3g = %.3g * %.4g; %d of %d values of %s are off",
               what,
               index(shape, worst),

@@ -14,6 +14,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import java.util.Random;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
@@ -212,7 +213,7 @@ class KilledTrainingTest {
 
   private static void assertSameEnd(Path run) throws IOException {
     for (String file : new String[] {"state.safetensors", "state.json", "manifest.json"}) {
-      String name = String.format("step-%08d/%s", LAST, file);
+      String name = String.format(Locale.ROOT, "step-%08d/%s", LAST, file);
       assertThat(Files.readAllBytes(run.resolve(name)))
           .as(run.resolve(name).toString())
           .isEqualTo(Files.readAllBytes(folder.resolve("whole").resolve(name)));

@@ -10,6 +10,7 @@ import dev.longalign.tensor.MemoryUse;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Random;
 import java.util.function.Consumer;
@@ -48,7 +49,7 @@ class StopTest {
   /** Parameters, moments, generator, masks, position and smoothed loss. */
   private void assertSameEnd(Path run) throws IOException {
     for (String file : new String[] {"state.safetensors", "state.json"}) {
-      String name = String.format("step-%08d/%s", LAST, file);
+      String name = String.format(Locale.ROOT, "step-%08d/%s", LAST, file);
       assertThat(Files.readAllBytes(run.resolve(name)))
           .as(file)
           .isEqualTo(Files.readAllBytes(whole.resolve(name)));
@@ -161,7 +162,7 @@ class StopTest {
           refused++;
           assertThat(thrown)
               .isInstanceOf(LongAlignException.class)
-              .hasMessageContaining("expected at most " + String.format("%,d", limit))
+              .hasMessageContaining("expected at most " + String.format(Locale.ROOT, "%,d", limit))
               .hasMessageContaining("checkpointing")
               .hasMessageContaining("maxMemory");
           tiny.autograd.limitMemory(0);
@@ -196,7 +197,7 @@ class StopTest {
       made = trainer.step();
       assertThat(made).isPositive();
     }
-    assertThat(run.resolve(String.format("step-%08d/manifest.json", made))).exists();
+    assertThat(run.resolve(String.format(Locale.ROOT, "step-%08d/manifest.json", made))).exists();
     Map<String, float[]> resumed;
     try (TinyTraining tiny = TinyRun.tiny();
         Trainer<FeatureExample> trainer = new TinyRun(SETTINGS).trainer(tiny, run)) {

@@ -44,9 +44,9 @@ final class DoctorCommand implements Callable<Integer> {
         common.out().println(area);
       }
       String status = check.status().name().toLowerCase(Locale.ROOT);
-      common.out().printf("  %-7s  %-18s %s%n", status, check.name(), check.found());
+      common.out().printf(Locale.ROOT, "  %-7s  %-18s %s%n", status, check.name(), check.found());
       if (check.remedy() != null) {
-        common.out().printf("  %-7s  %-18s -> %s%n", "", "", check.remedy());
+        common.out().printf(Locale.ROOT, "  %-7s  %-18s -> %s%n", "", "", check.remedy());
       }
     }
     common.out().println(ok ? "Sampling on the CPU works here." : "Something needed has failed.");

@@ -99,7 +99,9 @@ final class EtaPage {
   }
 
   private static String scatterSection(EtaReport.Parts parts) {
-    return """
+    return String.format(
+        Locale.ROOT,
+        """
         <h2>The two parts against the score</h2>
         <figure>
         <img alt="Scatter of the parts against the score" src="data:image/png;base64,%s">
@@ -108,11 +110,10 @@ final class EtaPage {
         <table>
         <tr><th>correlation with the score</th><th>Pearson</th><th>Spearman</th></tr>
         %s%s</table>
-        """
-        .formatted(
-            png(scatter(parts)),
-            correlation("text-relevant part", parts.relevantWithScore()),
-            correlation("text-irrelevant part", parts.irrelevantWithScore()));
+        """,
+        png(scatter(parts)),
+        correlation("text-relevant part", parts.relevantWithScore()),
+        correlation("text-irrelevant part", parts.irrelevantWithScore()));
   }
 
   private static String correlation(String name, EtaStatistics.Correlation correlation) {

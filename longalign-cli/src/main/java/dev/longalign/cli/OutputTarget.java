@@ -54,6 +54,8 @@ record OutputTarget(Path path, boolean directory, int digits) {
 
   /** The file of picture {@code index}, counted from 0. */
   Path file(int index) {
-    return directory ? path.resolve(String.format("%0" + digits + "d.png", index)) : path;
+    return directory
+        ? path.resolve(String.format(Locale.ROOT, "%0" + digits + "d.png", index))
+        : path;
   }
 }

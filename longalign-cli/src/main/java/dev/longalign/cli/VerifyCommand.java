@@ -120,7 +120,7 @@ final class VerifyCommand implements Callable<Integer> {
         result.error() == null
             ? ""
             : String.format(Locale.ROOT, "%.1e of %.1e", result.error(), result.tolerance());
-    out.printf("%-4s  %-64s %s%n", result.status(), result.path(), errors);
+    out.printf(Locale.ROOT, "%-4s  %-64s %s%n", result.status(), result.path(), errors);
     if (result.message() != null) {
       out.println("      " + result.message());
     }
@@ -130,8 +130,14 @@ final class VerifyCommand implements Callable<Integer> {
   private void print(List<AreaSummary> areas) {
     PrintWriter out = common.out();
     out.printf(
+        Locale.ROOT,
         "%n%-12s %6s %6s %7s %8s  %s%n",
-        "area", "passed", "failed", "skipped", "seconds", "nearest to its tolerance");
+        "area",
+        "passed",
+        "failed",
+        "skipped",
+        "seconds",
+        "nearest to its tolerance");
     for (AreaSummary area : areas) {
       out.printf(
           Locale.ROOT,

@@ -146,8 +146,9 @@ record WeightsSummary(
         tensors,
         parameters,
         new TreeSet<>(dtypes.keySet()));
-    ranks.forEach((rank, layers) -> out.printf("  rank %d in %d layers%n", rank, layers));
-    metadata.forEach((key, value) -> out.printf("  %s: %s%n", key, value));
+    ranks.forEach(
+        (rank, layers) -> out.printf(Locale.ROOT, "  rank %d in %d layers%n", rank, layers));
+    metadata.forEach((key, value) -> out.printf(Locale.ROOT, "  %s: %s%n", key, value));
     if (!firstNames.isEmpty()) {
       out.println("  " + String.join(", ", firstNames) + (tensors > SHOWN ? ", ..." : ""));
     }

@@ -18,6 +18,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.stream.Stream;
@@ -47,11 +48,13 @@ final class VerifyCommandTest {
     for (String last : new String[] {"Infinity", "-Infinity"}) {
       Files.writeString(
           io.resolve("io.json"),
-          """
+          String.format(
+              Locale.ROOT,
+              """
           {"good": {"torch": {"x.pt": {"kind": "value", "value":
             {"dict": [[5, {"plain": "a"}], [7, {"plain": "%s"}]]}}}}}
-          """
-              .formatted(last));
+          """,
+              last));
       assertThat(run("verify", temp.toString()))
           .as(out + " " + err)
           .isEqualTo(last.equals("Infinity") ? ExitCode.OK : ExitCode.FAILED);

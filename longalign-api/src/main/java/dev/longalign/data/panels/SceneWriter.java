@@ -4,6 +4,7 @@ import dev.longalign.data.SplitMix64;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
+import java.util.Locale;
 import java.util.Optional;
 
 /**
@@ -88,6 +89,7 @@ public final class SceneWriter {
         .map(
             template ->
                 String.format(
+                    Locale.ROOT,
                     template,
                     PanelsWorld.SIZES.get(object.size()),
                     PanelsWorld.COLORS.get(object.color()),
@@ -99,7 +101,9 @@ public final class SceneWriter {
   /** The three sentences that name the background. */
   public static List<String> backgroundSentences(int background) {
     String words = PanelsWorld.BACKGROUNDS.get(background);
-    return BACKGROUND_TEMPLATES.stream().map(template -> String.format(template, words)).toList();
+    return BACKGROUND_TEMPLATES.stream()
+        .map(template -> String.format(Locale.ROOT, template, words))
+        .toList();
   }
 
   /** All sentences that are true of a scene. */

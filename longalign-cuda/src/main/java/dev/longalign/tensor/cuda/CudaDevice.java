@@ -6,6 +6,7 @@ import static jcuda.driver.JCudaDriver.*;
 
 import dev.longalign.LongAlignException;
 import java.nio.charset.StandardCharsets;
+import java.util.Locale;
 import jcuda.driver.CUcontext;
 import jcuda.driver.CUdevice;
 import jcuda.driver.CUstream;
@@ -51,8 +52,12 @@ final class CudaDevice implements AutoCloseable {
     if (capability < OLDEST_CAPABILITY) {
       throw new LongAlignException(
           String.format(
+              Locale.ROOT,
               "cuda:%d (%s) has compute capability %d.%d; needed is 8.0 (Ampere) or later",
-              index, name, capability / 10, capability % 10));
+              index,
+              name,
+              capability / 10,
+              capability % 10));
     }
     this.multiprocessors = attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
     this.sharedMemory = attribute(CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN);

@@ -10,6 +10,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Base64;
 import java.util.HashMap;
+import java.util.Locale;
 import java.util.Map;
 
 /**
@@ -109,7 +110,9 @@ public final class T5Tokenizers {
     }
     JsonObject json =
         JsonParser.parseString(
-                """
+                String.format(
+                    Locale.ROOT,
+                    """
         {"version": "1.0",
          "normalizer": {"type": "Sequence", "normalizers": [
            {"type": "Strip", "strip_left": false, "strip_right": true},
@@ -122,8 +125,9 @@ public final class T5Tokenizers {
              {"Sequence": {"id": "B", "type_id": 0}}, {"SpecialToken": {"id": "</s>", "type_id": 0}}],
            "special_tokens": {"</s>": {"id": "</s>", "ids": [%d], "tokens": ["</s>"]}}},
          "model": {"type": "Unigram", "unk_id": %d, "byte_fallback": false}}
-        """
-                    .formatted(eos, model.unknownId()))
+        """,
+                    eos,
+                    model.unknownId()))
             .getAsJsonObject();
     if (model.charsMap().length > 0) {
       JsonObject precompiled = new JsonObject();
