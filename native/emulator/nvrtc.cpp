@@ -1,6 +1,7 @@
 // libnvrtc.so.12 for the emulator: compiles kernels with g++ into what the emulated cuModuleLoadData takes. Built with
 // EMULATOR, the directory of these sources. LONGALIGN_EMULATOR_NVRTC_LOG names a file that gets a line a compilation.
 #include <dlfcn.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -84,8 +85,8 @@ int nvrtcCompileProgram(void* program, int count, const char* const* options) {
   }
   // Headers find each other, and the dialect its emulator, as in the source tree.
   std::string root = directory;
-  std::string make = "mkdir " + root + "/kernels && ln -s " EMULATOR " " + root + "/emulator";
-  if (system(make.c_str()) != 0) {
+  if (mkdir((root + "/kernels").c_str(), 0700) != 0 || symlink(EMULATOR, (root + "/emulator").c_str()) != 0 ||
+      symlink(folder().c_str(), (root + "/driver").c_str()) != 0) {
     return INVALID_INPUT;
   }
   write(root + "/kernels/" + p->name, p->source);
@@ -97,7 +98,7 @@ int nvrtcCompileProgram(void* program, int count, const char* const* options) {
                         " -std=c++17 -O0 -fPIC -shared -fno-strict-aliasing -fsanitize=kernel-address,alignment" +
                         " --param asan-instrumentation-with-call-threshold=0 --param asan-globals=0" +
                         " --param asan-stack=0 --param asan-instrument-allocas=0 -ftls-model=initial-exec" +
-                        " -x c++ " + p->name + " -o ../image -L " + folder() + " -l:libcuda.so.1 2> ../log";
+                        " -x c++ " + p->name + " -o ../image -L ../driver -l:libcuda.so.1 2> ../log";
   int status = system(command.c_str());
   p->log = read(root + "/log");
   p->image = read(root + "/image");
