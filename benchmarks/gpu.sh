@@ -32,6 +32,10 @@ while [ $# -gt 0 ]; do
   shift
 done
 
+case "$here$PWD$results" in
+  *[[:space:]]*) echo "gpu.sh: needs paths without blanks, found '$here', '$PWD'${results:+, '$results'}" >&2; exit 2 ;;
+esac
+
 # ---- in a clone: build, and put together what runs
 
 repository=${MAVEN_REPOSITORY:-${HOME:-}/.m2/repository}
