@@ -17,17 +17,29 @@ struct Turns {
 
 template <>
 struct Turns<2> {
-  int group = threadIdx.x / 128;
+  bool first = threadIdx.x < 128;
 
   DEVICE void begin() {
-    if (group == 1) {
+    if (!first) {
       pass();
     }
   }
-  DEVICE void take() { BARRIER_SYNC(1 + group, 256); }
-  DEVICE void pass() { BARRIER_ARRIVE(2 - group, 256); }
+  DEVICE void take() {
+    if (first) {
+      BARRIER_SYNC(1, 256);
+    } else {
+      BARRIER_SYNC(2, 256);
+    }
+  }
+  DEVICE void pass() {
+    if (first) {
+      BARRIER_ARRIVE(2, 256);
+    } else {
+      BARRIER_ARRIVE(1, 256);
+    }
+  }
   DEVICE void end() {
-    if (group == 0) {
+    if (first) {
       pass();
     }
   }

@@ -12,9 +12,10 @@
 // The one dynamic shared array of a kernel, aligned for 16-byte access.
 #define SHARED_BYTES(name) extern __shared__ __align__(16) unsigned char name[]
 #define BARRIER() __syncthreads()
-// Barriers 1 to 15 beside that one: `threads` come to it, of which those that arrive do not wait for the others.
-#define BARRIER_SYNC(id, threads) asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory")
-#define BARRIER_ARRIVE(id, threads) asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(threads) : "memory")
+// Barriers 1 to 15 beside that one: `threads` come to it, of which those that arrive do not wait for the others. Both are
+// constants: for a number that it does not know ptxas reserves all sixteen.
+#define BARRIER_SYNC(id, threads) asm volatile("bar.sync %0, %1;" ::"n"(id), "n"(threads) : "memory")
+#define BARRIER_ARRIVE(id, threads) asm volatile("bar.arrive %0, %1;" ::"n"(id), "n"(threads) : "memory")
 
 typedef unsigned short u16;
 typedef unsigned int u32;
