@@ -174,7 +174,7 @@ struct Worker {
   bool runBlock(long number);
   Fiber* next(Fiber* current);
   void yield(Fiber* current);
-  void run(Fiber* current, Fiber* to);
+  void switchTo(Fiber* current, Fiber* to);
   [[noreturn]] void abortLaunch(const std::string& what);
 };
 
@@ -253,10 +253,10 @@ void Worker::yield(Fiber* current) {
     emulator_switch(&current->context, &main);
     return;
   }
-  run(current, to);
+  switchTo(current, to);
 }
 
-void Worker::run(Fiber* current, Fiber* to) {
+void Worker::switchTo(Fiber* current, Fiber* to) {
   if (to != current) {
     emulator_thread = to;
     emulator_switch(&current->context, &to->context);
@@ -580,7 +580,7 @@ void emulator_named_barrier(int id, int threads, bool wait, int line) {
   barrier.waiting.clear();
   barrier.arrived = 0;
   if (!wait && block.eager) {
-    w->run(fiber, released);
+    w->switchTo(fiber, released);
   }
 }
 

@@ -123,30 +123,30 @@ KERNEL(arrives_before_its_copies, 128, 1, (const float* x, float* y, int)) {
 }
 
 // A warpgroup's product of zeros, and what may not be done before it is waited for.
-DEVICE u64 zeros(unsigned char* shared) {
+DEVICE void multiply_zeros(unsigned char* shared, float (&d)[5][4], u32 (&a)[4]) {
   for (int i = 0; i < 2 * BLOCK_BYTES / 4 / 128; i++) {
     ((u32*)shared)[i * 128 + threadIdx.x] = 0;
   }
+  for (u32& pair : a) {
+    pair = 0;
+  }
   BARRIER();
   products_begin();
-  return operand(shared);
+  Wgmma<bf16, 40, 1>::set(d, a, operand(shared));
+  products_commit();
 }
 KERNEL(forgets_products, 128, 1, (const float*, float* y, int)) {
   SHARED_BLOCKS(shared);
-  u64 b = zeros(shared);
-  u32 a[4] = {0, 0, 0, 0};
+  u32 a[4];
   float d[5][4];
-  Wgmma<bf16, 40, 1>::set(d, a, b);
-  products_commit();
+  multiply_zeros(shared, d, a);
   y[threadIdx.x] = 0;
 }
 KERNEL(overwrites_operand, 128, 1, (const float* x, float* y, int)) {
   SHARED_BLOCKS(shared);
-  u64 b = zeros(shared);
-  u32 a[4] = {0, 0, 0, 0};
+  u32 a[4];
   float d[5][4];
-  Wgmma<bf16, 40, 1>::set(d, a, b);
-  products_commit();
+  multiply_zeros(shared, d, a);
   if (threadIdx.x < 32) {
     copy_async16(shared + 16 * threadIdx.x, x + 4 * threadIdx.x, true);
     copy_commit();

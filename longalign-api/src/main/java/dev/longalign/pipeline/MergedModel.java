@@ -107,7 +107,7 @@ public final class MergedModel {
   }
 
   /** What diffusers reads; f32 for types that occur in files only. */
-  private static DType usual(DType dtype) {
+  static DType usual(DType dtype) {
     return dtype == DType.F16 || dtype == DType.BF16 ? dtype : DType.F32;
   }
 

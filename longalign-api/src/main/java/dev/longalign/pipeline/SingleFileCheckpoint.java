@@ -228,7 +228,7 @@ public final class SingleFileCheckpoint {
               + "; missing, first: "
               + missing.get(0)
               + " (an incomplete checkpoint, or of another size: then name a diffusers directory"
-              + " that has its configs)");
+              + " that has its configs, --like)");
     }
     return tensors;
   }
@@ -254,9 +254,9 @@ public final class SingleFileCheckpoint {
               + part
               + ", found "
               + shape
-              + "; for another kind of model name a diffusers directory that has its configs");
+              + "; for another kind of model name a diffusers directory that has its configs, --like");
     }
-    DType type = dtype == null ? usual(found.dtype()) : dtype;
+    DType type = dtype == null ? MergedModel.usual(found.dtype()) : dtype;
     StoredTensor tensor = found.reshaped(p.shape()).named(p.name());
     return type == found.dtype()
         ? tensor
@@ -269,10 +269,6 @@ public final class SingleFileCheckpoint {
                 FiniteCheck.converted(
                         StoredTensor.ofFloats(p.name(), type, p.shape(), tensor.toFloats()))
                     .data());
-  }
-
-  private static DType usual(DType dtype) {
-    return dtype == DType.F16 || dtype == DType.BF16 ? dtype : DType.F32;
   }
 
   private SortedMap<String, Integer> unused() {
