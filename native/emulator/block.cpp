@@ -2,7 +2,8 @@
 // it meets a barrier or a warp-wide operation, then the next one that can run does. Every other block runs its fibers in
 // reverse order, so that a missing barrier shows as a wrong result or an uninitialised read; and every other computes a
 // warpgroup's products when they are waited for, not when they are asked for, so that a missing wait does. Where threads
-// arrive at a barrier without waiting there, either they go on first or those that they release do.
+// arrive at a barrier without waiting there, either they go on first or those that they release do. Bulk copies arrive when
+// they are asked for, over what is still being read, or when they are waited for.
 #include <pthread.h>
 #include <sys/mman.h>
 
@@ -10,6 +11,7 @@
 #include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
+#include <map>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -119,6 +121,20 @@ struct NamedBarrier {
   std::vector<Fiber*> waiting;
 };
 
+struct BoxCopy {
+  u32 to;
+  TensorMap map;
+  int at[TensorMap::RANK];
+};
+
+struct Mbarrier {
+  int phases = 0;         // that are complete
+  bool expected = false;  // this phase's bytes have been announced
+  i64 bytes = 0;          // announced and not arrived, of this phase
+  std::vector<BoxCopy> copies;  // on their way
+  std::vector<Fiber*> waiting;
+};
+
 struct Warp {
   u32 all;
   u32 ready;
@@ -135,10 +151,20 @@ struct Block {
   bool reverse = false;
   bool late = false;   // products are computed when they are waited for
   bool eager = false;  // whom an arrival releases goes on before the one that arrived
+  bool slow = false;   // bulk copies arrive when they are waited for
   NamedBarrier barriers[NAMED_BARRIERS];
+  std::map<u32, Mbarrier> mbarriers;  // by their place in shared memory
 
-  // Of the named barrier that threads have come to in vain, or nothing.
+  // Of the named barrier or the mbarrier that threads have come to in vain, or nothing.
   std::string unmet() const {
+    for (const auto& entry : mbarriers) {
+      const Mbarrier& m = entry.second;
+      if (m.expected || m.bytes != 0 || !m.waiting.empty()) {
+        return "mbarrier at " + std::to_string(entry.first) + ": " + std::to_string(m.bytes) + " bytes are missing" +
+               (m.expected ? "" : ", none were expected") +
+               (m.copies.empty() ? "" : ", " + std::to_string(m.copies.size()) + " copies are never waited for");
+      }
+    }
     for (int i = 0; i < NAMED_BARRIERS; i++) {
       if (barriers[i].arrived > 0) {
         return "barrier " + std::to_string(i) + ": " + std::to_string(barriers[i].arrived) + " of " +
@@ -290,6 +316,8 @@ bool Worker::runBlock(long number) {
   block.reverse = number & 1;
   block.late = (number ^ number >> 1) & 1;
   block.eager = ~(number >> 1 ^ number >> 2) & 1;
+  block.slow = number >> 1 & 1;
+  block.mbarriers.clear();
   for (NamedBarrier& barrier : block.barriers) {
     barrier.arrived = 0;
     barrier.waiting.clear();
@@ -509,6 +537,76 @@ void land(Fiber* fiber, size_t count) {
   fiber->copies.erase(fiber->copies.begin(), fiber->copies.begin() + count);
 }
 
+// The bytes from the tensor to the swizzled rows of 128 bytes at copy.to; nothing wrong, or what.
+std::string land(unsigned char* shared, const BoxCopy& copy) {
+  const TensorMap& map = copy.map;
+  u32 row = 0;
+  int at[TensorMap::RANK];
+  for (u32 i3 = 0; i3 < map.box[3]; i3++) {
+    for (u32 i2 = 0; i2 < map.box[2]; i2++) {
+      for (u32 i1 = 0; i1 < map.box[1]; i1++, row++) {
+        at[1] = copy.at[1] + (int)i1;
+        at[2] = copy.at[2] + (int)i2;
+        at[3] = copy.at[3] + (int)i3;
+        bool exists = true;
+        u64 from = map.address;
+        for (int d = 1; d < TensorMap::RANK; d++) {
+          exists &= at[d] >= 0 && (u32)at[d] < map.sizes[d];
+          from += at[d] * map.strides[d - 1];
+        }
+        for (u32 i0 = 0; i0 < map.box[0]; i0++) {
+          i64 column = (i64)copy.at[0] + i0;
+          u32 to = copy.to + row * map.box[0] * 2 + i0 * 2;
+          to ^= (to >> 7 & 7) << 4;
+          u16 value = 0;
+          if (exists && column >= 0 && column < map.sizes[0]) {
+            std::string wrong = check_read(from + column * 2, 2);
+            if (!wrong.empty()) {
+              return wrong;
+            }
+            memcpy(&value, (void*)(from + column * 2), 2);
+          }
+          memcpy(shared + to, &value, 2);
+          set_state((uintptr_t)shared + to, 2, ALLOCATED | INITIALISED);
+        }
+      }
+    }
+  }
+  return "";
+}
+
+i64 bytes_of(const TensorMap& map) { return (i64)map.box[0] * map.box[1] * map.box[2] * map.box[3] * 2; }
+
+Mbarrier& mbarrier(u32 at) {
+  auto found = worker->block.mbarriers.find(at);
+  if (found == worker->block.mbarriers.end()) {
+    fail("mbarrier at byte " + std::to_string(at) + " of the shared memory: nobody has made it yet");
+  }
+  return found->second;
+}
+
+// Ends the phase if all that was announced has arrived.
+void complete(Mbarrier& m) {
+  if (!m.expected || m.bytes != 0) {
+    return;
+  }
+  m.expected = false;
+  m.phases++;
+  for (Fiber* other : m.waiting) {
+    worker->warps[other->index / 32].ready |= 1u << (other->index % 32);
+  }
+  m.waiting.clear();
+}
+
+void arrive(Mbarrier& m, const BoxCopy& copy) {
+  std::string wrong = land(worker->shared, copy);
+  if (!wrong.empty()) {
+    fail(wrong);
+  }
+  m.bytes -= bytes_of(copy.map);
+  complete(m);
+}
+
 }  // namespace
 
 bool fail(const std::string& what) {
@@ -581,6 +679,67 @@ void emulator_named_barrier(int id, int threads, bool wait, int line) {
   barrier.arrived = 0;
   if (!wait && block.eager) {
     w->switchTo(fiber, released);
+  }
+}
+
+void emulator_mbarrier_make(u32 at) {
+  std::string wrong = at % 8 == 0 ? check_write((uintptr_t)worker->shared + at, 8) : "misaligned mbarrier: its address must be a multiple of 8";
+  if (wrong.empty() && !worker->block.mbarriers.emplace(at, Mbarrier()).second) {
+    wrong = "mbarrier at byte " + std::to_string(at) + " of the shared memory is made twice";
+  }
+  if (!wrong.empty()) {
+    fail(wrong);
+  }
+  set_state((uintptr_t)worker->shared + at, 8, 0);  // not for ordinary access
+}
+
+void emulator_mbarrier_expect(u32 at, int bytes) {
+  Mbarrier& m = mbarrier(at);
+  if (m.expected) {
+    fail("mbarrier at byte " + std::to_string(at) + ": its phase is not over, and the next one's bytes are announced");
+  }
+  m.expected = true;
+  m.bytes += bytes;
+  complete(m);
+}
+
+void emulator_mbarrier_wait(u32 at, int parity) {
+  Mbarrier& m = mbarrier(at);
+  if (m.phases % 2 != parity) {
+    return;
+  }
+  std::vector<BoxCopy> copies;
+  copies.swap(m.copies);
+  for (const BoxCopy& copy : copies) {
+    arrive(m, copy);
+  }
+  if (m.phases % 2 == parity) {
+    Fiber* fiber = self();
+    m.waiting.push_back(fiber);
+    worker->warps[fiber->index / 32].ready &= ~(1u << (fiber->index % 32));
+    worker->yield(fiber);
+  }
+}
+
+void emulator_copy_box(u32 to, const TensorMap* map, const int* at, u32 toMbarrier) {
+  Mbarrier& m = mbarrier(toMbarrier);
+  if (map->mark != TensorMap::MARK) {
+    fail("bulk copy by what is no tensor map");
+  }
+  if (to % 128) {
+    fail("misaligned bulk copy: it must go to a multiple of 128 bytes");
+  }
+  BoxCopy copy{to, *map, {at[0], at[1], at[2], at[3]}};
+  uintptr_t shared = (uintptr_t)worker->shared + to;
+  std::string wrong = check_write(shared, bytes_of(*map));
+  if (!wrong.empty()) {
+    fail(wrong);
+  }
+  set_state(shared, bytes_of(*map), ALLOCATED);  // readable only after the wait
+  if (worker->block.slow) {
+    m.copies.push_back(copy);
+  } else {
+    arrive(m, copy);
   }
 }
 

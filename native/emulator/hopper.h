@@ -1,7 +1,23 @@
-// The products of a warpgroup (native/kernels/hopper.cuh) without a GPU: each warp computes its 16 rows, from where the
-// operands' descriptions and the swizzle say they are, as so many mma.m16n8k16. When, block.cpp decides.
+// Hopper's own (native/kernels/hopper.cuh) without a GPU. Of a warpgroup's products each warp computes its 16 rows, from where
+// the operands' descriptions and the swizzle say they are, as so many mma.m16n8k16. When, and when bulk copies arrive, block.cpp
+// decides.
 #pragma once
 #define SHARED_BLOCKS(name) SHARED_BYTES(name)
+
+typedef emulator::TensorMap TensorMap;
+#define TENSOR_MAP const TensorMap
+
+DEVICE u32 kept_address(const void* shared) {
+  return (u32)((const unsigned char*)shared - emulator::emulator_thread->shared);
+}
+DEVICE void mbarrier_make(u32 mbarrier) { emulator::emulator_mbarrier_make(mbarrier); }
+DEVICE void mbarriers_made() {}
+DEVICE void mbarrier_expect(u32 mbarrier, int bytes) { emulator::emulator_mbarrier_expect(mbarrier, bytes); }
+DEVICE void mbarrier_wait(u32 mbarrier, int parity) { emulator::emulator_mbarrier_wait(mbarrier, parity); }
+DEVICE void copy_box(u32 to, const TensorMap& map, int i0, int i1, int i2, int i3, u32 mbarrier) {
+  int at[4] = {i0, i1, i2, i3};
+  emulator::emulator_copy_box(to, &map, at, mbarrier);
+}
 
 DEVICE void products_begin() {}
 DEVICE void products_commit() { emulator::emulator_products_commit(); }
@@ -10,11 +26,8 @@ DEVICE void products_wait() {
   emulator::emulator_products_wait(GROUPS);
 }
 
-DEVICE void finish_before_waiting(float) {}
-
 DEVICE u64 operand(const void* tile, int columns = 0) {
-  u64 offset = (const unsigned char*)tile - emulator::emulator_thread->shared;
-  return offset >> 4 | (u64)(columns >> 4) << 16 | (u64)(BLOCK_BYTES >> 4) << 32 | 1ull << 62;
+  return kept_address(tile) >> 4 | (u64)(columns >> 4) << 16 | (u64)(BLOCK_BYTES >> 4) << 32 | 1ull << 62;
 }
 
 // The element at `k` of row (or, of operand B, column) i.

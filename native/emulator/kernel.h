@@ -55,6 +55,26 @@ void emulator_products_commit();
 void emulator_products_wait(int groups);
 }
 
+// What bulk copies know of a tensor of 2-byte elements (hopper.h), as the emulated cuTensorMapEncodeTiled writes it: sizes, the
+// innermost first, bytes from one to the next of all but the innermost, and the box that is copied.
+struct TensorMap {
+  static constexpr int RANK = 4;
+  static constexpr u64 MARK = 0x70616d726f736e74;
+  u64 mark;
+  u64 address;
+  u32 sizes[RANK];
+  u64 strides[RANK - 1];
+  u32 box[RANK];
+  u64 unused[7];
+};
+static_assert(sizeof(TensorMap) == 128, "as CUtensorMap");
+extern "C" {
+void emulator_mbarrier_make(u32 at);
+void emulator_mbarrier_expect(u32 at, int bytes);
+void emulator_mbarrier_wait(u32 at, int parity);
+void emulator_copy_box(u32 to, const TensorMap* map, const int* at, u32 mbarrier);
+}
+
 // How a module describes a kernel to the driver.
 struct Entry {
   void (*invoke)(void* function, void** parameters);
@@ -122,6 +142,7 @@ DEVICE u32 float_to_bits(float x) {
 DEVICE float fast_exp(float x) { return expf(x); }
 DEVICE float fast_exp2(float x) { return exp2f(x); }
 DEVICE float reciprocal_sqrt(float x) { return 1.0f / sqrtf(x); }
+DEVICE float fast_reciprocal(float x) { return 1.0f / x; }
 template <class T>
 DEVICE T min(T a, T b) {
   return a < b ? a : b;

@@ -44,6 +44,32 @@ struct Queries {
     }
   }
 
+  // The largest score of the row lane / 4 + 8 half.
+  template <int TILES>
+  static DEVICE float highest_of(const float (&scores)[TILES][4], int half) {
+    float even = MINUS_INFINITY;  // two chains: one would wait for itself
+    float odd = MINUS_INFINITY;
+    UNROLL
+    for (int j = 0; j < TILES; j++) {
+      even = fmaxf(even, scores[j][half * 2]);
+      odd = fmaxf(odd, scores[j][half * 2 + 1]);
+    }
+    float highest = fmaxf(even, odd);
+    highest = fmaxf(highest, shfl_xor(highest, 1));
+    return fmaxf(highest, shfl_xor(highest, 2));
+  }
+
+  // Raises the references to `highest` where that is more; sums have to shrink by `shrink` then.
+  DEVICE void refer_to(const float (&highest)[2], float (&shrink)[2]) {
+    UNROLL
+    for (int half = 0; half < 2; half++) {
+      float h = fmaxf(reference[half], highest[half]);
+      shrink[half] = h == MINUS_INFINITY ? 1.0f : fast_exp2(reference[half] - h);
+      reference[half] = h;
+      total[half] *= shrink[half];
+    }
+  }
+
   // Scores become probabilities, relative to the largest of their rows so far. Returns whether that is so much larger now
   // that the sums have to shrink; by how much goes to `shrink`.
   template <int TILES>
@@ -52,27 +78,12 @@ struct Queries {
     bool grown = false;
     UNROLL
     for (int half = 0; half < 2; half++) {
-      float even = MINUS_INFINITY;  // two chains: one would wait for itself
-      float odd = MINUS_INFINITY;
-      UNROLL
-      for (int j = 0; j < TILES; j++) {
-        even = fmaxf(even, scores[j][half * 2]);
-        odd = fmaxf(odd, scores[j][half * 2 + 1]);
-      }
-      float h = fmaxf(even, odd);
-      h = fmaxf(h, shfl_xor(h, 1));
-      h = fmaxf(h, shfl_xor(h, 2)) * scale2;
-      grown |= h > reference[half] + GROWTH;
-      highest[half] = fmaxf(reference[half], h);
+      highest[half] = highest_of(scores, half) * scale2;
+      grown |= highest[half] > reference[half] + GROWTH;
     }
     grown = warp_ballot(grown) != 0;
     if (grown) {
-      UNROLL
-      for (int half = 0; half < 2; half++) {
-        shrink[half] = highest[half] == MINUS_INFINITY ? 1.0f : fast_exp2(reference[half] - highest[half]);
-        reference[half] = highest[half];
-        total[half] *= shrink[half];
-      }
+      refer_to(highest, shrink);
     }
     UNROLL
     for (int half = 0; half < 2; half++) {
@@ -91,6 +102,49 @@ struct Queries {
       total[half] += even + odd;
     }
     return grown;
+  }
+
+  // The same without looking for the largest score, but of the FIRST step: probabilities are relative to the largest of that
+  // one as long as they are not too large. They go to `p`, as operand A of the product with V; `meanwhile` is called once.
+  template <bool FIRST, int TILES, class F>
+  DEVICE bool softmax(u32 (&p)[TILES / 2][4], const float (&scores)[TILES][4], float (&shrink)[2], float scale2, F meanwhile) {
+    bool again = FIRST;
+    float step[2];
+    while (true) {
+      if (again) {
+        float highest[2];
+        highest[0] = highest_of(scores, 0) * scale2;
+        highest[1] = highest_of(scores, 1) * scale2;
+        refer_to(highest, shrink);
+      }
+      UNROLL
+      for (int half = 0; half < 2; half++) {
+        float minus = reference[half] == MINUS_INFINITY ? 0.0f : -reference[half];
+        float even = 0;
+        float odd = 0;
+        UNROLL
+        for (int j = 0; j < TILES; j++) {
+          float left = fast_exp2(fmaf(scores[j][half * 2], scale2, minus));
+          float right = fast_exp2(fmaf(scores[j][half * 2 + 1], scale2, minus));
+          p[j / 2][j % 2 * 2 + half] = Half<T>::pack(left, right);
+          even += left;
+          odd += right;
+        }
+        step[half] = even + odd;
+        if (half == 0 && (FIRST || !again)) {
+          meanwhile();
+        }
+      }
+      bool more = !(step[0] <= Half<T>::PLENTY && step[1] <= Half<T>::PLENTY) ||
+                  fminf(reference[0], reference[1]) == MINUS_INFINITY;
+      if (again || warp_ballot(more) == 0) {
+        break;
+      }
+      again = true;
+    }
+    total[0] += step[0];
+    total[1] += step[1];
+    return again;
   }
 
   DEVICE void scale_sums(const float (&shrink)[2]) {
@@ -158,7 +212,7 @@ struct Queries {
       if (row >= rows) {
         continue;
       }
-      float factor = 1.0f / all;
+      float factor = fast_reciprocal(all);
       UNROLL
       for (int j = 0; j < COLUMNS; j++) {
         int column = j * 8 + lane % 4 * 2;

@@ -35,6 +35,7 @@ DEVICE float fast_exp2(float x) {
   return y;
 }
 DEVICE float reciprocal_sqrt(float x) { return rsqrtf(x); }
+DEVICE float fast_reciprocal(float x) { return __fdividef(1.0f, x); }
 
 DEVICE float bf16_to_float(u16 bits) { return __uint_as_float((u32)bits << 16); }
 DEVICE u16 float_to_bf16(float x) {
@@ -175,11 +176,13 @@ template <class T>
 struct Half;
 template <>
 struct Half<bf16> {
+  static constexpr float PLENTY = 1073741824.0f;  // sums of as many have room to spare
   static DEVICE u32 pack(float low, float high) { return pack_bf16(low, high); }
   static DEVICE void mma(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) { mma_bf16(d, a, b0, b1); }
 };
 template <>
 struct Half<f16> {
+  static constexpr float PLENTY = 1024.0f;
   static DEVICE u32 pack(float low, float high) { return pack_f16(low, high); }
   static DEVICE void mma(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) { mma_f16(d, a, b0, b1); }
 };

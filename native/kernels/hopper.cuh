@@ -1,8 +1,8 @@
 // Matrix products of a warpgroup (wgmma, sm_90a). Operands lie in shared memory in rows of 128 bytes (64 elements): eight
 // rows are a block of 1024 bytes, aligned to that, in which the 16-byte chunk c of row r is at c ^ (r % 8). `swizzled` says
 // where; so neither the copies that write rows nor the tensor cores that read columns meet a bank twice.
-// Operands are written by copy_async16 alone. A wait for the copies and a barrier are enough then, as in CUTLASS's loops of
-// this kind; a fence.proxy.async would also wait for the copies that are still under way.
+// Operands are written by copies alone: bulk copies, whose arrival is waited for, or copy_async16. A wait for those and a
+// barrier are enough then, as in CUTLASS's loops of this kind; a fence.proxy.async would also wait for what is under way.
 #pragma once
 #include "device.cuh"
 
@@ -14,6 +14,47 @@ constexpr int BLOCK_BYTES = 8 * ROW_BYTES;
 DEVICE int swizzled(int row, int chunk) { return row * ROW_BYTES + ((chunk ^ (row & 7)) << 4); }
 
 #if defined(__CUDACC__)
+// Of a tensor in device memory, what bulk copies need to know of it (cuTensorMapEncodeTiled); passed by value.
+struct alignas(64) TensorMap {
+  u64 words[16];
+};
+#define TENSOR_MAP const __grid_constant__ TensorMap
+
+// A shared address that stays in its register: it would be computed again at each use.
+DEVICE u32 kept_address(const void* shared) {
+  u32 address;
+  asm volatile("mov.u32 %0, %1;" : "=r"(address) : "r"(shared_address(shared)));
+  return address;
+}
+
+// An mbarrier: 8 bytes of shared memory. One thread makes it and, after mbarriers_made and a BARRIER, all use it: that thread
+// says how many bytes each of its phases will bring (mbarrier_expect), the others wait for phases one after the other, of
+// parity 0, 1, 0, ...
+DEVICE void mbarrier_make(u32 mbarrier) {
+  asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(mbarrier) : "memory");
+}
+DEVICE void mbarriers_made() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
+DEVICE void mbarrier_expect(u32 mbarrier, int bytes) {
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(mbarrier), "r"(bytes) : "memory");
+}
+DEVICE void mbarrier_wait(u32 mbarrier, int parity) {
+  asm volatile(
+      "{\n"
+      ".reg .pred arrived;\n"
+      "again_%=:\n"
+      "mbarrier.try_wait.parity.shared::cta.b64 arrived, [%0], %1;\n"
+      "@!arrived bra again_%=;\n"
+      "}" ::"r"(mbarrier), "r"(parity)
+      : "memory");
+}
+// Copies the box at these coordinates, the innermost first; what lies outside of the tensor becomes zeros.
+DEVICE void copy_box(u32 to, const TensorMap& map, int i0, int i1, int i2, int i3, u32 mbarrier) {
+  asm volatile(
+      "cp.async.bulk.tensor.4d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, %5, %6}], [%2];" ::"r"(to),
+      "l"(&map), "r"(mbarrier), "r"(i0), "r"(i1), "r"(i2), "r"(i3)
+      : "memory");
+}
+
 // Shared memory as operands want it.
 #define SHARED_BLOCKS(name) extern __shared__ __align__(1024) unsigned char name[]
 
@@ -22,14 +63,6 @@ DEVICE void products_commit() { asm volatile("wgmma.commit_group.sync.aligned;" 
 template <int GROUPS>
 DEVICE void products_wait() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(GROUPS) : "memory");
-}
-
-// What comes next waits for `value`, which is not negative: ptxas would have products_wait go before what it need not wait
-// for, but not across a branch.
-DEVICE void finish_before_waiting(float value) {
-  if (warp_ballot(value < 0) != 0) {
-    asm volatile("nanosleep.u32 0;");
-  }
 }
 
 // An operand at `tile`. By rows of 64 along k: blocks of 8 rows follow each other. TURNED, by rows k of 64 columns each:

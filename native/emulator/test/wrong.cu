@@ -155,3 +155,92 @@ KERNEL(overwrites_operand, 128, 1, (const float* x, float* y, int)) {
   copy_wait<0>();
   y[threadIdx.x] = d[0][0];
 }
+
+// Bulk copies of one box of 8 rows, and what may go wrong with them. `copies_a_box` is the control.
+struct Arrival {
+  u32 to;
+  u32 mbarrier;
+};
+DEVICE Arrival make_arrival(unsigned char* shared) {
+  u32 mbarrier = kept_address(shared + 2 * BLOCK_BYTES);
+  if (threadIdx.x == 0) {
+    mbarrier_make(mbarrier);
+    mbarriers_made();
+  }
+  BARRIER();
+  return Arrival{kept_address(shared), mbarrier};
+}
+DEVICE float first_of(const unsigned char* shared) { return to_float(*(const bf16*)(shared + threadIdx.x % 8 * ROW_BYTES)); }
+
+KERNEL(copies_a_box, 128, 1, (TENSOR_MAP x, float* y, int row)) {
+  SHARED_BLOCKS(shared);
+  Arrival arrival = make_arrival(shared);
+  if (threadIdx.x == 0) {
+    mbarrier_expect(arrival.mbarrier, BLOCK_BYTES);
+    copy_box(arrival.to, x, 0, 0, row, 0, arrival.mbarrier);
+  }
+  mbarrier_wait(arrival.mbarrier, 0);
+  int i = threadIdx.x % 8;
+  y[threadIdx.x] = to_float(((const bf16*)(shared + swizzled(i, threadIdx.x / 8 % 8)))[1]);
+}
+KERNEL(forgets_the_arrival, 128, 1, (TENSOR_MAP x, float* y, int)) {
+  SHARED_BLOCKS(shared);
+  Arrival arrival = make_arrival(shared);
+  if (threadIdx.x == 0) {
+    mbarrier_expect(arrival.mbarrier, BLOCK_BYTES);
+    copy_box(arrival.to, x, 0, 0, 0, 0, arrival.mbarrier);
+  }
+  BARRIER();
+  y[threadIdx.x] = first_of(shared);
+  mbarrier_wait(arrival.mbarrier, 0);
+}
+KERNEL(copies_over_what_is_read, 128, 1, (TENSOR_MAP x, float* y, int)) {
+  SHARED_BLOCKS(shared);
+  Arrival arrival = make_arrival(shared);
+  u32 a[4];
+  float d[5][4];
+  multiply_zeros(shared, d, a);
+  BARRIER();
+  if (threadIdx.x == 0) {
+    mbarrier_expect(arrival.mbarrier, BLOCK_BYTES);
+    copy_box(arrival.to, x, 0, 0, 0, 0, arrival.mbarrier);
+  }
+  products_wait<0>();
+  mbarrier_wait(arrival.mbarrier, 0);
+  y[threadIdx.x] = d[0][0];
+}
+KERNEL(expects_too_much, 128, 1, (TENSOR_MAP x, float* y, int)) {
+  SHARED_BLOCKS(shared);
+  Arrival arrival = make_arrival(shared);
+  if (threadIdx.x == 0) {
+    mbarrier_expect(arrival.mbarrier, 2 * BLOCK_BYTES);
+    copy_box(arrival.to, x, 0, 0, 0, 0, arrival.mbarrier);
+  }
+  mbarrier_wait(arrival.mbarrier, 0);
+  y[threadIdx.x] = first_of(shared);
+}
+KERNEL(copies_unasked, 128, 1, (TENSOR_MAP x, float* y, int)) {
+  SHARED_BLOCKS(shared);
+  Arrival arrival = make_arrival(shared);
+  if (threadIdx.x == 0) {
+    copy_box(arrival.to, x, 0, 0, 0, 0, arrival.mbarrier);
+  }
+  y[threadIdx.x] = 0;
+}
+KERNEL(waits_before_it_is_made, 128, 1, (TENSOR_MAP, float* y, int)) {
+  SHARED_BLOCKS(shared);
+  if (threadIdx.x == 64) {
+    mbarrier_make(kept_address(shared));
+  }
+  mbarrier_wait(kept_address(shared), 1);
+  y[threadIdx.x] = 0;
+}
+KERNEL(copies_to_an_odd_place, 128, 1, (TENSOR_MAP x, float* y, int)) {
+  SHARED_BLOCKS(shared);
+  Arrival arrival = make_arrival(shared);
+  if (threadIdx.x == 0) {
+    mbarrier_expect(arrival.mbarrier, BLOCK_BYTES);
+    copy_box(arrival.to + 64, x, 0, 0, 0, 0, arrival.mbarrier);
+  }
+  y[threadIdx.x] = 0;
+}

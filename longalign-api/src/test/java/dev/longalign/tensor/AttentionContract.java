@@ -88,6 +88,40 @@ interface AttentionContract extends Contract {
                     }));
   }
 
+  /** What was the largest logit at first must not be taken for it later: sums would overflow. */
+  @TestFactory
+  default Stream<DynamicTest> attentionWithGrowingLogits() {
+    int[][] cases = { // keys, head size, logit of the last key, keys of one logit
+      {300, 40, 40, 1},
+      {300, 40, 300, 1},
+      {700, 80, 150, 1},
+      {200, 160, 100, 70},
+      {520, 64, -90, 1},
+      {400, 128, 200, 390},
+      {400, 80, 60, 129},
+    };
+    return Arrays.stream(cases)
+        .flatMap(
+            c ->
+                agree(
+                    "attention, growing logits, " + Arrays.toString(c),
+                    in -> {
+                      int keys = c[0];
+                      int size = c[1];
+                      float[] key = in.values(0, 0.25, 1, keys, size);
+                      for (int s = 0; s < keys; s++) {
+                        key[s * size] = (float) c[2] * (s / c[3] * c[3]) / keys;
+                      }
+                      int queries = 70;
+                      float[] query = in.values(0, 0.25, 1, queries, size);
+                      for (int l = 0; l < queries; l++) {
+                        query[l * size] = 1;
+                      }
+                      return in.of(query, 1, queries, size)
+                          .attention(in.of(key, 1, keys, size), in.normal(1, keys, size), 1, 1);
+                    }));
+  }
+
   /** Gives every head vector the given length, so that logits reach its square. */
   private static float[] logits(float[] values, int d, double length) {
     for (int from = 0; from < values.length; from += d) {

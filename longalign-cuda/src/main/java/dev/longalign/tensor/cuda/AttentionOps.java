@@ -50,10 +50,11 @@ final class AttentionOps {
    * One instance of attention_wgmma.cu.
    *
    * @param size the largest head it takes
+   * @param keys its KEYS
    * @param groups its GROUPS
    * @param stages its STAGES
    */
-  private record HopperTile(int size, int groups, int stages) {
+  private record HopperTile(int size, int keys, int groups, int stages) {
     int queries() {
       return 64 * groups;
     }
@@ -62,20 +63,22 @@ final class AttentionOps {
       return 128 * groups;
     }
 
-    /** Panels of K and of V: {@code KEYS} rows of 64 columns, 128 bytes. */
+    /** A stage: panels of K and of V, {@code keys} rows of 64 columns, 128 bytes; an mbarrier. */
     int shared() {
       int panels = (size + 63) / 64;
-      return stages * 2 * panels * 64 * 128;
+      return stages * (2 * panels * keys * 128 + Long.BYTES);
     }
   }
 
   private static final HopperTile[] HOPPER_TILES = {
-    new HopperTile(40, 2, 5),
-    new HopperTile(64, 2, 5),
-    new HopperTile(80, 2, 5),
-    new HopperTile(128, 2, 5),
-    new HopperTile(160, 1, 4)
+    new HopperTile(40, 64, 2, 4),
+    new HopperTile(64, 128, 2, 4),
+    new HopperTile(80, 128, 2, 3),
+    new HopperTile(128, 64, 2, 4),
+    new HopperTile(160, 64, 1, 4)
   };
+
+  private static final int LARGEST_ON_HOPPER = HOPPER_TILES[HOPPER_TILES.length - 1].size();
 
   static final int[] F32_SIZES = {64, 160, 512};
   private static final int F32_QUERIES = 16;
@@ -134,10 +137,18 @@ final class AttentionOps {
     context.log().computed((causal ? 2.0 : 4.0) * q.shape().size() * k.dim(1));
     long[] addresses = {context.address(q), context.address(k), context.address(v)};
     boolean wide = wide(q.dtype(), size, addresses);
-    launch(q, heads, size, wide)
-        .address(addresses[0])
-        .address(addresses[1])
-        .address(addresses[2])
+    Launch launch;
+    if (q.dtype() == DType.F32) {
+      launch = fma(q, addresses, heads, size);
+    } else if (wide
+        && size <= LARGEST_ON_HOPPER
+        && context.device().isHopper()
+        && TensorMap.available()) {
+      launch = wgmma(q, k, addresses, heads, size);
+    } else {
+      launch = mma(q, addresses, heads, size);
+    }
+    launch
         .address(context.address(y))
         .i32(q.dim(1))
         .i32(k.dim(1))
@@ -149,17 +160,7 @@ final class AttentionOps {
     return y;
   }
 
-  private Launch launch(Tensor q, int heads, int size, boolean wide) {
-    if (q.dtype() == DType.F32) {
-      return fma(q, heads, size);
-    }
-    int largest = HOPPER_TILES[HOPPER_TILES.length - 1].size();
-    return wide && size <= largest && context.device().isHopper()
-        ? wgmma(q, heads, size)
-        : mma(q, heads, size);
-  }
-
-  private Launch mma(Tensor q, int heads, int size) {
+  private Launch mma(Tensor q, long[] addresses, int heads, int size) {
     int i = 0;
     while (TILES[i].size() < size) {
       i++;
@@ -170,23 +171,32 @@ final class AttentionOps {
         .launch("attention_fwd" + suffix(q.dtype()) + "_" + tile.size())
         .grid((q.dim(1) + tile.queries() - 1) / tile.queries(), (long) heads * slices, q.dim(0))
         .threads(tile.threads())
-        .shared(tile.shared());
+        .shared(tile.shared())
+        .addresses(addresses);
   }
 
-  private Launch wgmma(Tensor q, int heads, int size) {
+  private Launch wgmma(Tensor q, Tensor k, long[] addresses, int heads, int size) {
     int i = 0;
     while (HOPPER_TILES[i].size() < size) {
       i++;
     }
     HopperTile tile = HOPPER_TILES[i];
-    return context
-        .launch("attention_fwd" + suffix(q.dtype()) + "_hopper_" + tile.size())
-        .grid((q.dim(1) + tile.queries() - 1) / tile.queries(), heads, q.dim(0))
-        .threads(tile.threads())
-        .shared(tile.shared());
+    Launch launch =
+        context
+            .launch("attention_fwd" + suffix(q.dtype()) + "_hopper_" + tile.size())
+            .grid((q.dim(1) + tile.queries() - 1) / tile.queries(), heads, q.dim(0))
+            .threads(tile.threads())
+            .shared(tile.shared())
+            .address(addresses[0]);
+    for (int operand = 1; operand < addresses.length; operand++) {
+      launch.struct(
+          TensorMap.ofHeads(
+              k.dtype(), addresses[operand], k.dim(0), k.dim(1), heads, size, tile.keys()));
+    }
+    return launch;
   }
 
-  private Launch fma(Tensor q, int heads, int size) {
+  private Launch fma(Tensor q, long[] addresses, int heads, int size) {
     int i = 0;
     while (F32_SIZES[i] < size) {
       i++;
@@ -197,6 +207,7 @@ final class AttentionOps {
         .launch("attention_fwd_f32_" + F32_SIZES[i])
         .grid((q.dim(1) + F32_QUERIES - 1) / F32_QUERIES, heads, q.dim(0))
         .threads(128)
-        .shared(shared);
+        .shared(shared)
+        .addresses(addresses);
   }
 }

@@ -65,6 +65,13 @@ final class Launch {
     return i64(address);
   }
 
+  Launch addresses(long... all) {
+    for (long address : all) {
+      address(address);
+    }
+    return this;
+  }
+
   Launch i64(long value) {
     arguments.add(Pointer.to(new long[] {value}));
     return this;

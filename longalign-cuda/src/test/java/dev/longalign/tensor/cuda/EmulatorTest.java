@@ -8,6 +8,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.longalign.LongAlignException;
+import dev.longalign.tensor.DType;
+import java.nio.ByteBuffer;
 import jcuda.Pointer;
 import jcuda.driver.CUfunction;
 import jcuda.driver.CUmodule;
@@ -19,11 +21,14 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.EnabledIf;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** What a GPU would not tell, the emulator does: each kernel of wrong.cu is wrong in one way. */
 @EnabledIf(value = Emulator.IS_BUILT, disabledReason = Emulator.MISSING)
 class EmulatorTest {
   private static final int N = 128;
+  private static final int ROWS = 4;
+  private static final int BOX = 8;
   private static final CUmodule MODULE = new CUmodule();
   private static CudaDevice device;
   private CudaMemory memory;
@@ -130,6 +135,50 @@ class EmulatorTest {
     assertThatThrownBy(() -> run(kernel, 4))
         .hasMessageContainingAll("kernel " + kernel, what, "of the shared memory");
     run("right", 4);
+  }
+
+  /** One of {@link #ROWS} rows of 64 elements; x has bf16 numbers at odd places, 4 a chunk on. */
+  private void runWithBox(String name, int row, int blocks) {
+    ByteBuffer map = TensorMap.ofHeads(DType.BF16, x, 1, ROWS, 1, N * 2 / ROWS, BOX);
+    kernel(name).grid(blocks, 1, 1).shared(4096).struct(map).address(y).i32(row).run();
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {0, 1, 3, -2, -8, 100})
+  void aBoxIsCopiedAndWhatIsOutsideIsZero(int first) {
+    runWithBox("copies_a_box", first, 4);
+    float[] values = new float[N];
+    check(cuMemcpyDtoH(Pointer.to(values), CudaMemory.pointer(y), N * Float.BYTES), "download");
+    for (int i = 0; i < N; i++) {
+      int row = first + i % BOX;
+      boolean exists = row >= 0 && row < ROWS;
+      assertThat(values[i]).isEqualTo(exists ? row * N / ROWS + i / 8 % 8 * 4 : 0);
+    }
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "forgets_the_arrival, uninitialised read of 2 bytes",
+    "copies_over_what_is_read, uninitialised read of 2 bytes",
+    "expects_too_much, mismatched mbarrier at 2048: 1024 bytes are missing",
+    "copies_unasked, 'mismatched mbarrier at 2048: -1024 bytes are missing, none were expected'",
+    "waits_before_it_is_made, mbarrier at byte 0 of the shared memory: nobody has made it yet",
+    "copies_to_an_odd_place, misaligned bulk copy"
+  })
+  void aWrongBulkCopyIsTold(String kernel, String what) {
+    assertThatThrownBy(() -> runWithBox(kernel, 0, 4))
+        .isInstanceOf(LongAlignException.class)
+        .hasMessageContainingAll("kernel " + kernel, what);
+    runWithBox("copies_a_box", 0, 4);
+  }
+
+  @Test
+  void aTensorThatBulkCopiesCannotHaveIsTold() {
+    assertThatThrownBy(() -> TensorMap.ofHeads(DType.BF16, x + 8, 1, 4, 1, 64, BOX))
+        .isInstanceOf(LongAlignException.class)
+        .hasMessageContainingAll("makes no map (error 1) of a BF16 tensor", "1 heads of 64");
+    assertThatThrownBy(() -> TensorMap.ofHeads(DType.F16, x, 1, 4, 2, 12, BOX))
+        .hasMessageContaining("2 heads of 12");
   }
 
   @Test
