@@ -5,14 +5,15 @@
 #   DIR/gpu.sh [--results DIR]            the same from there
 # In this order: the contract of all backends, the golden models and training steps on the real driver (f32 within 1e-4, bf16
 # within 2e-2 of the largest magnitude); the operations by the device's clock and the sample loop, at the size of Stable
-# Diffusion 1.5 in bf16; PyTorch at the same shapes, where python3 has torch and sees the GPU; part of the contract under
-# compute-sanitizer's memcheck, racecheck and synccheck, if it is installed; `longalign verify` on the golden vectors (from a
-# clone); the UNet and the loop by JMH. About five minutes; each part has a limit of time, and one that fails is named at the end.
+# Diffusion 1.5 in bf16; the device's memory over 1000 samples of a tiny model; PyTorch at the same shapes, where python3 has
+# torch and sees the GPU; part of the contract under compute-sanitizer's memcheck, racecheck and synccheck, if it is installed;
+# `longalign verify` on the golden vectors (from a clone); the UNet and the loop by JMH. About five minutes; each part has a
+# limit of time, and one that fails is named at the end.
 # Without a GPU it says so, measures the CPU briefly and succeeds.
 # --quick: tiny shapes, for trying the script itself.
 set -eu
 usage() {
-  sed -n '2,13s/^# \{0,1\}//p' "$0"
+  sed -n '2,14s/^# \{0,1\}//p' "$0"
   exit "$1"
 }
 here=$(cd "$(dirname "$0")" && pwd)
@@ -208,6 +209,7 @@ if [ -n "$quick" ]; then
   raced=$selection
   what="-p model=tiny -p steps=1 -wi 0 -i 1 -r 1ms"
   loop="tiny 1"
+  samples=2
 else
   training=$tests.CudaTrainingGoldenTest
   selection="-c $tests.CudaBackendContractTest -c $tests.HopperContractTest -c $tests.CudaModelGoldenTest"
@@ -216,6 +218,7 @@ else
   raced="-m $tests.HopperContractTest#attention"
   what="-p model=sd15 -wi 1 -w 300ms -i 2 -r 300ms"
   loop="sd15 25"
+  samples=1000
 fi
 # shellcheck disable=SC2046,SC2086
 part tests 90 $(tests $selection)
@@ -223,6 +226,8 @@ part tests 90 $(tests $selection)
 part operations 60 "$java" $options -cp "$classpath" dev.longalign.benchmarks.GpuRun operations cuda BF16 "$results/operations.json"
 # shellcheck disable=SC2086
 part breakdown 60 "$java" $options -cp "$classpath" dev.longalign.benchmarks.GpuRun breakdown cuda BF16 $loop "$results/breakdown.json"
+# shellcheck disable=SC2086
+part endurance 60 "$java" $options -cp "$classpath" dev.longalign.benchmarks.GpuRun endurance BF16 "$samples" "$results/endurance.json"
 if python3 -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' > /dev/null 2>&1; then
   part peer 100 python3 "$here/peers/torch_peer.py" "$results/peer.json"
 else

@@ -29,6 +29,7 @@ import java.util.stream.Stream;
  * probe                                    exit status 1, and why, if there is no GPU
  * operations DEVICE DTYPE FILE             the benchmarks' operations by the device's own clock
  * breakdown DEVICE DTYPE MODEL STEPS FILE  one sample loop by operation, as JSON
+ * endurance DTYPE SAMPLES FILE             many samples and the device's memory; status 1 if it grew
  * table FOLDER                             all results in a folder as one table
  * }</pre>
  */
@@ -73,10 +74,13 @@ public final class GpuRun {
                   DType.valueOf(arguments[2]),
                   UNetBenchmark.Model.valueOf(arguments[3]),
                   Integer.parseInt(arguments[4])));
+      case "endurance" ->
+          endurance(
+              DType.valueOf(arguments[1]), Integer.parseInt(arguments[2]), Path.of(arguments[3]));
       case "table" -> System.out.print(table(Path.of(arguments[1])));
       default ->
           throw new IllegalArgumentException(
-              "expected probe, operations, breakdown or table, found " + arguments[0]);
+              "expected probe, operations, breakdown, endurance or table, found " + arguments[0]);
     }
   }
 
@@ -86,6 +90,15 @@ public final class GpuRun {
       out.println(backend.name());
     } catch (LongAlignException e) {
       out.println(e.getMessage());
+      System.exit(1);
+    }
+  }
+
+  private static void endurance(DType dtype, int samples, Path file) throws IOException {
+    Endurance endurance = Endurance.measure(dtype, samples);
+    write(file, endurance);
+    if (endurance.grew()) {
+      System.out.println("the device's memory grew: " + endurance);
       System.exit(1);
     }
   }
@@ -176,6 +189,19 @@ public final class GpuRun {
     JsonObject breakdown = read(folder.resolve("breakdown.json"));
     if (breakdown != null) {
       breakdown(table, breakdown);
+    }
+    JsonObject endurance = read(folder.resolve("endurance.json"));
+    if (endurance != null) {
+      table.append(
+          String.format(
+              Locale.ROOT,
+              "%s samples of the tiny model: device memory in use %s bytes after the first ones, %s"
+                  + " after the last; %s before, %s after close%n",
+              endurance.get("samples"),
+              endurance.get("early"),
+              endurance.get("late"),
+              endurance.get("before"),
+              endurance.get("closed")));
     }
     if (peer != null) {
       table.append("peer: ").append(peer.get("name").getAsString()).append('\n');

@@ -70,4 +70,13 @@ class CudaSmokeTest {
         breakdown.oneByOne().stream().mapToDouble(Double::doubleValue).average().orElseThrow();
     assertThat(sum).isBetween(0.2 * loop, 1.05 * loop);
   }
+
+  @Test
+  void samplesLeaveTheDevicesMemoryAsItWas() {
+    Endurance endurance = Endurance.measure(DType.BF16, 3);
+    assertThat(endurance.grew()).as("%s", endurance).isFalse();
+    assertThat(endurance.early()).isGreaterThan(endurance.before());
+    assertThat(new Endurance(3, 1, 100, 200, 201, 100).grew()).isTrue();
+    assertThat(new Endurance(3, 1, 100, 200, 200, 101).grew()).isTrue();
+  }
 }
