@@ -106,6 +106,7 @@ struct Fiber : Thread {
   Context context;
   int index;
   int line;  // of the barrier it waits in
+  bool after;  // the kernels before this one are known to be done
   std::vector<Copy> copies;
   std::vector<int> groups;  // how many copies each group ends at
   int groupStart = 0;
@@ -214,6 +215,9 @@ void fiberBody() {
     Fiber* fiber = self();
     const Launch* launch = w->job->launch;
     launch->entry->invoke(launch->entry->function, launch->parameters);
+    if (launch->overlapping && !fiber->after) {
+      w->abortLaunch("may run beside the kernels before it and does not wait for them");
+    }
     if (!fiber->productGroups.empty() || !fiber->products.empty()) {
       w->abortLaunch("products of a warpgroup that are never waited for");
     }
@@ -337,6 +341,7 @@ bool Worker::runBlock(long number) {
     fiber.blockSize = &launch->block;
     fiber.gridSize = &launch->grid;
     fiber.shared = shared;
+    fiber.after = false;
     fiber.copies.clear();
     fiber.groups.clear();
     fiber.groupStart = 0;
@@ -625,6 +630,8 @@ std::string run(const Launch& launch) {
 }
 
 extern "C" {
+
+void emulator_after_kernels_before() { self()->after = true; }
 
 void emulator_barrier(int line) {
   Worker* w = worker;

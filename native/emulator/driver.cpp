@@ -444,8 +444,12 @@ int cuTensorMapEncodeTiled(void* to, int type, unsigned rank, void* address, con
   return SUCCESS;
 }
 
-int cuLaunchKernel(void* function, unsigned gridX, unsigned gridY, unsigned gridZ, unsigned blockX, unsigned blockY,
-                   unsigned blockZ, unsigned shared, void* stream, void** parameters, void** extra) {
+}
+
+namespace {
+
+int launch(void* function, unsigned gridX, unsigned gridY, unsigned gridZ, unsigned blockX, unsigned blockY, unsigned blockZ,
+           unsigned shared, void* stream, void** parameters, void** extra, bool overlapping) {
   Function* f = (Function*)function;
   std::string name = f->entry->name;
   if (f->context != current) {
@@ -480,7 +484,7 @@ int cuLaunchKernel(void* function, unsigned gridX, unsigned gridY, unsigned grid
       pointers.push_back(argument.data());
     }
     std::string wrong =
-        run(Launch{f->entry, pointers.data(), {gridX, gridY, gridZ}, {blockX, blockY, blockZ}, shared});
+        run(Launch{f->entry, pointers.data(), {gridX, gridY, gridZ}, {blockX, blockY, blockZ}, shared, overlapping});
     if (wrong.empty()) {
       return (int)SUCCESS;
     }
@@ -488,5 +492,40 @@ int cuLaunchKernel(void* function, unsigned gridX, unsigned gridY, unsigned grid
                    wrong.find("misaligned") != std::string::npos;
     return explain(address ? ILLEGAL_ADDRESS : LAUNCH_FAILED, wrong);
   });
+}
+
+struct LaunchAttribute {
+  int id;
+  int padding;
+  int value[16];
+};
+struct LaunchConfig {
+  unsigned gridX, gridY, gridZ, blockX, blockY, blockZ, shared;
+  void* stream;
+  const LaunchAttribute* attributes;
+  unsigned attributeCount;
+};
+
+}  // namespace
+
+extern "C" {
+
+int cuLaunchKernel(void* function, unsigned gridX, unsigned gridY, unsigned gridZ, unsigned blockX, unsigned blockY,
+                   unsigned blockZ, unsigned shared, void* stream, void** parameters, void** extra) {
+  return launch(function, gridX, gridY, gridZ, blockX, blockY, blockZ, shared, stream, parameters, extra, false);
+}
+
+// With no other attribute than that of programmatic dependent launch.
+int cuLaunchKernelEx(const LaunchConfig* c, void* function, void** parameters, void** extra) {
+  constexpr int PROGRAMMATIC_STREAM_SERIALIZATION = 6;
+  bool overlapping = false;
+  for (unsigned i = 0; i < c->attributeCount; i++) {
+    if (c->attributes[i].id != PROGRAMMATIC_STREAM_SERIALIZATION) {
+      return explain(INVALID_VALUE, "cuLaunchKernelEx: attribute " + std::to_string(c->attributes[i].id) + " is not known here");
+    }
+    overlapping |= c->attributes[i].value[0] != 0;
+  }
+  return launch(function, c->gridX, c->gridY, c->gridZ, c->blockX, c->blockY, c->blockZ, c->shared, c->stream, parameters,
+                extra, overlapping);
 }
 }

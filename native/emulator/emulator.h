@@ -37,6 +37,7 @@ struct Launch {
   Index grid;
   Index block;
   unsigned shared;
+  bool overlapping;  // blocks may be there before the kernels before this one are done
 };
 
 constexpr size_t SHARED_LIMIT = 101376;         // of the smallest devices that the kernels are for (sm_86, sm_89)

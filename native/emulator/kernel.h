@@ -30,6 +30,7 @@ struct Thread {
 extern "C" __attribute__((tls_model("initial-exec"))) thread_local Thread* emulator_thread;
 
 extern "C" {
+void emulator_after_kernels_before();
 void emulator_barrier(int line);
 void emulator_named_barrier(int id, int threads, bool wait, int line);
 float emulator_shfl_xor(float value, int mask);
@@ -125,6 +126,7 @@ inline Entry entry(void (*function)(A...), const char* name, int maxThreads) {
 #define blockDim (*emulator::emulator_thread->blockSize)
 #define gridDim (*emulator::emulator_thread->gridSize)
 
+DEVICE void after_kernels_before() { emulator::emulator_after_kernels_before(); }
 DEVICE float shfl_xor(float value, int mask) { return emulator::emulator_shfl_xor(value, mask); }
 DEVICE int shfl_up(int value, int delta) { return emulator::emulator_shfl_up(value, delta); }
 DEVICE u32 warp_ballot(bool predicate) { return emulator::emulator_ballot(predicate); }

@@ -223,12 +223,15 @@ struct Gradient {
 
 #define GRADIENT(SIZE, R)                                                                    \
   KERNEL(attentionStatistics_bwd_f32_##SIZE, THREADS, 1, (PROBLEM)) {                        \
+    after_kernels_before();                                                                  \
     Gradient<SIZE / 32, R, STATISTICS>::run(PROBLEM_OF, nullptr, nullptr);                   \
   }                                                                                          \
   KERNEL(attentionQueries_bwd_f32_##SIZE, THREADS, 1, (PROBLEM, float* dq)) {                \
+    after_kernels_before();                                                                  \
     Gradient<SIZE / 32, R, QUERIES>::run(PROBLEM_OF, dq, nullptr);                           \
   }                                                                                          \
   KERNEL(attentionKeys_bwd_f32_##SIZE, THREADS, 1, (PROBLEM, float* dk, float* dv)) {        \
+    after_kernels_before();                                                                  \
     Gradient<SIZE / 32, R, KEYS>::run(PROBLEM_OF, dk, dv);                                   \
   }
 

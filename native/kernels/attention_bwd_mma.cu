@@ -364,13 +364,16 @@ struct Gradient {
 // blocks are to have room in a multiprocessor's registers.
 #define GRADIENT(T, D, DV, TILES_Q, BN_Q, BLOCKS_Q, TILES_K, BN_K, BLOCKS_K, NAME)                                     \
   KERNEL(attentionStatistics_bwd_##T##_##NAME, THREADS, BLOCKS_Q, (PROBLEM(T))) {                                      \
+    after_kernels_before();                                                                                            \
     Gradient<T, D, DV, TILES_Q, BN_Q, STATISTICS>::template run<T>(PROBLEM_OF(T), nullptr, nullptr, 1, 0);             \
   }                                                                                                                    \
   KERNEL(attentionQueries_bwd_##T##_##NAME, THREADS, BLOCKS_Q, (PROBLEM(T), T * dq)) {                                 \
+    after_kernels_before();                                                                                            \
     Gradient<T, D, DV, TILES_Q, BN_Q, QUERIES>::template run<T>(PROBLEM_OF(T), dq, nullptr, 1, 0);                     \
   }                                                                                                                    \
   KERNEL(attentionKeys_bwd_##T##_##NAME, THREADS, BLOCKS_K,                                                            \
          (PROBLEM(T), f32 * dk, f32 * dv, int parts, int partRows)) {                                                  \
+    after_kernels_before();                                                                                            \
     Gradient<T, D, DV, TILES_K, BN_K, KEYS>::template run<f32>(PROBLEM_OF(T), dk, dv, parts, partRows);                \
   }
 

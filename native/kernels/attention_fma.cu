@@ -131,6 +131,7 @@ DEVICE void attention(const float* q, const float* k, const float* v, float* y, 
   KERNEL(attention_fwd_f32_##SIZE, 128, 1,                                                                            \
          (const float* q, const float* k, const float* v, float* y, int queries, int keys, int heads, int size,       \
           float scale, int flags)) {                                                                                  \
+    after_kernels_before();                                                                                           \
     attention<SIZE / 32>(q, k, v, y, queries, keys, heads, size, scale, flags);                                       \
   }
 

@@ -222,6 +222,7 @@ struct Attention {
 #define ATTENTION(T, D, DV, BQ, WQ, GROUPS, BK, NAME, BLOCKS)                                                          \
   KERNEL(attention_fwd_##T##_##NAME, (BQ / WQ * GROUPS * 32), BLOCKS,                                                  \
          (const T* q, const T* k, const T* v, T* y, int queries, int keys, int heads, int size, float scale, int flags)) { \
+    after_kernels_before();                                                                                                \
     Attention<T, D, DV, BQ, WQ, GROUPS, BK> attention;                                                                 \
     attention.run(q, k, v, y, queries, keys, heads, size, scale, flags);                                               \
   }

@@ -223,6 +223,7 @@ struct Attention {
 #define ATTENTION(T, D, DV, KEYS, GROUPS, STAGES, NAME, BLOCKS)                                                        \
   KERNEL(attention_fwd_##T##_hopper_##NAME, GROUPS * 128, BLOCKS,                                                      \
          (const T* q, TENSOR_MAP k, TENSOR_MAP v, T* y, int queries, int keys, int heads, int size, float scale, int flags)) { \
+    after_kernels_before();                                                                                                    \
     Attention<T, D, DV, KEYS, GROUPS, STAGES>::run(q, k, v, y, queries, keys, heads, size, scale, flags);              \
   }
 #define ATTENTIONS(T)                       \

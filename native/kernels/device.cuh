@@ -22,6 +22,16 @@ typedef unsigned int u32;
 typedef unsigned long long u64;
 typedef long long i64;
 
+// First of all in every kernel: on Hopper its blocks may be there before the kernels enqueued earlier are done (programmatic
+// dependent launch), and what those write or read is not to be touched until they are. The next kernel's blocks may come as soon
+// as all of this one's are there.
+DEVICE void after_kernels_before() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;");
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
 DEVICE float shfl_xor(float value, int mask) { return __shfl_xor_sync(0xffffffffu, value, mask); }
 DEVICE int shfl_up(int value, int delta) { return __shfl_up_sync(0xffffffffu, value, delta); }
 DEVICE u32 warp_ballot(bool predicate) { return __ballot_sync(0xffffffffu, predicate); }

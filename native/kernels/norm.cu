@@ -241,6 +241,7 @@ DEVICE void layer_norm(const T* x, const float* gamma, const float* beta, T* y, 
 #define NORMS(T)                                                                                                      \
   KERNEL(groupNormSums_fwd_##T, 256, 2,                                                                               \
          (const T* x, float* partial, int pixels, int C, int groups, int chunkPixels, int wide)) {                    \
+    after_kernels_before();                                                                                           \
     if (wide) {                                                                                                       \
       group_sums<T, Wide<T>::N>(x, partial, pixels, C, groups, chunkPixels);                                          \
     } else {                                                                                                          \
@@ -250,6 +251,7 @@ DEVICE void layer_norm(const T* x, const float* gamma, const float* beta, T* y, 
   KERNEL(groupNorm_fwd_##T, 256, 4,                                                                                   \
          (const T* x, const float* partial, const float* gamma, const float* beta, T* y, int pixels, int C,           \
           int groups, int chunks, float eps, int activation, int chunkPixels, int wide)) {                            \
+    after_kernels_before();                                                                                           \
     if (wide) {                                                                                                       \
       group_apply<T, Wide<T>::N>(x, partial, gamma, beta, y, pixels, C, groups, chunks, eps, activation,              \
                                  chunkPixels);                                                                        \
@@ -259,6 +261,7 @@ DEVICE void layer_norm(const T* x, const float* gamma, const float* beta, T* y, 
   }                                                                                                                   \
   KERNEL(layerNorm_fwd_##T, 128, 8,                                                                                   \
          (const T* x, const float* gamma, const float* beta, T* y, int rows, int C, float eps, int wide)) {           \
+    after_kernels_before();                                                                                           \
     if (wide && C / Wide<T>::N <= 32 * HELD) {                                                                        \
       short_layer_norm<T, Wide<T>::N>(x, gamma, beta, y, rows, C, eps);                                               \
     } else if (wide) {                                                                                                \

@@ -224,6 +224,7 @@ DEVICE void layer_gradient_sums(const T* x, const T* dy, const float* statistics
          (const T* x, const T* dy, const float* partial, const float* gamma, const float* beta, float* groupParts,    \
           float* gammaParts, float* betaParts, int pixels, int C, int groups, int chunks, float eps, int activation,  \
           int chunkPixels, int wide)) {                                                                               \
+    after_kernels_before();                                                                                           \
     if (wide) {                                                                                                       \
       group_gradient_sums<T, Wide<T>::N>(x, dy, partial, gamma, beta, groupParts, gammaParts, betaParts, pixels, C,   \
                                          groups, chunks, eps, activation, chunkPixels);                               \
@@ -236,6 +237,7 @@ DEVICE void layer_gradient_sums(const T* x, const T* dy, const float* statistics
          (const T* x, const T* dy, const float* partial, const float* groupParts, const float* gamma,                 \
           const float* beta, T* dx, int pixels, int C, int groups, int chunks, float eps, int activation,             \
           int chunkPixels, int wide)) {                                                                               \
+    after_kernels_before();                                                                                           \
     if (wide) {                                                                                                       \
       group_gradient<T, Wide<T>::N>(x, dy, partial, groupParts, gamma, beta, dx, pixels, C, groups, chunks, eps,      \
                                     activation, chunkPixels);                                                         \
@@ -247,6 +249,7 @@ DEVICE void layer_gradient_sums(const T* x, const T* dy, const float* statistics
   KERNEL(layerNorm_bwd_##T, 128, 8,                                                                                   \
          (const T* x, const float* gamma, const T* dy, T* dx, float* statistics, int rows, int C, float eps,          \
           int wide)) {                                                                                                \
+    after_kernels_before();                                                                                           \
     if (wide) {                                                                                                       \
       layer_gradient<T, Wide<T>::N>(x, gamma, dy, dx, statistics, rows, C, eps);                                      \
     } else {                                                                                                          \
@@ -256,6 +259,7 @@ DEVICE void layer_gradient_sums(const T* x, const T* dy, const float* statistics
   KERNEL(layerNormSums_bwd_##T, 256, 4,                                                                               \
          (const T* x, const T* dy, const float* statistics, float* gammaParts, float* betaParts, int rows, int C,     \
           int chunkRows, int wide)) {                                                                                 \
+    after_kernels_before();                                                                                           \
     if (wide) {                                                                                                       \
       layer_gradient_sums<T, Wide<T>::N>(x, dy, statistics, gammaParts, betaParts, rows, C, chunkRows);               \
     } else {                                                                                                          \

@@ -15,6 +15,7 @@ DEVICE void accumulate(A* into, float factor, const B* x, i64 n, int wide) {
 
 #define ACCUMULATE(A, B)                                                                               \
   KERNEL(accumulate_fwd_##A##_##B, 256, 4, (A* into, float factor, const B* x, i64 n, int wide)) {     \
+    after_kernels_before();                                                                            \
     accumulate(into, factor, x, n, wide);                                                              \
   }
 
@@ -25,6 +26,7 @@ ACCUMULATE(bf16, bf16)
 ACCUMULATE(f16, f16)
 
 KERNEL(average_fwd_f32, 256, 4, (f32* average, float kept, const f32* x, float taken, i64 n, int wide)) {
+  after_kernels_before();
   zip(average, x, average, n, wide, [=](float sum, float value) { return kept * sum + taken * value; });
 }
 
@@ -45,6 +47,7 @@ DEVICE void swap(u32* a, u32* b, i64 n) {
 }
 
 KERNEL(swap_fwd_b32, 256, 4, (u32* a, u32* b, i64 n, int wide)) {
+  after_kernels_before();
   if (wide) {
     swap<4>(a, b, n);
   } else {
@@ -88,6 +91,7 @@ DEVICE void adam_w(const Step& s, f32* parameter, const f32* gradient, f32* firs
 
 KERNEL(adamW_fwd_f32, 256, 4,
        (const Step step, f32* parameter, const f32* gradient, f32* first, f32* second, i64 n, int wide)) {
+  after_kernels_before();
   if (!wide) {
     adam_w<1>(step, parameter, gradient, first, second, n);
     return;

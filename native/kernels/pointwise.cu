@@ -108,12 +108,15 @@ DEVICE void expand(float value, T* y, i64 n) {
 
 #define POINTWISE(T)                                                                                            \
   KERNEL(activation_fwd_##T, 256, 4, (const T* x, T* y, i64 n, int wide, int kind)) {                           \
+    after_kernels_before();                                                                                     \
     map(x, y, n, wide, [=](float value) { return activate(value, kind); });                                     \
   }                                                                                                             \
   KERNEL(clamp_fwd_##T, 256, 4, (const T* x, T* y, i64 n, int wide, float low, float high)) {                   \
+    after_kernels_before();                                                                                     \
     map(x, y, n, wide, [=](float value) { return value < low ? low : value > high ? high : value; });           \
   }                                                                                                             \
   KERNEL(gatedGelu_fwd_##T, 256, 4, (const T* x, T* y, i64 rows, int n, int wide)) {                            \
+    after_kernels_before();                                                                                     \
     if (wide) {                                                                                                 \
       gated_gelu<T, Wide<T>::N>(x, y, rows, n);                                                                 \
     } else {                                                                                                    \
@@ -121,6 +124,7 @@ DEVICE void expand(float value, T* y, i64 n) {
     }                                                                                                           \
   }                                                                                                             \
   KERNEL(linearCombination_fwd_##T, 256, 4, (const Terms terms, int count, T* y, i64 n, int wide)) {            \
+    after_kernels_before();                                                                                     \
     if (wide) {                                                                                                 \
       linear_combination<T, Wide<T>::N>(terms, count, y, n);                                                    \
     } else {                                                                                                    \
@@ -130,22 +134,27 @@ DEVICE void expand(float value, T* y, i64 n) {
 
 #define TRAINING(T)                                                                                             \
   KERNEL(multiply_fwd_##T, 256, 4, (const T* a, const T* b, T* y, i64 n, int wide)) {                           \
+    after_kernels_before();                                                                                     \
     zip(a, b, y, n, wide, [=](float left, float right) { return left * right; });                               \
   }                                                                                                             \
   KERNEL(dropout_fwd_##T, 256, 4, (const T* x, T* y, i64 n, int wide, u32 low, u32 high, u32 least, float kept)) { \
+    after_kernels_before();                                                                                        \
     DropoutKey key = {low, high};                                                                               \
     map_indexed(x, y, n, wide, [=](i64 i, float value) {                                                        \
       return dropout_bits(i, key) >= least ? value * kept : 0.0f;                                               \
     });                                                                                                         \
   }                                                                                                             \
   KERNEL(pseudoHuber_fwd_##T, 256, 4, (const T* x, T* y, i64 n, int wide, float c)) {                           \
+    after_kernels_before();                                                                                     \
     map(x, y, n, wide, [=](float value) { return pseudo_huber(value, c); });                                    \
   }                                                                                                             \
   KERNEL(scaleExp_fwd_##T, 256, 4, (const T* x, T* y, i64 n, int wide, const f32* logScale)) {                  \
+    after_kernels_before();                                                                                     \
     float scale = expf(to_float(*logScale));                                                                    \
     map(x, y, n, wide, [=](float value) { return scale * value; });                                             \
   }                                                                                                             \
   KERNEL(expand_fwd_##T, 256, 4, (const f32* scalar, T* y, i64 n, int wide)) {                                  \
+    after_kernels_before();                                                                                     \
     if (wide) {                                                                                                 \
       expand<T, Wide<T>::N>(to_float(*scalar), y, n);                                                           \
     } else {                                                                                                    \
@@ -163,6 +172,7 @@ TRAINING(f16)
 
 #define CAST(S, T)                                                            \
   KERNEL(cast_fwd_##S##_##T, 256, 4, (const S* x, T* y, i64 n)) {             \
+    after_kernels_before();                                                   \
     for (i64 i = grid_thread(); i < n; i += grid_threads()) {                 \
       y[i] = from_float<T>(to_float(x[i]));                                   \
     }                                                                         \

@@ -76,15 +76,19 @@ DEVICE void upsample_nearest_gradient(const T* dy, T* dx, i64 total, int H, int 
 
 #define GRADIENTS(T)                                                                                            \
   KERNEL(activation_bwd_##T, 256, 4, (const T* x, const T* dy, T* dx, i64 n, int wide, int kind)) {             \
+    after_kernels_before();                                                                                     \
     zip(x, dy, dx, n, wide, [=](float value, float d) { return d * activation_slope(value, kind); });           \
   }                                                                                                             \
   KERNEL(clamp_bwd_##T, 256, 4, (const T* x, const T* dy, T* dx, i64 n, int wide, float low, float high)) {     \
+    after_kernels_before();                                                                                     \
     zip(x, dy, dx, n, wide, [=](float value, float d) { return value >= low && value <= high ? d : 0.0f; });    \
   }                                                                                                             \
   KERNEL(pseudoHuber_bwd_##T, 256, 4, (const T* x, const T* dy, T* dx, i64 n, int wide, float c)) {             \
+    after_kernels_before();                                                                                     \
     zip(x, dy, dx, n, wide, [=](float value, float d) { return d * (value / hypotf(value, c)); });              \
   }                                                                                                             \
   KERNEL(gatedGelu_bwd_##T, 256, 4, (const T* x, const T* dy, T* dx, i64 rows, int n, int wide)) {              \
+    after_kernels_before();                                                                                     \
     if (wide) {                                                                                                 \
       gated_gelu_gradient<T, Wide<T>::N>(x, dy, dx, rows, n);                                                   \
     } else {                                                                                                    \
@@ -93,6 +97,7 @@ DEVICE void upsample_nearest_gradient(const T* dy, T* dx, i64 total, int H, int 
   }                                                                                                             \
   KERNEL(upsampleNearest_bwd_##T, 256, 4,                                                                       \
          (const T* dy, T* dx, i64 total, int H, int W, int C, int height, int width, int wide)) {               \
+    after_kernels_before();                                                                                     \
     if (wide) {                                                                                                 \
       upsample_nearest_gradient<T, Wide<T>::N>(dy, dx, total, H, W, C, height, width);                          \
     } else {                                                                                                    \

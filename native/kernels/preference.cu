@@ -202,6 +202,7 @@ DEVICE void preference_gradient(const T* texts, const T* images, float* scores, 
 
 #define PREFERENCE(T)                                                                                                 \
   KERNEL(textSums_fwd_##T, 256, 4, (const T* texts, float* partial, int rows, int D, int chunkRows, int wide)) {      \
+    after_kernels_before();                                                                                           \
     if (wide) {                                                                                                       \
       text_sums<T, Wide<T>::N>(texts, partial, rows, D, chunkRows);                                                   \
     } else {                                                                                                          \
@@ -211,6 +212,7 @@ DEVICE void preference_gradient(const T* texts, const T* images, float* scores, 
   KERNEL(reweight_fwd_##T, 256, 4,                                                                                    \
          (const T* texts, const float* partial, int chunks, const float* given, float* direction, float* eta, T* y,   \
           int rows, int D, float removed, int wide)) {                                                                \
+    after_kernels_before();                                                                                           \
     if (wide) {                                                                                                       \
       reweight<T, Wide<T>::N>(texts, partial, chunks, given, direction, eta, y, rows, D, removed);                    \
     } else {                                                                                                          \
@@ -219,6 +221,7 @@ DEVICE void preference_gradient(const T* texts, const T* images, float* scores, 
   }                                                                                                                   \
   KERNEL(preferenceGradient_fwd_##T, 128, 8,                                                                          \
          (const T* texts, const T* images, float* scores, T* gradient, int rows, int D, int wide)) {                  \
+    after_kernels_before();                                                                                           \
     if (wide) {                                                                                                       \
       preference_gradient<T, Wide<T>::N>(texts, images, scores, gradient, rows, D);                                   \
     } else {                                                                                                          \

@@ -146,12 +146,15 @@ struct Product {
 
 #define PRODUCT(B)                                                                                \
   KERNEL(linearInput_bwd_f32_##B##x##B, THREADS, 1, INPUT_PARAMETERS(f32)) {                      \
+    after_kernels_before();                                                                       \
     Product<B, false>::input<false>(dy, w, dx, c, pitch, wideDy, wideW);                          \
   }                                                                                               \
   KERNEL(conv2dInput_bwd_f32_##B##x##B, THREADS, 1, INPUT_PARAMETERS(f32)) {                      \
+    after_kernels_before();                                                                       \
     Product<B, false>::input<true>(dy, w, dx, c, pitch, wideDy, wideW);                           \
   }                                                                                               \
   KERNEL(conv2dWeight_bwd_f32_##B##x##B, THREADS, 1, WEIGHT_PARAMETERS(f32)) {                    \
+    after_kernels_before();                                                                       \
     Product<B, true>::weight(x, dy, sums, c, parts, rows, wideX, wideDy);                         \
   }
 
@@ -182,6 +185,7 @@ DEVICE void sum_parts(const float* parts, T* y, i64 total, i64 size, int count, 
 #define SUM(T)                                                                                                      \
   KERNEL(sumParts_bwd_##T, 256, 4,                                                                                  \
          (const float* parts, T* y, i64 total, i64 size, int count, int taps, int channels)) {                      \
+    after_kernels_before();                                                                                         \
     sum_parts(parts, y, total, size, count, taps, channels);                                                        \
   }
 

@@ -163,12 +163,15 @@ struct Product {
 // Two blocks of the large tile have room on a multiprocessor: 128 registers a thread, 67 KiB a block.
 #define PRODUCT(T, BM, BN, WM, WN, BLOCKS)                                                                       \
   KERNEL(linearInput_bwd_##T##_##BM##x##BN, (BM / WM * (BN / WN) * 32), BLOCKS, INPUT_PARAMETERS(T)) {           \
+    after_kernels_before();                                                                                      \
     Product<T, BM, BN, WM, WN, false>::template input<false>(dy, w, dx, c, pitch, wideDy, wideW);                \
   }                                                                                                              \
   KERNEL(conv2dInput_bwd_##T##_##BM##x##BN, (BM / WM * (BN / WN) * 32), BLOCKS, INPUT_PARAMETERS(T)) {           \
+    after_kernels_before();                                                                                      \
     Product<T, BM, BN, WM, WN, false>::template input<true>(dy, w, dx, c, pitch, wideDy, wideW);                 \
   }                                                                                                              \
   KERNEL(conv2dWeight_bwd_##T##_##BM##x##BN, (BM / WM * (BN / WN) * 32), BLOCKS, WEIGHT_PARAMETERS(T)) {         \
+    after_kernels_before();                                                                                      \
     Product<T, BM, BN, WM, WN, true>::weight(x, dy, sums, c, parts, rows, wideX, wideDy);                        \
   }
 

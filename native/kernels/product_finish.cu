@@ -40,6 +40,7 @@ DEVICE void finish_all(const float* sums, int parts, const Finish<T>& finish) {
   KERNEL(finish_fwd_##T, 256, 4,                                                                                      \
          (const float* sums, int parts, const float* bias, const T* channelBias, const T* residual, T* y, int M, int N, \
           int rowsPerBatch, int activation, int gated)) {                                                             \
+    after_kernels_before();                                                                                           \
     finish_all(sums, parts, Finish<T>{bias, channelBias, residual, y, M, N, rowsPerBatch, activation, gated});        \
   }
 

@@ -117,15 +117,19 @@ struct Product {
 
 #define PRODUCT(B)                                                                                                      \
   KERNEL(linear_fwd_f32_##B##x##B, THREADS, 1, PRODUCT_PARAMETERS(f32)) {                                               \
+    after_kernels_before();                                                                                             \
     Product<B, false>::run(x + blockIdx.z * strideX, w + blockIdx.z * strideW, PRODUCT_FINISH(f32), g, K, pitch, wide); \
   }                                                                                                                     \
   KERNEL(conv2d_fwd_f32_##B##x##B, THREADS, 1, PRODUCT_PARAMETERS(f32)) {                                               \
+    after_kernels_before();                                                                                             \
     Product<B, true>::run(x + blockIdx.z * strideX, w + blockIdx.z * strideW, PRODUCT_FINISH(f32), g, K, pitch, wide);  \
   }                                                                                                                     \
   KERNEL(conv2dDoubled_fwd_f32_##B##x##B, THREADS, 1, PRODUCT_PARAMETERS(f32)) {                                        \
+    after_kernels_before();                                                                                             \
     Product<B, true, true>::run(x, w, PRODUCT_FINISH(f32), g, K, pitch, wide);                                          \
   }                                                                                                                     \
   KERNEL(geglu_bwd_f32_##B##x##B, THREADS, 1, GEGLU_PARAMETERS(f32)) {                                                  \
+    after_kernels_before();                                                                                             \
     GegluGradient<f32> finish{bias, dy, dz, M, N};                                                                      \
     Product<B, false>::run(x, w, finish, g, K, pitch, wide);                                                            \
   }

@@ -159,17 +159,21 @@ struct Product {
 
 #define PRODUCT(T, BM, BN, WM, WN)                                                                                     \
   KERNEL(linear_fwd_##T##_##BM##x##BN, (BM / WM * (BN / WN) * 32), 1, PRODUCT_PARAMETERS(T)) {                         \
+    after_kernels_before();                                                                                            \
     Product<T, BM, BN, WM, WN, false>::run(x + blockIdx.z * strideX, w + blockIdx.z * strideW, PRODUCT_FINISH(T), g,   \
                                            K, pitch, wide);                                                            \
   }                                                                                                                    \
   KERNEL(conv2d_fwd_##T##_##BM##x##BN, (BM / WM * (BN / WN) * 32), 1, PRODUCT_PARAMETERS(T)) {                         \
+    after_kernels_before();                                                                                            \
     Product<T, BM, BN, WM, WN, true>::run(x + blockIdx.z * strideX, w + blockIdx.z * strideW, PRODUCT_FINISH(T), g, K, \
                                           pitch, wide);                                                                \
   }                                                                                                                    \
   KERNEL(conv2dDoubled_fwd_##T##_##BM##x##BN, (BM / WM * (BN / WN) * 32), 1, PRODUCT_PARAMETERS(T)) {                  \
+    after_kernels_before();                                                                                            \
     Product<T, BM, BN, WM, WN, true, true>::run(x, w, PRODUCT_FINISH(T), g, K, pitch, wide);                           \
   }                                                                                                                    \
   KERNEL(geglu_bwd_##T##_##BM##x##BN, (BM / WM * (BN / WN) * 32), 1, GEGLU_PARAMETERS(T)) {                            \
+    after_kernels_before();                                                                                            \
     GegluGradient<T> finish{bias, dy, dz, M, N};                                                                       \
     Product<T, BM, BN, WM, WN, false>::run(x, w, finish, g, K, pitch, wide);                                           \
   }

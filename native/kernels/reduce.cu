@@ -58,6 +58,7 @@ DEVICE void partial_sums(const T* x, double* partial, i64 n, int wide, F f) {
 
 #define SUMS(T)                                                                                                \
   KERNEL(columnSums_fwd_##T, 256, 4, (const T* x, f32* y, i64 rows, int C, i64 chunkRows, int wide)) {         \
+    after_kernels_before();                                                                                    \
     if (wide) {                                                                                                \
       sum_columns<T, Wide<T>::N>(x, y, rows, C, chunkRows);                                                    \
     } else {                                                                                                   \
@@ -65,9 +66,11 @@ DEVICE void partial_sums(const T* x, double* partial, i64 n, int wide, F f) {
     }                                                                                                          \
   }                                                                                                            \
   KERNEL(sumParts_fwd_##T, 256, 4, (const T* x, double* partial, i64 n, int wide)) {                           \
+    after_kernels_before();                                                                                    \
     partial_sums(x, partial, n, wide, [](float value) { return (double)value; });                              \
   }                                                                                                            \
   KERNEL(sumOfSquaresParts_fwd_##T, 256, 4, (const T* x, double* partial, i64 n, int wide)) {                  \
+    after_kernels_before();                                                                                    \
     partial_sums(x, partial, n, wide, [](float value) { return (double)value * value; });                      \
   }
 
@@ -85,6 +88,7 @@ DEVICE double sum_parts(const double* partial, int count) {
 }
 
 KERNEL(sum_fwd_f32, 256, 1, (const double* partial, int count, f32* y)) {
+  after_kernels_before();
   double sum = sum_parts(partial, count);
   if (threadIdx.x == 0) {
     y->value = (float)sum;
@@ -92,6 +96,7 @@ KERNEL(sum_fwd_f32, 256, 1, (const double* partial, int count, f32* y)) {
 }
 
 KERNEL(sum_fwd_f64, 256, 1, (const double* partial, int count, double* y)) {
+  after_kernels_before();
   double sum = sum_parts(partial, count);
   if (threadIdx.x == 0) {
     *y = sum;

@@ -220,25 +220,32 @@ DEVICE void gather_rows_gradient(const T* dy, const int* targets, const int* sta
 
 #define ROWS(T)                                                                                                     \
   KERNEL(rowDots_fwd_##T, 256, 4, (const T* a, const T* b, f32* y, i64 rows, int C, int team, int wide)) {          \
+    after_kernels_before();                                                                                         \
     EITHER(T, row_dots, a, b, y, rows, C, team)                                                                     \
   }                                                                                                                 \
   KERNEL(normalizeRows_fwd_##T, 256, 4, (const T* x, T* y, i64 rows, int C, int team, int wide)) {                  \
+    after_kernels_before();                                                                                         \
     EITHER(T, normalize_rows, x, y, rows, C, team)                                                                  \
   }                                                                                                                 \
   KERNEL(normalizeRows_bwd_##T, 256, 4, (const T* x, const T* dy, T* dx, i64 rows, int C, int team, int wide)) {    \
+    after_kernels_before();                                                                                         \
     EITHER(T, normalize_rows_gradient, x, dy, dx, rows, C, team)                                                    \
   }                                                                                                                 \
   KERNEL(logSumExp_fwd_##T, 256, 4, (const T* x, f32* y, i64 rows, int C, int team, int wide)) {                    \
+    after_kernels_before();                                                                                         \
     EITHER(T, log_sum_exp, x, y, rows, C, team)                                                                     \
   }                                                                                                                 \
   KERNEL(logSumExp_bwd_##T, 256, 4, (const T* x, const f32* dy, T* dx, i64 rows, int C, int team, int wide)) {      \
+    after_kernels_before();                                                                                         \
     EITHER(T, log_sum_exp_gradient, x, dy, dx, rows, C, team)                                                       \
   }                                                                                                                 \
   KERNEL(scaleRows_fwd_##T, 256, 4, (const T* x, const f32* factors, T* y, i64 rows, int C, int wide)) {            \
+    after_kernels_before();                                                                                         \
     EITHER(T, scale_rows, x, factors, y, rows, C)                                                                   \
   }                                                                                                                 \
   KERNEL(gatherRows_bwd_##T, 256, 4,                                                                                \
          (const T* dy, const int* targets, const int* starts, const int* sources, T* dx, i64 C, int wide)) {        \
+    after_kernels_before();                                                                                         \
     EITHER(T, gather_rows_gradient, dy, targets, starts, sources, dx, C)                                            \
   }
 

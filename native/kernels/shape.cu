@@ -145,6 +145,7 @@ DEVICE void segment_concat(const T* hidden, const u32* stay, const int* firstSeg
 
 #define SHAPES(T)                                                                                                      \
   KERNEL(copyRows_fwd_##T, 256, 4, (const T* x, T* y, i64 rows, i64 columns, i64 from, i64 to, int wide)) {            \
+    after_kernels_before();                                                                                            \
     if (wide) {                                                                                                        \
       copy_rows<T, 16 / sizeof(T)>(x, y, rows, columns, from, to);                                                     \
     } else {                                                                                                           \
@@ -152,6 +153,7 @@ DEVICE void segment_concat(const T* hidden, const u32* stay, const int* firstSeg
     }                                                                                                                  \
   }                                                                                                                    \
   KERNEL(gatherRows_fwd_##T, 256, 4, (const T* x, const int* numbers, T* y, i64 rows, i64 C, int wide)) {              \
+    after_kernels_before();                                                                                            \
     if (wide) {                                                                                                        \
       gather_rows<T, 16 / sizeof(T)>(x, numbers, y, rows, C);                                                          \
     } else {                                                                                                           \
@@ -160,6 +162,7 @@ DEVICE void segment_concat(const T* hidden, const u32* stay, const int* firstSeg
   }                                                                                                                    \
   KERNEL(upsampleNearest_fwd_##T, 256, 4,                                                                              \
          (const T* x, T* y, i64 total, int H, int W, int C, int height, int width, int wide)) {                        \
+    after_kernels_before();                                                                                            \
     if (wide) {                                                                                                        \
       upsample_nearest<T, 16 / sizeof(T)>(x, y, total, H, W, C, height, width);                                        \
     } else {                                                                                                           \
@@ -167,11 +170,13 @@ DEVICE void segment_concat(const T* hidden, const u32* stay, const int* firstSeg
     }                                                                                                                  \
   }                                                                                                                    \
   KERNEL(transpose_fwd_##T, 256, 4, (const T* x, T* y, int rows, int columns, int pitch)) {                            \
+    after_kernels_before();                                                                                            \
     transpose(x, y, rows, columns, pitch);                                                                             \
   }                                                                                                                    \
   KERNEL(segmentConcat_fwd_##T, 256, 4,                                                                                \
          (const T* hidden, const u32* stay, const int* firstSegment, const T* padding, T* y, int L, int D, int length, \
           int wide)) {                                                                                                 \
+    after_kernels_before();                                                                                            \
     if (wide) {                                                                                                        \
       segment_concat<T, 16 / sizeof(T)>(hidden, stay, firstSegment, padding, y, L, D, length);                          \
     } else {                                                                                                           \
@@ -201,6 +206,7 @@ DEVICE void pack_weight(const f32* w, T* y, int out, int channels, int taps, int
 
 #define PACK(T)                                                                                                   \
   KERNEL(packWeight_fwd_##T, 256, 4, (const f32* w, T* y, int out, int channels, int taps, int pitch, int pairs)) { \
+    after_kernels_before();                                                                                         \
     pack_weight(w, y, out, channels, taps, pitch, pairs);                                                         \
   }
 

@@ -16,13 +16,23 @@ final class CudaDevice implements AutoCloseable {
   private static final int OLDEST_CAPABILITY = 80;
   private static final int HOPPER = 90;
 
+  /** CUDA 12.3: its drivers take such launches into graphs. */
+  private static final int OVERLAPPING_IN_GRAPHS = 12030;
+
   private final CUdevice device = new CUdevice();
   private final CUcontext context = new CUcontext();
-  private final CUstream stream = new CUstream();
+  private final Stream stream = new Stream();
   private final String name;
   private final int capability;
   private final int multiprocessors;
   private final int sharedMemory;
+  private final boolean overlaps;
+
+  private static final class Stream extends CUstream {
+    long address() {
+      return getNativePointer();
+    }
+  }
 
   /**
    * @param index from 0
@@ -61,6 +71,11 @@ final class CudaDevice implements AutoCloseable {
     }
     this.multiprocessors = attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
     this.sharedMemory = attribute(CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN);
+    this.overlaps =
+        capability == HOPPER
+            && CudaDriver.version() >= OVERLAPPING_IN_GRAPHS
+            && !"false".equals(System.getProperty("longalign.cuda.overlap"))
+            && JnaDriver.LAUNCH_KERNEL_EX != null;
     check(cuDevicePrimaryCtxRetain(context, device), "the context of " + name);
     makeCurrent();
     check(cuStreamCreate(stream, 1), "creating a stream"); // 1: does not wait for the null stream
@@ -84,6 +99,19 @@ final class CudaDevice implements AutoCloseable {
 
   CUstream stream() {
     return stream;
+  }
+
+  /** The driver's pointer to it. */
+  long streamAddress() {
+    return stream.address();
+  }
+
+  /**
+   * Whether a kernel may begin before those before it are done, and wait for them itself; {@code
+   * -Dlongalign.cuda.overlap=false}: no.
+   */
+  boolean overlapsKernels() {
+    return overlaps;
   }
 
   String name() {

@@ -17,7 +17,6 @@ import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import jcuda.driver.CUfunction;
 import jcuda.driver.CUmodule;
 import jcuda.driver.CUresult;
 import org.slf4j.Logger;
@@ -85,7 +84,7 @@ final class Kernels implements AutoCloseable {
   /** What the system property names; else null. */
   private final CUmodule onlyModule;
 
-  private final Map<String, CUfunction> functions = new HashMap<>();
+  private final Map<String, Launch.Function> functions = new HashMap<>();
 
   Kernels(CudaDevice device) {
     this.device = device;
@@ -134,14 +133,14 @@ final class Kernels implements AutoCloseable {
     return new Launch(device, name, functions.computeIfAbsent(name, this::find));
   }
 
-  private CUfunction find(String name) {
+  private Launch.Function find(String name) {
     for (String family : onlyModule == null ? candidates(name) : List.<String>of()) {
-      CUfunction function = find(name, modules.computeIfAbsent(family, this::load));
+      Launch.Function function = find(name, modules.computeIfAbsent(family, this::load));
       if (function != null) {
         return function;
       }
     }
-    CUfunction function = onlyModule == null ? null : find(name, onlyModule);
+    Launch.Function function = onlyModule == null ? null : find(name, onlyModule);
     if (function == null) {
       throw new LongAlignException("no kernel " + name + " in the loaded modules");
     }
@@ -171,8 +170,8 @@ final class Kernels implements AutoCloseable {
     return length;
   }
 
-  private CUfunction find(String name, CUmodule module) {
-    CUfunction function = new CUfunction();
+  private Launch.Function find(String name, CUmodule module) {
+    Launch.Function function = new Launch.Function();
     int result = cuModuleGetFunction(function, module, name);
     if (result == CUresult.CUDA_ERROR_NOT_FOUND) {
       return null;

@@ -3,10 +3,13 @@ package dev.longalign.tensor.cuda;
 import static dev.longalign.tensor.cuda.CudaDriver.check;
 import static jcuda.driver.JCudaDriver.cuLaunchKernel;
 
+import com.sun.jna.Memory;
+import com.sun.jna.Pointer;
 import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
-import jcuda.Pointer;
 import jcuda.driver.CUfunction;
 
 /**
@@ -18,17 +21,29 @@ final class Launch {
 
   private static final int MAX_GRID_YZ = 65535;
 
+  /** A kernel as the driver knows it. */
+  static final class Function extends CUfunction {
+    private long address() {
+      return getNativePointer();
+    }
+  }
+
   private final CudaDevice device;
   private final String kernel;
-  private final CUfunction function;
-  private final List<Pointer> arguments = new ArrayList<>();
+  private final Function function;
+
+  /** Of the arguments, one behind the other as C would align them. */
+  private byte[] arguments = new byte[256];
+
+  private int used;
+  private final List<Integer> offsets = new ArrayList<>();
   private int gridX = 1;
   private int gridY = 1;
   private int gridZ = 1;
   private int threads = THREADS;
   private int shared;
 
-  Launch(CudaDevice device, String kernel, CUfunction function) {
+  Launch(CudaDevice device, String kernel, Function function) {
     this.device = device;
     this.kernel = kernel;
     this.function = function;
@@ -73,12 +88,12 @@ final class Launch {
   }
 
   Launch i64(long value) {
-    arguments.add(Pointer.to(new long[] {value}));
+    argument(Long.BYTES, Long.BYTES).putLong(value);
     return this;
   }
 
   Launch i32(int value) {
-    arguments.add(Pointer.to(new int[] {value}));
+    argument(Integer.BYTES, Integer.BYTES).putInt(value);
     return this;
   }
 
@@ -87,31 +102,138 @@ final class Launch {
   }
 
   Launch f32(float value) {
-    arguments.add(Pointer.to(new float[] {value}));
+    argument(Float.BYTES, Float.BYTES).putFloat(value);
     return this;
   }
 
   /** A structure passed by value. */
   Launch struct(ByteBuffer bytes) {
-    arguments.add(Pointer.to(bytes));
+    argument(bytes.remaining(), Native.ALIGNMENT).put(bytes.duplicate());
     return this;
+  }
+
+  private ByteBuffer argument(int bytes, int alignment) {
+    int offset = (used + alignment - 1) / alignment * alignment;
+    used = offset + bytes;
+    if (used > arguments.length) {
+      arguments = Arrays.copyOf(arguments, 2 * used);
+    }
+    offsets.add(offset);
+    return ByteBuffer.wrap(arguments, offset, bytes).order(ByteOrder.nativeOrder());
   }
 
   /** Enqueues the kernel. */
   void run() {
+    Native memory = Native.of(used, offsets.size());
+    memory.write(arguments, used, offsets);
     check(
-        cuLaunchKernel(
-            function,
-            gridX,
-            gridY,
-            gridZ,
-            threads,
-            1,
-            1,
-            shared,
-            device.stream(),
-            Pointer.to(arguments.toArray(new Pointer[0])),
-            null),
+        device.overlapsKernels() ? runEarly(memory) : runInTurn(memory.arguments(offsets)),
         "kernel " + kernel);
+  }
+
+  private int runInTurn(jcuda.Pointer[] pointers) {
+    return cuLaunchKernel(
+        function,
+        gridX,
+        gridY,
+        gridZ,
+        threads,
+        1,
+        1,
+        shared,
+        device.stream(),
+        jcuda.Pointer.to(pointers),
+        null);
+  }
+
+  /**
+   * As a programmatic dependent launch: the kernel's blocks may be on the device before the kernels
+   * enqueued earlier are done, and wait there ({@code after_kernels_before}).
+   */
+  private int runEarly(Native memory) {
+    int[] size = {gridX, gridY, gridZ, threads, 1, 1, shared};
+    return JnaDriver.LAUNCH_KERNEL_EX.invokeInt(
+        new Object[] {
+          memory.configuration(size, device.streamAddress()),
+          new Pointer(function.address()),
+          memory.pointers(),
+          null
+        });
+  }
+
+  /** What the driver reads at a launch, in native memory that each thread uses again. */
+  private static final class Native {
+    /** Of structures; no type of CUDA's needs more. */
+    static final int ALIGNMENT = 64;
+
+    // CUlaunchConfig: seven numbers, the stream, the attributes, how many
+    private static final int STREAM = 32;
+    private static final int ATTRIBUTES = 40;
+    private static final int COUNT = 48;
+
+    // CUlaunchAttribute: its id and, 8 bytes on, its value, a union of 64 bytes
+    private static final int ATTRIBUTE = 64;
+    private static final int VALUE = ATTRIBUTE + 8;
+    private static final int PROGRAMMATIC_STREAM_SERIALIZATION = 6;
+
+    private static final int POINTERS = 192;
+
+    private static final ThreadLocal<Native> OF_THREAD =
+        ThreadLocal.withInitial(() -> new Native(1024));
+
+    private final int size;
+    private final Pointer memory;
+    private int begin;
+
+    private Native(int size) {
+      this.size = size;
+      this.memory = new Memory(size + ALIGNMENT).align(ALIGNMENT);
+      memory.setInt(ATTRIBUTE, PROGRAMMATIC_STREAM_SERIALIZATION);
+      memory.setInt(VALUE, 1);
+    }
+
+    static Native of(int bytes, int count) {
+      int needed = begin(count) + bytes;
+      Native memory = OF_THREAD.get();
+      if (memory.size < needed) {
+        memory = new Native(2 * needed);
+        OF_THREAD.set(memory);
+      }
+      return memory;
+    }
+
+    private static int begin(int count) {
+      return (POINTERS + count * Long.BYTES + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    }
+
+    void write(byte[] bytes, int count, List<Integer> offsets) {
+      begin = begin(offsets.size());
+      memory.write(begin, bytes, 0, count);
+      for (int i = 0; i < offsets.size(); i++) {
+        memory.setLong(POINTERS + (long) i * Long.BYTES, address(offsets.get(i)));
+      }
+    }
+
+    private long address(int offset) {
+      return Pointer.nativeValue(memory) + begin + offset;
+    }
+
+    Pointer pointers() {
+      return memory.share(POINTERS);
+    }
+
+    jcuda.Pointer[] arguments(List<Integer> offsets) {
+      return offsets.stream()
+          .map(offset -> CudaMemory.pointer(address(offset)))
+          .toArray(jcuda.Pointer[]::new);
+    }
+
+    Pointer configuration(int[] numbers, long stream) {
+      memory.write(0, numbers, 0, numbers.length);
+      memory.setLong(STREAM, stream);
+      memory.setLong(ATTRIBUTES, Pointer.nativeValue(memory) + ATTRIBUTE);
+      memory.setInt(COUNT, 1);
+      return memory;
+    }
   }
 }

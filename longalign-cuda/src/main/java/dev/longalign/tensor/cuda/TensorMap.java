@@ -1,14 +1,10 @@
 package dev.longalign.tensor.cuda;
 
-import com.sun.jna.Function;
 import com.sun.jna.Native;
-import com.sun.jna.Platform;
 import com.sun.jna.Pointer;
 import dev.longalign.LongAlignException;
 import dev.longalign.tensor.DType;
 import java.nio.ByteBuffer;
-import org.slf4j.Logger;
-import org.slf4j.LoggerFactory;
 
 /**
  * What the bulk copies of Hopper's kernels know of a tensor ({@code TensorMap} of hopper.cuh):
@@ -28,30 +24,11 @@ final class TensorMap {
   /** Columns of a box: 128 bytes, a row as the products' operands have it. */
   private static final int COLUMNS = 64;
 
-  private static final Logger LOG = LoggerFactory.getLogger(TensorMap.class);
-
   private TensorMap() {}
-
-  private static final class Driver {
-    static final Function ENCODE = load();
-
-    private static Function load() {
-      try {
-        return Function.getFunction(
-            Platform.isWindows() ? "nvcuda" : "libcuda.so.1", "cuTensorMapEncodeTiled");
-      } catch (LinkageError e) {
-        LOG.warn(
-            "attention runs on the slower kernels for all devices: cuTensorMapEncodeTiled cannot be"
-                + " called: {}",
-            e.getMessage());
-        return null;
-      }
-    }
-  }
 
   /** Whether the driver's call can be made. */
   static boolean available() {
-    return Driver.ENCODE != null;
+    return JnaDriver.TENSOR_MAP_ENCODE_TILED != null;
   }
 
   /**
@@ -69,7 +46,7 @@ final class TensorMap {
     int[] box = {COLUMNS, 1, boxRows, 1};
     ByteBuffer map = ByteBuffer.allocateDirect(BYTES + ALIGNMENT).alignedSlice(ALIGNMENT);
     int result =
-        Driver.ENCODE.invokeInt(
+        JnaDriver.TENSOR_MAP_ENCODE_TILED.invokeInt(
             new Object[] {
               Native.getDirectBufferPointer(map),
               dtype == DType.BF16 ? BFLOAT16 : FLOAT16,

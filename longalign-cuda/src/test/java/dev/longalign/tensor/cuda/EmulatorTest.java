@@ -11,7 +11,6 @@ import dev.longalign.LongAlignException;
 import dev.longalign.tensor.DType;
 import java.nio.ByteBuffer;
 import jcuda.Pointer;
-import jcuda.driver.CUfunction;
 import jcuda.driver.CUmodule;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.AfterEach;
@@ -70,7 +69,7 @@ class EmulatorTest {
   }
 
   private static Launch kernel(String name) {
-    CUfunction function = new CUfunction();
+    Launch.Function function = new Launch.Function();
     check(cuModuleGetFunction(function, MODULE, name), name);
     return new Launch(device, name, function).threads(N);
   }
