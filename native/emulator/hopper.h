@@ -11,7 +11,7 @@ DEVICE u32 kept_address(const void* shared) {
   return (u32)((const unsigned char*)shared - emulator::emulator_thread->shared);
 }
 DEVICE void mbarrier_make(u32 mbarrier) { emulator::emulator_mbarrier_make(mbarrier); }
-DEVICE void mbarriers_made() {}
+DEVICE void seen_by_copies_and_products() {}
 DEVICE void mbarrier_expect(u32 mbarrier, int bytes) { emulator::emulator_mbarrier_expect(mbarrier, bytes); }
 DEVICE void mbarrier_wait(u32 mbarrier, int parity) { emulator::emulator_mbarrier_wait(mbarrier, parity); }
 DEVICE void copy_box(u32 to, const TensorMap& map, int i0, int i1, int i2, int i3, u32 mbarrier) {
@@ -65,17 +65,27 @@ struct Wgmma {
     multiply(sums, fragment, b);
   }
 
+  static void set_shared(float* sums, const u32* none, u64 a, u64 b) {
+    clear(sums);
+    add_shared(sums, none, a, b);
+  }
+
   static void add_registers(float* sums, const u32* a, u64, u64 b) { multiply(sums, *(const u32 (*)[4])a, b); }
 
   static void set_registers(float* sums, const u32* a, u64, u64 b) {
+    clear(sums);
+    add_registers(sums, a, 0, b);
+  }
+
+  static DEVICE void clear(float* sums) {
     for (int i = 0; i < N / 2; i++) {
       sums[i] = 0;
     }
-    add_registers(sums, a, 0, b);
   }
 
   static DEVICE void enqueue(emulator::Product product) { emulator::emulator_product(&product); }
   static DEVICE void add(Sums d, u64 a, u64 b) { enqueue({add_shared, d[0], nullptr, a, b}); }
   static DEVICE void add(Sums d, const u32 (&a)[4], u64 b) { enqueue({add_registers, d[0], a, 0, b}); }
+  static DEVICE void set(Sums d, u64 a, u64 b) { enqueue({set_shared, d[0], nullptr, a, b}); }
   static DEVICE void set(Sums d, const u32 (&a)[4], u64 b) { enqueue({set_registers, d[0], a, 0, b}); }
 };

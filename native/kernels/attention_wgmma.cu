@@ -45,23 +45,29 @@ struct Turns<2> {
   }
 };
 
-// D: the head size that scores are computed for, a multiple of 16; smaller heads are filled up with zeros.
-// DV: how many columns of V are computed, a multiple of 8.
+// D: the head size that scores are computed for, a multiple of 16; smaller heads are filled up with zeros. Queries of more than
+// 160 are in shared memory.
+// DV: how many columns of V are computed, a multiple of 8; where a head has more, the grid has as many blocks beside each other.
 // KEYS: of a step. GROUPS: warpgroups of a block. STAGES: buffers for what a turn multiplies: K of its step, and V of the step
 // before. Two are being read, by this turn's products and, of another warpgroup, those of the turn before.
 template <class T, int D, int DV, int KEYS, int GROUPS, int STAGES>
 struct Attention {
+  static constexpr bool KEEP_Q = D <= 160;
+  static constexpr int PANEL_Q = 64 * ROW_BYTES;  // 64 queries of a warpgroup, 64 columns
   static constexpr int PANEL = KEYS * ROW_BYTES;  // 64 columns of K or V
-  static constexpr int PANELS = ((D > DV ? D : DV) + ROW_ELEMENTS - 1) / ROW_ELEMENTS;
-  static constexpr int BUFFER = PANELS * PANEL;
-  static constexpr int STAGE = 2 * BUFFER;
-  static constexpr int SHARED = STAGES * STAGE + STAGES * (int)sizeof(u64);
+  static constexpr int PANELS_K = (D + ROW_ELEMENTS - 1) / ROW_ELEMENTS;
+  static constexpr int PANELS_V = (DV + ROW_ELEMENTS - 1) / ROW_ELEMENTS;
+  static constexpr int OF_Q = KEEP_Q ? 0 : PANELS_K * PANEL_Q;  // bytes of a warpgroup's
+  static constexpr int OF_K = PANELS_K * PANEL;
+  static constexpr int OF_V = PANELS_V * PANEL;
+  static constexpr int STAGE = OF_K + OF_V;
+  static constexpr int SHARED = GROUPS * OF_Q + STAGES * (STAGE + (int)sizeof(u64));
   static constexpr int AHEAD = STAGES - 2;  // turns for which copies have been asked for
   typedef u32 Probabilities[KEYS / 16][4];
 
   // Operand A: of this warp's 16 queries, of which `valid` exist; the last stands for those that do not. All are loaded before
   // one is used.
-  static DEVICE void load_queries(u32 (&a)[D / 16][4], const T* q, i64 width, int valid, int size, u32 sign) {
+  static DEVICE void load_queries(u32 (&a)[KEEP_Q ? D / 16 : 1][4], const T* q, i64 width, int valid, int size, u32 sign) {
     int lane = lane_id();
     const T* rows[2];
     UNROLL
@@ -69,14 +75,32 @@ struct Attention {
       rows[half] = q + min(lane / 4 + half * 8, valid - 1) * width + lane % 4 * 2;
     }
     UNROLL
-    for (int i = 0; i < D / 16 * 4; i++) {
+    for (int i = 0; KEEP_Q && i < D / 16 * 4; i++) {
       int column = i / 4 * 16 + i % 4 / 2 * 8;
       a[i / 4][i % 4] = *(const u32*)(rows[i % 2] + (column < size ? column : 0));
     }
     UNROLL
-    for (int i = 0; i < D / 16 * 4; i++) {
+    for (int i = 0; KEEP_Q && i < D / 16 * 4; i++) {
       int column = i / 4 * 16 + i % 4 / 2 * 8;
       a[i / 4][i % 4] = column < size ? a[i / 4][i % 4] ^ sign : 0;
+    }
+  }
+
+  // The warpgroup's 64 queries, from this warp's 16 on, as an operand in shared memory.
+  static DEVICE void copy_queries(unsigned char* to, const T* q, i64 width, int valid, int size, u32 sign) {
+    int row = threadIdx.x / 32 % 4 * 16;
+    for (int i = lane_id(); i < 16 * D / 8; i += 32) {
+      int r = i / (D / 8);
+      int column = i % (D / 8) * 8;
+      Pack<u32, 4> eight = {{0, 0, 0, 0}};
+      if (r < valid && column < size) {
+        eight = *(const Pack<u32, 4>*)(q + r * width + column);
+      }
+      UNROLL
+      for (int j = 0; j < 4; j++) {
+        eight.at[j] ^= sign;
+      }
+      *(Pack<u32, 4>*)(to + column / ROW_ELEMENTS * PANEL_Q + swizzled(row + r, column % ROW_ELEMENTS / 8)) = eight;
     }
   }
 
@@ -86,29 +110,34 @@ struct Attention {
     SHARED_BLOCKS(shared);
     declare_shared<SHARED>();
     int row0 = blockIdx.x * GROUPS * 64 + threadIdx.x / 32 * 16;
+    int slices = (size + DV - 1) / DV;
+    int head = blockIdx.y / slices;
+    int firstV = (blockIdx.y - head * slices) * DV;
     i64 width = (i64)heads * size;
-    i64 offset = (i64)blockIdx.y * size;
-    q += ((i64)blockIdx.z * queries + row0) * width + offset;
-    y += ((i64)blockIdx.z * queries + row0) * width + offset;
+    i64 offset = ((i64)blockIdx.z * queries + row0) * width + head * size;
+    q += offset;
+    y += offset + firstV;
     // What the block's last query sees; and from where on a warp's first does not.
     int end = flags & CAUSAL ? min(keys, (int)(blockIdx.x + 1) * GROUPS * 64) : keys;
     int first = flags & CAUSAL ? row0 : 0x3fffffff;
     float scale2 = scale_of_powers(scale);
 
     int steps = (end + KEYS - 1) / KEYS;
-    u32 stages = kept_address(shared);
-    u32 arrivals = kept_address(shared + STAGES * STAGE);  // an mbarrier a stage
+    unsigned char* sharedK = shared + GROUPS * OF_Q;
+    u32 stages = kept_address(sharedK);
+    u32 arrivals = kept_address(sharedK + STAGES * STAGE);  // an mbarrier a stage
     auto copy = [&](int stage, int turn) {
       u32 to = stages + stage * STAGE;
       u32 arrival = arrivals + stage * (int)sizeof(u64);
-      mbarrier_expect(arrival, (turn < steps ? BUFFER : 0) + (turn > 0 ? BUFFER : 0));
+      mbarrier_expect(arrival, (turn < steps ? OF_K : 0) + (turn > 0 ? OF_V : 0));
       UNROLL
-      for (int panel = 0; turn < steps && panel < PANELS; panel++) {
-        copy_box(to + panel * PANEL, k, panel * ROW_ELEMENTS, blockIdx.y, turn * KEYS, blockIdx.z, arrival);
+      for (int panel = 0; turn < steps && panel < PANELS_K; panel++) {
+        copy_box(to + panel * PANEL, k, panel * ROW_ELEMENTS, head, turn * KEYS, blockIdx.z, arrival);
       }
+      to += OF_K;
       UNROLL
-      for (int panel = 0; turn > 0 && panel < PANELS; panel++) {
-        copy_box(to + BUFFER + panel * PANEL, v, panel * ROW_ELEMENTS, blockIdx.y, (turn - 1) * KEYS, blockIdx.z, arrival);
+      for (int panel = 0; turn > 0 && panel < PANELS_V; panel++) {
+        copy_box(to + panel * PANEL, v, firstV + panel * ROW_ELEMENTS, head, (turn - 1) * KEYS, blockIdx.z, arrival);
       }
     };
     bool copies = threadIdx.x == 0;
@@ -117,7 +146,7 @@ struct Attention {
       for (int stage = 0; stage < STAGES; stage++) {
         mbarrier_make(arrivals + stage * (int)sizeof(u64));
       }
-      mbarriers_made();
+      seen_by_copies_and_products();
       UNROLL
       for (int turn = 0; turn < AHEAD; turn++) {
         if (turn <= steps) {
@@ -125,8 +154,16 @@ struct Attention {
         }
       }
     }
-    u32 fragmentsQ[D / 16][4];
-    load_queries(fragmentsQ, q, width, queries - row0, size, sign_of(scale));
+    u32 fragmentsQ[KEEP_Q ? D / 16 : 1][4];
+    u64 ofQueries = 0;
+    if (KEEP_Q) {
+      load_queries(fragmentsQ, q, width, queries - row0, size, sign_of(scale));
+    } else {
+      unsigned char* sharedQ = shared + threadIdx.x / 128 * OF_Q;
+      copy_queries(sharedQ, q, width, queries - row0, size, sign_of(scale));
+      seen_by_copies_and_products();
+      ofQueries = operand(sharedQ);
+    }
     Queries<T, DV / 8> rows;
     rows.clear();
     BARRIER();
@@ -135,14 +172,23 @@ struct Attention {
     float shrink[2];
     int stage = 0;
     int parity = 0;
-    u64 ofKeys = operand(shared);
-    u64 ofValues = operand(shared + BUFFER, PANEL);
+    u64 ofKeys = operand(sharedK);
+    u64 ofValues = operand(sharedK + OF_K, PANEL);
     auto multiply_keys = [&]() {
       u64 b = ofKeys + stage * (STAGE / 16);
-      Wgmma<T, KEYS, 0>::set(scores, fragmentsQ[0], b);
+      if (KEEP_Q) {
+        Wgmma<T, KEYS, 0>::set(scores, fragmentsQ[0], b);
+      } else {
+        Wgmma<T, KEYS, 0>::set(scores, ofQueries, b);
+      }
       UNROLL
       for (int d = 1; d < D / 16; d++) {
-        Wgmma<T, KEYS, 0>::add(scores, fragmentsQ[d], b + d / 4 * (PANEL / 16) + d % 4 * 2);
+        u64 columns = b + d / 4 * (PANEL / 16) + d % 4 * 2;
+        if (KEEP_Q) {
+          Wgmma<T, KEYS, 0>::add(scores, fragmentsQ[KEEP_Q ? d : 0], columns);
+        } else {
+          Wgmma<T, KEYS, 0>::add(scores, ofQueries + d / 4 * (PANEL_Q / 16) + d % 4 * 2, columns);
+        }
       }
       products_commit();
     };
@@ -216,7 +262,7 @@ struct Attention {
     }
     turns.end();
     products_wait<0>();
-    rows.store(y, width, queries - row0, size);
+    rows.store(y, width, queries - row0, min(DV, size - firstV));
   }
 };
 
@@ -231,7 +277,8 @@ struct Attention {
   ATTENTION(T, 64, 64, 128, 2, 4, 64, 1)    \
   ATTENTION(T, 80, 80, 128, 2, 3, 80, 1)    \
   ATTENTION(T, 128, 128, 64, 2, 4, 128, 1)  \
-  ATTENTION(T, 160, 160, 64, 1, 4, 160, 1)
+  ATTENTION(T, 160, 160, 64, 1, 4, 160, 1)  \
+  ATTENTION(T, 512, 256, 32, 1, 3, 512, 1)
 
 ATTENTIONS(bf16)
 ATTENTIONS(f16)

@@ -14,6 +14,9 @@ KERNEL(right, 128, 1, (const float* x, float* y, int n)) {
   }
 }
 
+// Right, but for a launch beside the kernels before it: there is no after_kernels_before.
+KERNEL(writes_only, 128, 1, (float* y)) { y[threadIdx.x] = 1; }
+
 KERNEL(reads_beyond, 128, 1, (const float* x, float* y, int n)) { y[threadIdx.x] = x[n + threadIdx.x]; }
 KERNEL(writes_beyond, 128, 1, (const float* x, float* y, int n)) { y[n + threadIdx.x] = x[threadIdx.x]; }
 KERNEL(reads_before, 128, 1, (const float* x, float* y, int)) { y[threadIdx.x] = x[(int)threadIdx.x - 1]; }
@@ -165,7 +168,7 @@ DEVICE Arrival make_arrival(unsigned char* shared) {
   u32 mbarrier = kept_address(shared + 2 * BLOCK_BYTES);
   if (threadIdx.x == 0) {
     mbarrier_make(mbarrier);
-    mbarriers_made();
+    seen_by_copies_and_products();
   }
   BARRIER();
   return Arrival{kept_address(shared), mbarrier};

@@ -25,6 +25,9 @@ interface AttentionContract extends Contract {
       {1, 9, 241, 1, 160},
       {1, 64, 64, 1, 512},
       {2, 35, 35, 1, 512},
+      {1, 130, 333, 1, 512},
+      {2, 65, 90, 2, 328},
+      {1, 20, 100, 2, 168},
       {1, 300, 257, 2, 40},
     };
     return Arrays.stream(cases)

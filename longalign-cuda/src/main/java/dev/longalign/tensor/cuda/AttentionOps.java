@@ -50,11 +50,12 @@ final class AttentionOps {
    * One instance of attention_wgmma.cu.
    *
    * @param size the largest head it takes
+   * @param values its DV
    * @param keys its KEYS
    * @param groups its GROUPS
    * @param stages its STAGES
    */
-  private record HopperTile(int size, int keys, int groups, int stages) {
+  private record HopperTile(int size, int values, int keys, int groups, int stages) {
     int queries() {
       return 64 * groups;
     }
@@ -63,22 +64,28 @@ final class AttentionOps {
       return 128 * groups;
     }
 
-    /** A stage: panels of K and of V, {@code keys} rows of 64 columns, 128 bytes; an mbarrier. */
+    /**
+     * Where heads are large, queries; then stages of K and V, {@code keys} rows in panels of 64
+     * columns or 128 bytes, and an mbarrier each.
+     */
     int shared() {
       int panels = (size + 63) / 64;
-      return stages * (2 * panels * keys * 128 + Long.BYTES);
+      int ofQueries = size <= KEPT_QUERIES ? 0 : queries() * panels * 128;
+      return ofQueries + stages * ((panels + (values + 63) / 64) * keys * 128 + Long.BYTES);
     }
   }
 
-  private static final HopperTile[] HOPPER_TILES = {
-    new HopperTile(40, 64, 2, 4),
-    new HopperTile(64, 128, 2, 4),
-    new HopperTile(80, 128, 2, 3),
-    new HopperTile(128, 64, 2, 4),
-    new HopperTile(160, 64, 1, 4)
-  };
+  /** The largest head whose queries attention_wgmma.cu keeps in registers. */
+  private static final int KEPT_QUERIES = 160;
 
-  private static final int LARGEST_ON_HOPPER = HOPPER_TILES[HOPPER_TILES.length - 1].size();
+  private static final HopperTile[] HOPPER_TILES = {
+    new HopperTile(40, 40, 64, 2, 4),
+    new HopperTile(64, 64, 128, 2, 4),
+    new HopperTile(80, 80, 128, 2, 3),
+    new HopperTile(128, 128, 64, 2, 4),
+    new HopperTile(160, 160, 64, 1, 4),
+    new HopperTile(512, 256, 32, 1, 3)
+  };
 
   static final int[] F32_SIZES = {64, 160, 512};
   private static final int F32_QUERIES = 16;
@@ -140,10 +147,7 @@ final class AttentionOps {
     Launch launch;
     if (q.dtype() == DType.F32) {
       launch = fma(q, addresses, heads, size);
-    } else if (wide
-        && size <= LARGEST_ON_HOPPER
-        && context.device().isHopper()
-        && TensorMap.available()) {
+    } else if (wide && context.device().isHopper() && TensorMap.available()) {
       launch = wgmma(q, k, addresses, heads, size);
     } else {
       launch = mma(q, addresses, heads, size);
@@ -181,10 +185,11 @@ final class AttentionOps {
       i++;
     }
     HopperTile tile = HOPPER_TILES[i];
+    int slices = (size + tile.values() - 1) / tile.values();
     Launch launch =
         context
             .launch("attention_fwd" + suffix(q.dtype()) + "_hopper_" + tile.size())
-            .grid((q.dim(1) + tile.queries() - 1) / tile.queries(), heads, q.dim(0))
+            .grid((q.dim(1) + tile.queries() - 1) / tile.queries(), (long) heads * slices, q.dim(0))
             .threads(tile.threads())
             .shared(tile.shared())
             .address(addresses[0]);

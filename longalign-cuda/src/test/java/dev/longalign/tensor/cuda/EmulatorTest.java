@@ -180,6 +180,27 @@ class EmulatorTest {
         .hasMessageContaining("2 heads of 12");
   }
 
+  /** On Hopper a kernel may be there before what it reads has been written. */
+  @Test
+  void aKernelThatDoesNotWaitForThoseBeforeItIsTold() {
+    CUmodule module = new CUmodule();
+    try (CudaDevice hopper = new CudaDevice(Emulator.hopper())) {
+      CudaMemory there = new CudaMemory(hopper, false);
+      assertThat(hopper.overlapsKernels()).isTrue();
+      check(cuModuleLoad(module, Emulator.folder().resolve("wrong.so").toString()), "wrong.so");
+      Launch.Function function = new Launch.Function();
+      check(cuModuleGetFunction(function, module, "writes_only"), "writes_only");
+      long address = there.allocate(N * Float.BYTES);
+      Launch launch = new Launch(hopper, "writes_only", function).threads(N).address(address);
+      assertThatThrownBy(launch::run)
+          .hasMessageContainingAll("may run beside the kernels before it", "does not wait");
+      there.close();
+    } finally {
+      device.makeCurrent();
+    }
+    kernel("writes_only").address(y).run(); // elsewhere it has its turn
+  }
+
   @Test
   void sharedMemoryBeyondItsEndIsTold() {
     assertThatThrownBy(() -> operands(kernel("reads_shared_beyond").shared(N * Float.BYTES)).run())
