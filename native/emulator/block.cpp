@@ -106,7 +106,6 @@ struct Fiber : Thread {
   Context context;
   int index;
   int line;  // of the barrier it waits in
-  bool after;  // the kernels before this one are known to be done
   std::vector<Copy> copies;
   std::vector<int> groups;  // how many copies each group ends at
   int groupStart = 0;
@@ -215,7 +214,7 @@ void fiberBody() {
     Fiber* fiber = self();
     const Launch* launch = w->job->launch;
     launch->entry->invoke(launch->entry->function, launch->parameters);
-    if (launch->overlapping && !fiber->after) {
+    if (fiber->early) {
       w->abortLaunch("may run beside the kernels before it and does not wait for them");
     }
     if (!fiber->productGroups.empty() || !fiber->products.empty()) {
@@ -341,7 +340,7 @@ bool Worker::runBlock(long number) {
     fiber.blockSize = &launch->block;
     fiber.gridSize = &launch->grid;
     fiber.shared = shared;
-    fiber.after = false;
+    fiber.early = launch->overlapping;
     fiber.copies.clear();
     fiber.groups.clear();
     fiber.groupStart = 0;
@@ -631,7 +630,7 @@ std::string run(const Launch& launch) {
 
 extern "C" {
 
-void emulator_after_kernels_before() { self()->after = true; }
+void emulator_after_kernels_before() { emulator_thread->early = false; }
 
 void emulator_barrier(int line) {
   Worker* w = worker;
@@ -730,6 +729,9 @@ void emulator_mbarrier_wait(u32 at, int parity) {
 
 void emulator_copy_box(u32 to, const TensorMap* map, const int* at, u32 toMbarrier) {
   Mbarrier& m = mbarrier(toMbarrier);
+  if (emulator_thread->early) {
+    fail(TOO_EARLY);
+  }
   if (map->mark != TensorMap::MARK) {
     fail("bulk copy by what is no tensor map");
   }
@@ -811,6 +813,9 @@ void emulator_mma(float* d, const u32* a, u32 b0, u32 b1, bool bfloat) {
 }
 
 void emulator_copy_async(void* shared, const void* global, bool use) {
+  if (emulator_thread->early) {
+    fail(TOO_EARLY);
+  }
   if ((uintptr_t)shared % 16 || (use && (uintptr_t)global % 16)) {
     fail("misaligned asynchronous copy: both addresses must be multiples of 16");
   }

@@ -31,6 +31,8 @@ void set_state(uintptr_t address, size_t bytes, uint8_t state);
 
 // ---- block.cpp: runs kernels
 
+constexpr const char* TOO_EARLY = "device memory is touched before the kernels before this one are known to be done";
+
 struct Launch {
   const Entry* entry;
   void** parameters;

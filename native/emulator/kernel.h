@@ -25,6 +25,7 @@ struct Thread {
   const Index* blockSize;
   const Index* gridSize;
   unsigned char* shared;
+  bool early;  // the kernels before this one may not be done: device memory is not to be touched
 };
 
 extern "C" __attribute__((tls_model("initial-exec"))) thread_local Thread* emulator_thread;

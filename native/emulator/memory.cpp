@@ -123,6 +123,14 @@ __attribute__((noinline, cold)) void bad(uintptr_t address, size_t bytes, bool w
   fail(describe(address, bytes, write, state));
 }
 
+// Shared memory may be used at any time.
+__attribute__((noinline, cold)) void touch_early(uintptr_t address) {
+  uintptr_t shared = (uintptr_t)emulator_thread->shared;
+  if (address < shared || address >= shared + SHARED_LIMIT_HOPPER) {
+    fail(TOO_EARLY);
+  }
+}
+
 template <class S>
 inline void load(uintptr_t address) {
   uintptr_t offset = address - memory.base;
@@ -134,6 +142,9 @@ inline void load(uintptr_t address) {
   }
   S found;
   __builtin_memcpy(&found, memory.state + offset, sizeof(S));
+  if (__builtin_expect(emulator_thread->early, 0)) {
+    touch_early(address);
+  }
   if (__builtin_expect(found != (S)0x0303030303030303ull, 0)) {
     bad(address, sizeof(S), false);
   }
@@ -150,6 +161,9 @@ inline void store(uintptr_t address) {
   }
   S found;
   __builtin_memcpy(&found, memory.state + offset, sizeof(S));
+  if (__builtin_expect(emulator_thread->early, 0)) {
+    touch_early(address);
+  }
   if (__builtin_expect((found & (S)0x0101010101010101ull) != (S)0x0101010101010101ull, 0)) {
     bad(address, sizeof(S), true);
   }

@@ -147,6 +147,9 @@ struct Attention {
         mbarrier_make(arrivals + stage * (int)sizeof(u64));
       }
       seen_by_copies_and_products();
+    }
+    after_kernels_before();
+    if (copies) {
       UNROLL
       for (int turn = 0; turn < AHEAD; turn++) {
         if (turn <= steps) {
@@ -269,7 +272,6 @@ struct Attention {
 #define ATTENTION(T, D, DV, KEYS, GROUPS, STAGES, NAME, BLOCKS)                                                        \
   KERNEL(attention_fwd_##T##_hopper_##NAME, GROUPS * 128, BLOCKS,                                                      \
          (const T* q, TENSOR_MAP k, TENSOR_MAP v, T* y, int queries, int keys, int heads, int size, float scale, int flags)) { \
-    after_kernels_before();                                                                                                    \
     Attention<T, D, DV, KEYS, GROUPS, STAGES>::run(q, k, v, y, queries, keys, heads, size, scale, flags);              \
   }
 #define ATTENTIONS(T)                       \

@@ -22,9 +22,9 @@ typedef unsigned int u32;
 typedef unsigned long long u64;
 typedef long long i64;
 
-// First of all in every kernel: on Hopper its blocks may be there before the kernels enqueued earlier are done (programmatic
-// dependent launch), and what those write or read is not to be touched until they are. The next kernel's blocks may come as soon
-// as all of this one's are there.
+// In every kernel, before it touches device memory: on Hopper its blocks may be there before the kernels enqueued earlier are
+// done (programmatic dependent launch), and what those write or read is not to be touched until they are. The next kernel's
+// blocks may come as soon as all of this one's are there.
 DEVICE void after_kernels_before() {
 #if __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.launch_dependents;");

@@ -99,6 +99,7 @@ struct Product {
         walk.advance(g, ROW_ELEMENTS);
       }
     };
+    after_kernels_before();
     float sums[BN / 8][4];
     UNROLL
     for (int i = 0; i < BN / 2; i++) {
@@ -167,7 +168,6 @@ struct Product {
 
 #define WHOLE(NAME, T, GROUPS, BM, BN, STAGES, IN_FLIGHT, BLOCKS, ...)                                                 \
   KERNEL(NAME##_fwd_##T##_hopper_##BM##x##BN, GROUPS * 128, BLOCKS, PRODUCT_PARAMETERS(T)) {                           \
-    after_kernels_before();                                                                                            \
     (void)wide;                                                                                                        \
     Product<T, GROUPS, BN, STAGES, IN_FLIGHT, __VA_ARGS__>::run(                                                       \
         x + blockIdx.z * strideX, w + blockIdx.z * strideW, PRODUCT_FINISH(T), g, K, pitch, 0,                         \
@@ -176,7 +176,6 @@ struct Product {
 #define PART(NAME, T, GROUPS, BM, BN, STAGES, IN_FLIGHT, BLOCKS, ...)                                                  \
   KERNEL(NAME##Part_fwd_##T##_hopper_##BM##x##BN, GROUPS * 128, BLOCKS,                                                \
          (const T* x, const T* w, float* sums, int M, int N, int K, int pitch, const Geometry g)) {                    \
-    after_kernels_before();                                                                                            \
     Product<T, GROUPS, BN, STAGES, IN_FLIGHT, __VA_ARGS__>::run_part(x, w, sums, M, N, g, K, pitch);                   \
   }
 #define ALL(WHAT, ...)                                                                                                 \

@@ -15,7 +15,11 @@ KERNEL(right, 128, 1, (const float* x, float* y, int n)) {
 }
 
 // Right, but for a launch beside the kernels before it: there is no after_kernels_before.
-KERNEL(writes_only, 128, 1, (float* y)) { y[threadIdx.x] = 1; }
+KERNEL(waits_too_late, 128, 1, (float* y)) {
+  y[threadIdx.x] = 1;
+  after_kernels_before();
+}
+KERNEL(does_nothing, 128, 1, (float*)) {}
 
 KERNEL(reads_beyond, 128, 1, (const float* x, float* y, int n)) { y[threadIdx.x] = x[n + threadIdx.x]; }
 KERNEL(writes_beyond, 128, 1, (const float* x, float* y, int n)) { y[n + threadIdx.x] = x[threadIdx.x]; }
