@@ -202,6 +202,19 @@ template <class T, int N>
 struct alignas(sizeof(T) * N) Pack {
   T at[N];
 };
+// What is used again is unpacked again: its floats would need twice the registers meanwhile.
+template <class T, int N, int COUNT>
+DEVICE void stays_packed(Pack<T, N> (&packs)[COUNT]) {
+#if defined(__CUDACC__)
+  UNROLL
+  for (int i = 0; i < COUNT * N * (int)sizeof(T) / 4; i++) {
+    asm volatile("" : "+r"(((u32*)packs)[i]));
+  }
+#else
+  (void)packs;
+#endif
+}
+
 template <class T>
 struct Wide {
   static constexpr int N = 16 / sizeof(T);

@@ -138,6 +138,95 @@ DEVICE void group_apply(const T* x, const float* partial, const float* gamma, co
   }
 }
 
+// The sum over the block's threads, which are whole warps. sums: a float for each of at most 32 warps.
+DEVICE float block_sum(float x, float* sums) {
+  float sum = warp_sum(x);
+  if (lane_id() == 0) {
+    sums[threadIdx.x / 32] = sum;
+  }
+  BARRIER();
+  return warp_sum(lane_id() < (int)blockDim.x / 32 ? sums[lane_id()] : 0.0f);
+}
+
+constexpr int WHOLE = 40;  // elements of a group that a thread keeps
+
+// Block (g, b) has group g of x[b] in registers, N channels at a time; so one launch does where group_sums and group_apply
+// would need two, and reads x once. Of activations it knows SiLU.
+template <class T, int N>
+DEVICE void whole_group(const T* x, const float* gamma, const float* beta, T* y, int pixels, int C, int groups, float eps,
+                        int activation) {
+  SHARED_BYTES(shared);
+  float* sums = (float*)shared;  // [2][32]
+  float* factor = sums + 64;     // [channels of a group], and behind it:
+  typedef Pack<T, N> Vector;
+  typedef Pack<float, N> Floats;
+  constexpr int VECTORS = WHOLE / N;
+  int perGroup = C / groups;
+  float* shift = factor + round_up(perGroup, 4);
+  int columns = perGroup / N;
+  int count = pixels * columns;
+  i64 offset = (i64)blockIdx.y * pixels * C + blockIdx.x * perGroup;
+  // Where this thread's next vector is, `pixel * C + column * N` from there, without dividing.
+  int pixelsOn = blockDim.x / columns;
+  int columnsOn = blockDim.x - pixelsOn * columns;
+  int pixel = threadIdx.x / columns;
+  int column = threadIdx.x - pixel * columns;
+  auto next = [&] {
+    pixel += pixelsOn;
+    column += columnsOn;
+    if (column >= columns) {
+      column -= columns;
+      pixel++;
+    }
+  };
+  Vector held[VECTORS];
+  UNROLL
+  for (int i = 0; i < VECTORS; i++) {
+    if (pixel < pixels) {
+      held[i] = *(const Vector*)(x + offset + (i64)pixel * C + column * N);
+    }
+    next();
+  }
+  int vectors = count > (int)threadIdx.x ? (count - (int)threadIdx.x + (int)blockDim.x - 1) / (int)blockDim.x : 0;
+  float sum = 0;
+  UNROLL
+  for (int i = 0; i < WHOLE; i++) {
+    sum += i / N < vectors ? to_float(held[i / N].at[i % N]) : 0.0f;
+  }
+  float size = (float)pixels * (float)perGroup;
+  float mean = block_sum(sum, sums) / size;
+  stays_packed(held);
+  float square = 0;
+  UNROLL
+  for (int i = 0; i < WHOLE; i++) {
+    float difference = i / N < vectors ? to_float(held[i / N].at[i % N]) - mean : 0.0f;
+    square += difference * difference;
+  }
+  float scale = reciprocal_sqrt(block_sum(square, sums + 32) / size + eps);
+  stays_packed(held);
+  for (int c = threadIdx.x; c < perGroup; c += blockDim.x) {
+    factor[c] = scale * gamma[blockIdx.x * perGroup + c];
+    shift[c] = beta[blockIdx.x * perGroup + c];
+  }
+  BARRIER();
+  pixel = threadIdx.x / columns;
+  column = threadIdx.x - pixel * columns;
+  UNROLL
+  for (int i = 0; i < VECTORS; i++) {
+    if (pixel < pixels) {
+      Floats factors = *(const Floats*)(factor + column * N);
+      Floats shifts = *(const Floats*)(shift + column * N);
+      UNROLL
+      for (int j = 0; j < N; j++) {
+        float value = (to_float(held[i].at[j]) - mean) * factors.at[j] + shifts.at[j];
+        held[i].at[j] = from_float<T>(activation == ACTIVATION_SILU ? silu(value) : value);
+      }
+      *(Vector*)(y + offset + (i64)pixel * C + column * N) = held[i];
+    }
+    next();
+  }
+}
+
 // N floats from an address that may allow 16-byte access.
 template <int N>
 DEVICE Pack<float, N> parameters(const float* from, bool aligned) {
@@ -237,6 +326,22 @@ DEVICE void layer_norm(const T* x, const float* gamma, const float* beta, T* y, 
     out[i] = v;
   }
 }
+
+#define WHOLE_GROUP(T, N, THREADS)                                                                                    \
+  KERNEL(groupNormWhole_fwd_##T##_##N, THREADS, 1,                                                                    \
+         (const T* x, const float* gamma, const float* beta, T* y, int pixels, int C, int groups, float eps,          \
+          int activation)) {                                                                                          \
+    after_kernels_before();                                                                                           \
+    whole_group<T, N>(x, gamma, beta, y, pixels, C, groups, eps, activation);                                         \
+  }
+WHOLE_GROUP(f32, 4, 512)
+WHOLE_GROUP(f32, 2, 512)
+WHOLE_GROUP(bf16, 8, 1024)
+WHOLE_GROUP(bf16, 4, 1024)
+WHOLE_GROUP(bf16, 2, 512)
+WHOLE_GROUP(f16, 8, 1024)
+WHOLE_GROUP(f16, 4, 1024)
+WHOLE_GROUP(f16, 2, 512)
 
 #define NORMS(T)                                                                                                      \
   KERNEL(groupNormSums_fwd_##T, 256, 2,                                                                               \

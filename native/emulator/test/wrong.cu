@@ -2,6 +2,7 @@
 #include "hopper.cuh"
 
 KERNEL(right, 128, 1, (const float* x, float* y, int n)) {
+  after_kernels_before();
   SHARED_BYTES(shared);
   float* copy = (float*)shared;
   int i = threadIdx.x;

@@ -22,7 +22,13 @@ interface PointwiseContract extends Contract {
             groupNorm(3, 1e-5f, Activation.NONE, 1, 1, 1, 9), // one pixel
             groupNorm(5, 1e-5f, Activation.SILU, 2, 11, 35), // [B, L, C]
             groupNorm(4, 1e-5f, Activation.NONE, 3, 12), // [B, C]
-            groupNorm(16, 1e-5f, Activation.SILU, 1, 3, 5, 1280));
+            groupNorm(16, 1e-5f, Activation.SILU, 1, 3, 5, 1280),
+            groupNorm(32, 1e-5f, Activation.SILU, 2, 12, 12, 640),
+            groupNorm(32, 1e-5f, Activation.SILU, 1, 7, 8, 2560),
+            groupNorm(4, 1e-5f, Activation.NONE, 1, 32, 32, 160), // 40960 elements in a group
+            groupNorm(2, 1e-5f, Activation.SILU, 1, 45, 46, 20),
+            groupNorm(2, 1e-5f, Activation.SILU, 2, 45, 46, 40),
+            groupNorm(2, 1e-5f, Activation.NONE, 1, 45, 46, 44));
     return shapes.flatMap(s -> s);
   }
 

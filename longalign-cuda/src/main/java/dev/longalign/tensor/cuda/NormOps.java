@@ -4,11 +4,18 @@ import static dev.longalign.tensor.cuda.CudaContext.suffix;
 import static dev.longalign.tensor.cuda.CudaContext.wide;
 
 import dev.longalign.tensor.Activation;
+import dev.longalign.tensor.DType;
 import dev.longalign.tensor.Tensor;
 
 /** Normalisations. */
 final class NormOps {
   private static final int ROWS_PER_BLOCK = 4;
+
+  /** {@code WHOLE} of norm.cu: what a thread keeps of a group. */
+  private static final int WHOLE = 40;
+
+  /** Floats in which a block adds up. */
+  private static final int WHOLE_SUMS = 64;
 
   private final CudaContext context;
 
@@ -23,18 +30,26 @@ final class NormOps {
       return y;
     }
     int channels = x.dim(-1);
+    int pixels = Math.toIntExact(x.shape().size() / x.dim(0) / channels);
+    int vector = wholeGroups(x, channels / groups, context.address(x), context.address(y));
+    if (vector > 0
+        && activation != Activation.GELU
+        && (long) pixels * (channels / groups) <= wholeAtMost(x.dtype(), vector)) {
+      wholeGroups(x, groups, gamma, beta, eps, activation, y, pixels, vector);
+      return y;
+    }
     GroupSums sums = GroupSums.of(context, x, groups);
     int pixelsPerBlock = sums.pixelsPerBlock(context);
     context
         .launch("groupNorm_fwd" + suffix(x.dtype()))
-        .grid(divideUp(sums.pixels(), pixelsPerBlock), x.dim(0), 1)
+        .grid(divideUp(pixels, pixelsPerBlock), x.dim(0), 1)
         .shared((2 * groups + GroupSums.scratch(groups)) * Float.BYTES)
         .address(context.address(x))
         .address(sums.address())
         .address(context.address(gamma))
         .address(context.address(beta))
         .address(context.address(y))
-        .i32(sums.pixels())
+        .i32(pixels)
         .i32(channels)
         .i32(groups)
         .i32(sums.chunks())
@@ -45,6 +60,52 @@ final class NormOps {
         .run();
     context.memory().free(sums.address());
     return y;
+  }
+
+  /** As many channels as can be read at once without leaving a group; 0 if that is one. */
+  private static int wholeGroups(Tensor x, int perGroup, long... addresses) {
+    for (int vector = 16 / x.dtype().bytes(); vector > 1; vector /= 2) {
+      if (perGroup % vector == 0 && CudaContext.aligned(addresses)) {
+        return vector;
+      }
+    }
+    return 0;
+  }
+
+  /** Elements of a group that a block can keep; of two at a time the small block is faster. */
+  private static int wholeAtMost(DType dtype, int vector) {
+    return WHOLE * (dtype == DType.F32 || vector == 2 ? 512 : 1024);
+  }
+
+  private void wholeGroups(
+      Tensor x,
+      int groups,
+      Tensor gamma,
+      Tensor beta,
+      float eps,
+      Activation activation,
+      Tensor y,
+      int pixels,
+      int vector) {
+    int channels = x.dim(-1);
+    int perGroup = channels / groups;
+    int warps = divideUp(divideUp(pixels * perGroup, vector), 32);
+    int most = wholeAtMost(x.dtype(), vector) / WHOLE;
+    context
+        .launch("groupNormWhole_fwd" + suffix(x.dtype()) + "_" + vector)
+        .grid(groups, x.dim(0), 1)
+        .threads(Math.min(most, 32 * warps))
+        .shared((WHOLE_SUMS + 2 * divideUp(perGroup, 4) * 4) * Float.BYTES)
+        .address(context.address(x))
+        .address(context.address(gamma))
+        .address(context.address(beta))
+        .address(context.address(y))
+        .i32(pixels)
+        .i32(channels)
+        .i32(groups)
+        .f32(eps)
+        .i32(activation.ordinal())
+        .run();
   }
 
   Tensor layerNorm(Tensor x, Tensor gamma, Tensor beta, float eps) {

@@ -35,6 +35,7 @@ class RuntimeCompilerTest {
       """
       #include "device.cuh"
       KERNEL(clamp_fwd_f32, 256, 4, (const f32* x, f32* y, i64 n, int wide, float low, float high)) {
+        after_kernels_before();
         for (i64 i = grid_thread(); i < n; i += grid_threads()) {
           y[i] = from_float<f32>(min(max(to_float(x[i]), low), high));
         }
@@ -187,7 +188,7 @@ class RuntimeCompilerTest {
     assertThat(run())
         .contains(
             "NVRTC does not compile pointwise.cu: NVRTC_ERROR_COMPILATION",
-            "pointwise.cu:3:",
+            "pointwise.cu:4:",
             "undeclared")
         .doesNotContain("clamped");
     assertThat(cache()).isEmpty();
