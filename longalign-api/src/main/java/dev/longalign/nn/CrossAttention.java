@@ -29,6 +29,11 @@ public final class CrossAttention {
     this.toK = new Linear(target.at("to_k"), contextChannels, channels, qkvBias);
     this.toV = new Linear(target.at("to_v"), contextChannels, channels, qkvBias);
     this.toOut = new Linear(target.at("to_out.0"), channels, channels, true);
+    if (channels == contextChannels) {
+      Linear.placeTogether(weights, toQ, toK, toV);
+    } else {
+      Linear.placeTogether(weights, toK, toV);
+    }
   }
 
   /** Keys and values of a context, each [B, S, channels]. */
@@ -39,7 +44,8 @@ public final class CrossAttention {
    * once.
    */
   public KeyValue prepare(Tensor context) { // [B, S, contextChannels]
-    return new KeyValue(toK.forward(context), toV.forward(context));
+    Tensor[] both = Linear.together(context, toK, toV);
+    return new KeyValue(both[0], both[1]);
   }
 
   /** The queries of x, for inspection. */
@@ -50,16 +56,20 @@ public final class CrossAttention {
   /** Attention of x to itself, plus the residual unless it is null. */
   public Tensor forward(Tensor x, Tensor residual) { // [B, L, C] -> [B, L, C]
     try (TensorScope scope = TensorScope.open()) {
-      return scope.keep(forward(x, prepare(x), residual));
+      Tensor[] qkv = Linear.together(x, toQ, toK, toV); // [B, L, C] each
+      return scope.keep(attend(qkv[0], new KeyValue(qkv[1], qkv[2]), residual));
     }
   }
 
   /** Attention of x to a prepared context, plus the residual unless it is null. */
   public Tensor forward(Tensor x, KeyValue context, Tensor residual) { // [B, L, C] -> [B, L, C]
     try (TensorScope scope = TensorScope.open()) {
-      Tensor q = toQ.forward(x); // [B, L, C]
-      Tensor h = q.attention(context.key(), context.value(), heads, scale); // [B, L, C]
-      return scope.keep(toOut.forward(h, residual));
+      return scope.keep(attend(toQ.forward(x), context, residual));
     }
+  }
+
+  private Tensor attend(Tensor q, KeyValue context, Tensor residual) {
+    Tensor h = q.attention(context.key(), context.value(), heads, scale); // [B, L, C]
+    return toOut.forward(h, residual);
   }
 }

@@ -147,6 +147,12 @@ public final class Weights {
         (w, b, branch) -> loader.backend.packConv2d(w, b, geometry, loader.dtype));
   }
 
+  void placeTogether(LinearWeight... packed) {
+    if (loader.source != null) {
+      loader.backend.placeTogether(packed);
+    }
+  }
+
   private LayerSpec spec(Shape weight, boolean bias, Conv2dGeometry conv, boolean norm) {
     LayerSpec spec = new LayerSpec(path, weight, bias, conv, norm, loraTarget && !norm);
     loader.layers.add(spec);

@@ -99,6 +99,12 @@ public interface Backend extends AutoCloseable {
    */
   LinearWeight packGeglu(Tensor weight, Tensor bias, DType dtype);
 
+  /**
+   * Says that these weights will mostly be used by {@link #linears} together; a backend may keep
+   * them where that is faster. They stay weights of their own.
+   */
+  default void placeTogether(LinearWeight... weights) {}
+
   /** Packs weight [out, in, kh, kw] and bias [out] (or null) for {@link #conv2d}. */
   Conv2dWeight packConv2d(Tensor weight, Tensor bias, Conv2dGeometry geometry, DType dtype);
 
@@ -107,6 +113,15 @@ public interface Backend extends AutoCloseable {
 
   /** {@code [..., in] -> [..., out]}. */
   Tensor linear(Tensor x, LinearWeight weight, Epilogue epilogue);
+
+  /** {@link #linear} of the same input by each weight, in their order. */
+  default Tensor[] linears(Tensor x, LinearWeight... weights) {
+    Tensor[] results = new Tensor[weights.length];
+    for (int i = 0; i < weights.length; i++) {
+      results[i] = linear(x, weights[i], Epilogue.NONE);
+    }
+    return results;
+  }
 
   /**
    * {@code hidden * gelu(gate)} where {@code [hidden, gate] = W x + b}: {@code [..., in] -> [...,

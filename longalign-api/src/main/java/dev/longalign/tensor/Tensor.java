@@ -100,6 +100,14 @@ public final class Tensor {
     return backend.linear(this, weight, epilogue);
   }
 
+  /** {@link #linear} by each weight, in their order: {@code [..., in] -> [..., out]} each. */
+  public Tensor[] linears(LinearWeight... weights) {
+    for (LinearWeight weight : weights) {
+      checkFeatures("linears", weight);
+    }
+    return backend.linears(this, weights);
+  }
+
   /** {@code hidden * gelu(gate)}: {@code [..., in] -> [..., inner]}. */
   public Tensor geglu(LinearWeight packedGeglu) {
     checkFeatures("geglu", packedGeglu);

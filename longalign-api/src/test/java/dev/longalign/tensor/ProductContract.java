@@ -75,6 +75,43 @@ interface ProductContract extends Contract {
     return tests.stream().flatMap(s -> s);
   }
 
+  /** Several layers of one input; what the sizes do not allow at once is computed one by one. */
+  @TestFactory
+  default Stream<DynamicTest> linears() {
+    int[][] cases = { // rows, in, outs
+      {70, 64, 320, 320, 320},
+      {33, 40, 24, 24},
+      {5, 3, 7, 7, 7},
+      {130, 320, 64, 64},
+      {9, 16, 8, 40},
+      {6, 24, 16},
+    };
+    return Arrays.stream(cases)
+        .flatMap(
+            c ->
+                Stream.of(true, false)
+                    .flatMap(
+                        together ->
+                            agree(
+                                "linears "
+                                    + Arrays.toString(c)
+                                    + (together ? ", placed together" : ""),
+                                in -> linears(in, c, together))));
+  }
+
+  private static Tensor linears(Inputs in, int[] c, boolean together) {
+    LinearWeight[] weights =
+        Arrays.stream(c, 2, c.length)
+            .mapToObj(out -> in.linear(c[1], out, out == 8))
+            .toArray(LinearWeight[]::new);
+    Tensor x = in.normal(2, c[0], c[1]);
+    if (together) {
+      x.backend().placeTogether(weights);
+    }
+    Tensor[] results = x.linears(weights);
+    return Tensor.concat(-1, results);
+  }
+
   private Stream<DynamicTest> linear(long[] x, int out, boolean bias, Fusion fusion) {
     int in = (int) x[x.length - 1];
     return agree(

@@ -256,6 +256,16 @@ public final class CudaBackend implements Backend {
   }
 
   @Override
+  public void placeTogether(LinearWeight... weights) {
+    enqueue(
+        "placeTogether",
+        () -> {
+          products.placeTogether(weights);
+          return null;
+        });
+  }
+
+  @Override
   public LinearWeight packGeglu(Tensor weight, Tensor bias, DType dtype) {
     return enqueue("packGeglu", () -> products.pack(weight, bias, dtype, true));
   }
@@ -268,6 +278,11 @@ public final class CudaBackend implements Backend {
   @Override
   public Tensor linear(Tensor x, LinearWeight weight, Epilogue epilogue) {
     return enqueue("linear", () -> products.linear(x, weight, epilogue));
+  }
+
+  @Override
+  public Tensor[] linears(Tensor x, LinearWeight... weights) {
+    return enqueue("linear", () -> products.linears(x, weights));
   }
 
   @Override

@@ -16,6 +16,7 @@ import dev.longalign.tensor.TensorScope;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
 import java.util.function.Consumer;
@@ -72,6 +73,35 @@ final class ProductOps {
     PackedMatrix matrix =
         pack("packConv2d", weight, bias, g.outChannels(), g.inChannels(), taps, false, dtype);
     return TensorScope.register(new PackedConv2d(matrix, g, dtype));
+  }
+
+  /** In one block, so that they are as far apart from each other as a batch's matrices. */
+  void placeTogether(LinearWeight... weights) {
+    PackedMatrix[] matrices = matrices(weights);
+    for (PackedMatrix matrix : matrices) {
+      if (!matrix.isLike(matrices[0])
+          || weights[0].dtype() != weights[matrices.length - 1].dtype()) {
+        return;
+      }
+    }
+    long apart = (long) matrices[0].rows() * matrices[0].pitch() * weights[0].dtype().bytes();
+    long block =
+        context
+            .memory()
+            .allocate(
+                apart * matrices.length,
+                CudaMemory.Kind.WEIGHTS,
+                () -> matrices.length + " weights, " + weights[0].dtype());
+    for (int i = 0; i < matrices.length; i++) {
+      transfers.copy(matrices[i].weights(), block + i * apart, apart);
+    }
+    PackedMatrix.move(matrices, block, apart);
+  }
+
+  private static PackedMatrix[] matrices(LinearWeight... weights) {
+    return Arrays.stream(weights)
+        .map(weight -> ((PackedLinear) weight).matrix())
+        .toArray(PackedMatrix[]::new);
   }
 
   private PackedMatrix pack(
@@ -143,6 +173,49 @@ final class ProductOps {
         () -> run(x, w, y, rows, plain(rows, w.columns()), epilogue, "linear_fwd"),
         () -> onCublas(shape, x, w, y, rows, epilogue));
     return y;
+  }
+
+  /** One product where the weights lie equally far apart, else several. */
+  Tensor[] linears(Tensor x, LinearWeight... weights) {
+    PackedMatrix[] matrices = matrices(weights);
+    int count = weights.length;
+    boolean batch = cublas == null && count > 1 && x.shape().rank() > 1 && x.shape().size() > 0;
+    for (int i = 1; batch && i < count; i++) {
+      long apart = matrices[1].weights() - matrices[0].weights();
+      batch =
+          matrices[i].isLike(matrices[0])
+              && matrices[i].weights() - matrices[i - 1].weights() == apart;
+    }
+    if (!batch) {
+      return Arrays.stream(weights)
+          .map(weight -> linear(x, weight, Epilogue.NONE))
+          .toArray(Tensor[]::new);
+    }
+    PackedMatrix w = matrices[0];
+    long apart = (matrices[1].weights() - w.weights()) / x.dtype().bytes();
+    int leading = x.dim(0);
+    Shape shape = x.shape().with(-1, weights[0].outFeatures());
+    Tensor y = context.allocate(x.dtype(), shape.with(0, (long) count * leading));
+    long from = context.address(x);
+    int m = rows(x);
+    boolean wide = wide(x.dtype(), w.columns(), from);
+    Problem problem =
+        new Problem(
+            "linear_fwd",
+            x.dtype(),
+            m,
+            w.rows(),
+            w.columns(),
+            count,
+            x.shape().size(),
+            wide,
+            false);
+    multiply(problem, from, w.weights(), w.pitch(), y, 0, apart);
+    Tensor[] results = new Tensor[count];
+    for (int i = 0; i < count; i++) {
+      results[i] = y.rows((long) i * leading, (long) (i + 1) * leading);
+    }
+    return results;
   }
 
   private static Cublas.Shape shape(
@@ -354,32 +427,38 @@ final class ProductOps {
     Problem problem =
         new Problem(
             "linear_fwd", dtype, m, n, k, batch, a.shape().size(), wide(dtype, k, from), false);
+    multiply(problem, from, weights, pitch, y, (long) m * k, (long) n * pitch);
+    if (!direct) {
+      context.memory().free(weights);
+    }
+  }
+
+  /** A batch of products: x and weights are so many elements apart from each other. */
+  private void multiply(
+      Problem p, long x, long weights, int pitch, Tensor y, long xApart, long weightsApart) {
     run(
-        problem,
+        p,
         tile ->
-            launch(problem, tile, problem.kernel)
-                .address(from)
+            launch(p, tile, p.kernel)
+                .address(x)
                 .address(weights)
                 .address(0)
                 .address(0)
                 .address(0)
                 .address(context.address(y))
-                .i32(m)
-                .i32(n)
-                .i32(k)
+                .i32(p.m)
+                .i32(p.n)
+                .i32(p.k)
                 .i32(pitch)
-                .i32(m)
+                .i32(p.m)
                 .i32(0)
                 .flag(false)
-                .struct(plain(m, k))
-                .flag(problem.wide)
-                .i64((long) m * k)
-                .i64((long) n * pitch)
-                .i64((long) m * n)
+                .struct(plain(p.m, p.k))
+                .flag(p.wide)
+                .i64(xApart)
+                .i64(weightsApart)
+                .i64((long) p.m * p.n)
                 .run());
-    if (!direct) {
-      context.memory().free(weights);
-    }
   }
 
   /** b as rows of k elements, {@code pitch} apart: what the kernels take for a weight. */
