@@ -1,7 +1,8 @@
 #!/bin/sh
 # Builds the emulated driver (libcuda.so.1), the compiler that goes with it (libnvrtc.so.12 and, under CUDA 13's name,
-# libnvrtc.so.13), the kernels (longalign-kernels.so) and the emulated cuBLAS (cublas12, cublas13) into the given directory;
-# with a second argument also that source as kernels of its own: build.sh OUT [SOURCE.cu]. Does nothing when they are up to date.
+# libnvrtc.so.13), the kernels (longalign-kernels.so, listed in kernels.txt) and the emulated cuBLAS (cublas12, cublas13) into
+# the given directory; with a second argument also that source as kernels of its own: build.sh OUT [SOURCE.cu]. Does nothing when
+# they are up to date.
 # Exit status 3: no g++ (the caller skips what needs the emulator, and says so).
 set -eu
 out=$1
@@ -29,6 +30,11 @@ for source in "$here"/../kernels/*.cu ${2:+"$2"}; do
   "$compiler" $common $checks -I "$here/../kernels" -x c++ -c "$source" -o "$out/$(basename "$source" .cu).kernel.o"
 done
 wait
+# A line a kernel: the file it is in, its name.
+for source in "$here"/../kernels/*.cu; do
+  family=$(basename "$source" .cu)
+  nm --defined-only "$out/$family.kernel.o" | sed -n "s/.* T emulator_entry_/$family /p"
+done > "$out/kernels.txt"
 "$compiler" -shared -pthread -Wl,-soname,libcuda.so.1 -o "$out/libcuda.so.1" "$out"/memory.o "$out"/block.o \
   "$out"/stream.o "$out"/driver.o
 for major in 12 13; do

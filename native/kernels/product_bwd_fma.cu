@@ -160,35 +160,3 @@ struct Product {
 
 PRODUCT(64)
 PRODUCT(128)
-
-// parts [matrices][parts][size] -> y [matrices][size]. Rows of `size` are [taps][channels] in the parts and
-// [channels][taps] in y, as torch stores weights.
-template <class T>
-DEVICE void sum_parts(const float* parts, T* y, i64 total, i64 size, int count, int taps, int channels) {
-  for (i64 i = grid_thread(); i < total; i += grid_threads()) {
-    i64 matrix = i / size;
-    i64 at = i - matrix * size;
-    if (taps > 1) {
-      i64 row = at / (taps * channels);
-      int rest = (int)(at - row * taps * channels);
-      at = row * taps * channels + rest % taps * channels + rest / taps;
-    }
-    const float* from = parts + matrix * count * size + at;
-    float sum = 0;
-    for (int part = 0; part < count; part++) {
-      sum += from[part * size];
-    }
-    y[i] = from_float<T>(sum);
-  }
-}
-
-#define SUM(T)                                                                                                      \
-  KERNEL(sumParts_bwd_##T, 256, 4,                                                                                  \
-         (const float* parts, T* y, i64 total, i64 size, int count, int taps, int channels)) {                      \
-    after_kernels_before();                                                                                         \
-    sum_parts(parts, y, total, size, count, taps, channels);                                                        \
-  }
-
-SUM(f32)
-SUM(bf16)
-SUM(f16)
