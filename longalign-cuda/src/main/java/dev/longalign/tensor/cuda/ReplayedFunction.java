@@ -131,7 +131,7 @@ final class ReplayedFunction extends ScopedResource implements TensorFunction {
       int ended;
       OperationLog.Recorded work;
       try {
-        y = body.apply(fixed);
+        y = context.device().capturing(() -> body.apply(fixed));
       } finally {
         work = context.log().stopRecording();
         ended = cuStreamEndCapture(context.device().stream(), graph);
