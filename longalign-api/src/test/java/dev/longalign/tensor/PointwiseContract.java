@@ -28,7 +28,9 @@ interface PointwiseContract extends Contract {
             groupNorm(4, 1e-5f, Activation.NONE, 1, 32, 32, 160), // 40960 elements in a group
             groupNorm(2, 1e-5f, Activation.SILU, 1, 45, 46, 20),
             groupNorm(2, 1e-5f, Activation.SILU, 2, 45, 46, 40),
-            groupNorm(2, 1e-5f, Activation.NONE, 1, 45, 46, 44));
+            groupNorm(2, 1e-5f, Activation.NONE, 1, 45, 46, 44),
+            groupNorm(1, 1e-5f, Activation.NONE, 2, 1, 4096),
+            groupNorm(1, 1e-5f, Activation.NONE, 2, 1, 8192)); // channels for more than one block
     return shapes.flatMap(s -> s);
   }
 

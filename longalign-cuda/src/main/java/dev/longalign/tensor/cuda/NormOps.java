@@ -14,6 +14,9 @@ final class NormOps {
   /** {@code WHOLE} of norm.cu: what a thread keeps of a group. */
   private static final int WHOLE = 40;
 
+  /** Of a group: the parameters of more are too much for shared memory. */
+  private static final int WHOLE_CHANNELS = 4096;
+
   /** Floats in which a block adds up. */
   private static final int WHOLE_SUMS = 64;
 
@@ -31,11 +34,13 @@ final class NormOps {
     }
     int channels = x.dim(-1);
     int pixels = Math.toIntExact(x.shape().size() / x.dim(0) / channels);
-    int vector = wholeGroups(x, channels / groups, context.address(x), context.address(y));
-    if (vector > 0
+    int perGroup = channels / groups;
+    int atOnce = channelsAtOnce(x.dtype(), perGroup, context.address(x), context.address(y));
+    if (atOnce > 1
         && activation != Activation.GELU
-        && (long) pixels * (channels / groups) <= wholeAtMost(x.dtype(), vector)) {
-      wholeGroups(x, groups, gamma, beta, eps, activation, y, pixels, vector);
+        && perGroup <= WHOLE_CHANNELS
+        && (long) pixels * perGroup <= WHOLE * wholeThreads(x.dtype(), atOnce)) {
+      wholeGroups(x, groups, gamma, beta, eps, activation, y, pixels, atOnce);
       return y;
     }
     GroupSums sums = GroupSums.of(context, x, groups);
@@ -62,19 +67,18 @@ final class NormOps {
     return y;
   }
 
-  /** As many channels as can be read at once without leaving a group; 0 if that is one. */
-  private static int wholeGroups(Tensor x, int perGroup, long... addresses) {
-    for (int vector = 16 / x.dtype().bytes(); vector > 1; vector /= 2) {
-      if (perGroup % vector == 0 && CudaContext.aligned(addresses)) {
-        return vector;
-      }
+  /** As many channels as can be read together without leaving a group. */
+  private static int channelsAtOnce(DType dtype, int perGroup, long... addresses) {
+    int atOnce = CudaContext.aligned(addresses) ? 16 / dtype.bytes() : 1;
+    while (perGroup % atOnce != 0) {
+      atOnce /= 2;
     }
-    return 0;
+    return atOnce;
   }
 
-  /** Elements of a group that a block can keep; of two at a time the small block is faster. */
-  private static int wholeAtMost(DType dtype, int vector) {
-    return WHOLE * (dtype == DType.F32 || vector == 2 ? 512 : 1024);
+  /** The most that norm.cu allows a block that keeps a group. */
+  private static int wholeThreads(DType dtype, int atOnce) {
+    return dtype == DType.F32 || atOnce == 2 ? 512 : 1024;
   }
 
   private void wholeGroups(
@@ -86,15 +90,14 @@ final class NormOps {
       Activation activation,
       Tensor y,
       int pixels,
-      int vector) {
+      int atOnce) {
     int channels = x.dim(-1);
     int perGroup = channels / groups;
-    int warps = divideUp(divideUp(pixels * perGroup, vector), 32);
-    int most = wholeAtMost(x.dtype(), vector) / WHOLE;
+    int warps = divideUp(pixels * perGroup / atOnce, 32);
     context
-        .launch("groupNormWhole_fwd" + suffix(x.dtype()) + "_" + vector)
+        .launch("groupNormWhole_fwd" + suffix(x.dtype()) + "_" + atOnce)
         .grid(groups, x.dim(0), 1)
-        .threads(Math.min(most, 32 * warps))
+        .threads(Math.min(wholeThreads(x.dtype(), atOnce), 32 * warps))
         .shared((WHOLE_SUMS + 2 * divideUp(perGroup, 4) * 4) * Float.BYTES)
         .address(context.address(x))
         .address(context.address(gamma))
