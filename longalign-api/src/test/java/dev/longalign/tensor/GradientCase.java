@@ -90,6 +90,14 @@ record GradientCase(String name, Forward forward, boolean steep) {
     cases.add(of("linear", (in, v) -> v.of(in.normal(33, 64)).linear(in.linear(64, 48, false))));
     cases.add(
         of(
+            "linears of one input",
+            (in, v) -> {
+              Tensor[] both =
+                  v.of(in.normal(9, 16)).linears(in.linear(16, 8, false), in.linear(16, 8, false));
+              return both[0].add(both[1]);
+            }));
+    cases.add(
+        of(
             "linear with trained weight",
             (in, v) ->
                 v.of(in.normal(2, 9, 20))

@@ -26,6 +26,7 @@ class GradientCoverageTest {
           "Backend.zeros", "makes a constant",
           "Backend.cast", "rounds, so that no difference shows it: AutogradBackendTest checks it",
           "Backend.upsampleConv2d", "made of two others where gradients are wanted",
+          "Backend.linears", "made of linear where gradients are wanted",
           "Backend.reshape", "a view: the graph knows parts of values",
           "Backend.rows", "a view: the graph knows parts of values",
           "Backend.segmentConcat", "of frozen encoders' outputs, refused for others",
