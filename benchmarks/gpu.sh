@@ -7,7 +7,7 @@
 # within 2e-2 of the largest magnitude); the operations by the device's clock and the sample loop, at the size of Stable
 # Diffusion 1.5 in bf16; the device's memory over 1000 samples of a tiny model; PyTorch at the same shapes, where python3 has
 # torch and sees the GPU; part of the contract under compute-sanitizer's memcheck, racecheck and synccheck, if it is installed;
-# `longalign verify` on the golden vectors (from a clone); the UNet and the loop by JMH. About five minutes; each part has a
+# `longalign verify` on the golden vectors (from a clone); the UNet and the loop by JMH. About six minutes; each part has a
 # limit of time, and one that fails is named at the end.
 # Without a GPU it says so, measures the CPU briefly and succeeds.
 # --quick: tiny shapes, for trying the script itself.
@@ -229,7 +229,7 @@ part breakdown 60 "$java" $options -cp "$classpath" dev.longalign.benchmarks.Gpu
 # shellcheck disable=SC2086
 part endurance 60 "$java" $options -cp "$classpath" dev.longalign.benchmarks.GpuRun endurance BF16 "$samples" "$results/endurance.json"
 if python3 -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' > /dev/null 2>&1; then
-  part peer 100 python3 "$here/peers/torch_peer.py" "$results/peer.json"
+  part peer 180 python3 "$here/peers/torch_peer.py" "$results/peer.json"
 else
   echo "python3 has no torch that sees the GPU: nothing to compare with" | tee -a "$summary"
 fi
