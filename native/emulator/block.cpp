@@ -2,45 +2,33 @@
 // it meets a barrier or a warp-wide operation, then the next one that can run does. Every other block runs its fibers in
 // reverse order, so that a missing barrier shows as a wrong result or an uninitialised read; and every other computes a
 // warpgroup's products when they are waited for, not when they are asked for, so that a missing wait does. Where threads
-// arrive at a barrier without waiting there, either they go on first or those that they release do. Bulk copies arrive when
-// they are asked for, over what is still being read, or when they are waited for.
+// arrive at a barrier without waiting there, either they go on first or those that they release do.
 #include <pthread.h>
 #include <sys/mman.h>
 
-#include <atomic>
 #include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
-#include <map>
-#include <mutex>
 #include <thread>
-#include <vector>
 
-#include "emulator.h"
-
-#if !defined(__x86_64__)
-#include <ucontext.h>
-#endif
+#include "block.h"
 
 namespace emulator {
 
 extern "C" {
 thread_local Thread* emulator_thread = nullptr;
 }
+__thread Worker* worker = nullptr;
 
 namespace {
 
-constexpr int MAX_THREADS = 1024;
 constexpr size_t STACK = 64 << 10;
 constexpr uint64_t CANARY = 0x5ca1ab1e0ddba11ull;
 
 // ---- switching stacks
 
 #if defined(__x86_64__)
-struct Context {
-  void* stack;
-};
-extern "C" void emulator_switch(Context* from, Context* to);
+extern "C" void emulator_switch(SavedStack* from, SavedStack* to);
 asm(R"(
 .text
 .globl emulator_switch
@@ -63,150 +51,25 @@ emulator_switch:
   ret
 .size emulator_switch, .-emulator_switch
 )");
-void prepare(Context* context, unsigned char* stack, void (*body)()) {
+void prepare(SavedStack* saved, unsigned char* stack, void (*body)()) {
   void** top = (void**)(stack + STACK - 64);
   *--top = nullptr;  // body's return address: it never returns; also aligns its frame
   *--top = (void*)body;
   for (int i = 0; i < 6; i++) {
     *--top = nullptr;
   }
-  context->stack = top;
+  saved->top = top;
 }
 #else
-struct Context {
-  ucontext_t user;
-};
-void emulator_switch(Context* from, Context* to) { swapcontext(&from->user, &to->user); }
-void prepare(Context* context, unsigned char* stack, void (*body)()) {
-  getcontext(&context->user);
-  context->user.uc_stack.ss_sp = stack;
-  context->user.uc_stack.ss_size = STACK;
-  context->user.uc_link = nullptr;
-  makecontext(&context->user, body, 0);
+void emulator_switch(SavedStack* from, SavedStack* to) { swapcontext(&from->user, &to->user); }
+void prepare(SavedStack* saved, unsigned char* stack, void (*body)()) {
+  getcontext(&saved->user);
+  saved->user.uc_stack.ss_sp = stack;
+  saved->user.uc_stack.ss_size = STACK;
+  saved->user.uc_link = nullptr;
+  makecontext(&saved->user, body, 0);
 }
 #endif
-
-struct Copy {
-  void* to;
-  const void* from;
-  bool use;
-};
-
-enum class Collective { NONE, SHFL_XOR, SHFL_UP, BALLOT, MMA_BF16, MMA_F16 };
-
-struct Operands {
-  float* d;
-  const u32* a;
-  u32 b[2];
-  u32 value;
-  int argument;
-};
-
-struct Fiber : Thread {
-  Context context;
-  int index;
-  int line;  // of the barrier it waits in
-  std::vector<Copy> copies;
-  std::vector<int> groups;  // how many copies each group ends at
-  int groupStart = 0;
-  std::vector<Product> products;     // not yet computed
-  std::vector<size_t> productGroups;  // how many of them each group ends at
-};
-
-constexpr int NAMED_BARRIERS = 16;
-
-struct NamedBarrier {
-  int threads;
-  int arrived;
-  std::vector<Fiber*> waiting;
-};
-
-struct BoxCopy {
-  u32 to;
-  TensorMap map;
-  int at[TensorMap::RANK];
-};
-
-struct Mbarrier {
-  int phases = 0;         // that are complete
-  bool expected = false;  // this phase's bytes have been announced
-  i64 bytes = 0;          // announced and not arrived, of this phase
-  std::vector<BoxCopy> copies;  // on their way
-  std::vector<Fiber*> waiting;
-};
-
-struct Warp {
-  u32 all;
-  u32 ready;
-  u32 arrived;
-  Collective kind;
-  Operands* operands[32];
-};
-
-struct Block {
-  Index index;
-  int count = 0;
-  int finished = 0;
-  int waiting = 0;
-  bool reverse = false;
-  bool late = false;   // products are computed when they are waited for
-  bool eager = false;  // whom an arrival releases goes on before the one that arrived
-  bool slow = false;   // bulk copies arrive when they are waited for
-  NamedBarrier barriers[NAMED_BARRIERS];
-  std::map<u32, Mbarrier> mbarriers;  // by their place in shared memory
-
-  // Of the named barrier or the mbarrier that threads have come to in vain, or nothing.
-  std::string unmet() const {
-    for (const auto& entry : mbarriers) {
-      const Mbarrier& m = entry.second;
-      if (m.expected || m.bytes != 0 || !m.waiting.empty()) {
-        return "mbarrier at " + std::to_string(entry.first) + ": " + std::to_string(m.bytes) + " bytes are missing" +
-               (m.expected ? "" : ", none were expected") +
-               (m.copies.empty() ? "" : ", " + std::to_string(m.copies.size()) + " copies are never waited for");
-      }
-    }
-    for (int i = 0; i < NAMED_BARRIERS; i++) {
-      if (barriers[i].arrived > 0) {
-        return "barrier " + std::to_string(i) + ": " + std::to_string(barriers[i].arrived) + " of " +
-               std::to_string(barriers[i].threads) + " threads have come to it";
-      }
-    }
-    return "";
-  }
-};
-
-struct Job {
-  const Launch* launch;
-  std::atomic<long> next{0};
-  long blocks;
-  std::atomic<bool> failed{false};
-  std::mutex mutex;
-  std::string error;
-};
-
-struct Worker {
-  Block block;
-  Fiber fibers[MAX_THREADS];
-  Warp warps[MAX_THREADS / 32];
-  unsigned char* stacks;
-  unsigned char* shared;
-  Context main;
-  Job* job = nullptr;
-  int prepared = 0;
-  bool aborted = false;
-
-  Worker();
-  void run(Job* job);
-  bool runBlock(long number);
-  Fiber* next(Fiber* current);
-  void yield(Fiber* current);
-  void switchTo(Fiber* current, Fiber* to);
-  [[noreturn]] void abortLaunch(const std::string& what);
-};
-
-thread_local Worker* worker = nullptr;
-
-Fiber* self() { return static_cast<Fiber*>(emulator_thread); }
 
 void fiberBody() {
   for (;;) {
@@ -226,6 +89,10 @@ void fiberBody() {
   }
 }
 
+int first(u32 mask, bool reverse) { return reverse ? 31 - __builtin_clz(mask) : __builtin_ctz(mask); }
+
+}  // namespace
+
 Worker::Worker() {
   stacks = (unsigned char*)mmap(nullptr, STACK * MAX_THREADS, PROT_READ | PROT_WRITE,
                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -234,8 +101,6 @@ Worker::Worker() {
     fibers[i].index = i;
   }
 }
-
-int first(u32 mask, bool reverse) { return reverse ? 31 - __builtin_clz(mask) : __builtin_ctz(mask); }
 
 Fiber* Worker::next(Fiber* current) {
   int warpCount = (block.count + 31) / 32;
@@ -279,7 +144,7 @@ void Worker::yield(Fiber* current) {
     if (!left.empty()) {
       abortLaunch("mismatched " + left + " at the end");
     }
-    emulator_switch(&current->context, &main);
+    emulator_switch(&current->stack, &main);
     return;
   }
   switchTo(current, to);
@@ -288,7 +153,7 @@ void Worker::yield(Fiber* current) {
 void Worker::switchTo(Fiber* current, Fiber* to) {
   if (to != current) {
     emulator_thread = to;
-    emulator_switch(&current->context, &to->context);
+    emulator_switch(&current->stack, &to->stack);
   }
 }
 
@@ -304,7 +169,7 @@ void Worker::abortLaunch(const std::string& what) {
     }
   }
   aborted = true;
-  Context dead;
+  SavedStack dead;
   emulator_switch(&dead, &main);
   abort();
 }
@@ -349,11 +214,11 @@ bool Worker::runBlock(long number) {
   }
   for (; prepared < block.count; prepared++) {
     *(uint64_t*)(stacks + STACK * prepared) = CANARY;
-    prepare(&fibers[prepared].context, stacks + STACK * prepared, fiberBody);
+    prepare(&fibers[prepared].stack, stacks + STACK * prepared, fiberBody);
   }
   Fiber* start = &fibers[block.reverse ? block.count - 1 : 0];
   emulator_thread = start;
-  emulator_switch(&main, &start->context);
+  emulator_switch(&main, &start->stack);
   emulator_thread = nullptr;
   for (int i = 0; i < block.count; i++) {
     if (*(uint64_t*)(stacks + STACK * i) != CANARY) {
@@ -379,6 +244,8 @@ void Worker::run(Job* work) {
   }
   job = nullptr;
 }
+
+namespace {
 
 // ---- the threads that work
 
@@ -528,89 +395,6 @@ void together(Collective kind, Operands* operands) {
   w->yield(fiber);
 }
 
-void land(Fiber* fiber, size_t count) {
-  for (size_t i = 0; i < count; i++) {
-    const Copy& copy = fiber->copies[i];
-    if (copy.use) {
-      memcpy(copy.to, copy.from, 16);
-    } else {
-      memset(copy.to, 0, 16);
-    }
-    set_state((uintptr_t)copy.to, 16, ALLOCATED | INITIALISED);
-  }
-  fiber->copies.erase(fiber->copies.begin(), fiber->copies.begin() + count);
-}
-
-// The bytes from the tensor to the swizzled rows of 128 bytes at copy.to; nothing wrong, or what.
-std::string land(unsigned char* shared, const BoxCopy& copy) {
-  const TensorMap& map = copy.map;
-  u32 row = 0;
-  int at[TensorMap::RANK];
-  for (u32 i3 = 0; i3 < map.box[3]; i3++) {
-    for (u32 i2 = 0; i2 < map.box[2]; i2++) {
-      for (u32 i1 = 0; i1 < map.box[1]; i1++, row++) {
-        at[1] = copy.at[1] + (int)i1;
-        at[2] = copy.at[2] + (int)i2;
-        at[3] = copy.at[3] + (int)i3;
-        bool exists = true;
-        u64 from = map.address;
-        for (int d = 1; d < TensorMap::RANK; d++) {
-          exists &= at[d] >= 0 && (u32)at[d] < map.sizes[d];
-          from += at[d] * map.strides[d - 1];
-        }
-        for (u32 i0 = 0; i0 < map.box[0]; i0++) {
-          i64 column = (i64)copy.at[0] + i0;
-          u32 to = copy.to + row * map.box[0] * 2 + i0 * 2;
-          to ^= (to >> 7 & 7) << 4;
-          u16 value = 0;
-          if (exists && column >= 0 && column < map.sizes[0]) {
-            std::string wrong = check_read(from + column * 2, 2);
-            if (!wrong.empty()) {
-              return wrong;
-            }
-            memcpy(&value, (void*)(from + column * 2), 2);
-          }
-          memcpy(shared + to, &value, 2);
-          set_state((uintptr_t)shared + to, 2, ALLOCATED | INITIALISED);
-        }
-      }
-    }
-  }
-  return "";
-}
-
-i64 bytes_of(const TensorMap& map) { return (i64)map.box[0] * map.box[1] * map.box[2] * map.box[3] * 2; }
-
-Mbarrier& mbarrier(u32 at) {
-  auto found = worker->block.mbarriers.find(at);
-  if (found == worker->block.mbarriers.end()) {
-    fail("mbarrier at byte " + std::to_string(at) + " of the shared memory: nobody has made it yet");
-  }
-  return found->second;
-}
-
-// Ends the phase if all that was announced has arrived.
-void complete(Mbarrier& m) {
-  if (!m.expected || m.bytes != 0) {
-    return;
-  }
-  m.expected = false;
-  m.phases++;
-  for (Fiber* other : m.waiting) {
-    worker->warps[other->index / 32].ready |= 1u << (other->index % 32);
-  }
-  m.waiting.clear();
-}
-
-void arrive(Mbarrier& m, const BoxCopy& copy) {
-  std::string wrong = land(worker->shared, copy);
-  if (!wrong.empty()) {
-    fail(wrong);
-  }
-  m.bytes -= bytes_of(copy.map);
-  complete(m);
-}
-
 }  // namespace
 
 bool fail(const std::string& what) {
@@ -688,70 +472,6 @@ void emulator_named_barrier(int id, int threads, bool wait, int line) {
   }
 }
 
-void emulator_mbarrier_make(u32 at) {
-  std::string wrong = at % 8 == 0 ? check_write((uintptr_t)worker->shared + at, 8) : "misaligned mbarrier: its address must be a multiple of 8";
-  if (wrong.empty() && !worker->block.mbarriers.emplace(at, Mbarrier()).second) {
-    wrong = "mbarrier at byte " + std::to_string(at) + " of the shared memory is made twice";
-  }
-  if (!wrong.empty()) {
-    fail(wrong);
-  }
-  set_state((uintptr_t)worker->shared + at, 8, 0);  // not for ordinary access
-}
-
-void emulator_mbarrier_expect(u32 at, int bytes) {
-  Mbarrier& m = mbarrier(at);
-  if (m.expected) {
-    fail("mbarrier at byte " + std::to_string(at) + ": its phase is not over, and the next one's bytes are announced");
-  }
-  m.expected = true;
-  m.bytes += bytes;
-  complete(m);
-}
-
-void emulator_mbarrier_wait(u32 at, int parity) {
-  Mbarrier& m = mbarrier(at);
-  if (m.phases % 2 != parity) {
-    return;
-  }
-  std::vector<BoxCopy> copies;
-  copies.swap(m.copies);
-  for (const BoxCopy& copy : copies) {
-    arrive(m, copy);
-  }
-  if (m.phases % 2 == parity) {
-    Fiber* fiber = self();
-    m.waiting.push_back(fiber);
-    worker->warps[fiber->index / 32].ready &= ~(1u << (fiber->index % 32));
-    worker->yield(fiber);
-  }
-}
-
-void emulator_copy_box(u32 to, const TensorMap* map, const int* at, u32 toMbarrier) {
-  Mbarrier& m = mbarrier(toMbarrier);
-  if (emulator_thread->early) {
-    fail(TOO_EARLY);
-  }
-  if (map->mark != TensorMap::MARK) {
-    fail("bulk copy by what is no tensor map");
-  }
-  if (to % 128) {
-    fail("misaligned bulk copy: it must go to a multiple of 128 bytes");
-  }
-  BoxCopy copy{to, *map, {at[0], at[1], at[2], at[3]}};
-  uintptr_t shared = (uintptr_t)worker->shared + to;
-  std::string wrong = check_write(shared, bytes_of(*map));
-  if (!wrong.empty()) {
-    fail(wrong);
-  }
-  set_state(shared, bytes_of(*map), ALLOCATED);  // readable only after the wait
-  if (worker->block.slow) {
-    m.copies.push_back(copy);
-  } else {
-    arrive(m, copy);
-  }
-}
-
 void emulator_product(const Product* product) {
   if (worker->block.late) {
     self()->products.push_back(*product);
@@ -812,44 +532,6 @@ void emulator_mma(float* d, const u32* a, u32 b0, u32 b1, bool bfloat) {
   together(bfloat ? Collective::MMA_BF16 : Collective::MMA_F16, &o);
 }
 
-void emulator_copy_async(void* shared, const void* global, bool use) {
-  if (emulator_thread->early) {
-    fail(TOO_EARLY);
-  }
-  if ((uintptr_t)shared % 16 || (use && (uintptr_t)global % 16)) {
-    fail("misaligned asynchronous copy: both addresses must be multiples of 16");
-  }
-  std::string wrong = check_write((uintptr_t)shared, 16);
-  if (wrong.empty() && use) {
-    wrong = check_read((uintptr_t)global, 16);
-  }
-  if (!wrong.empty()) {
-    fail(wrong);
-  }
-  set_state((uintptr_t)shared, 16, ALLOCATED);  // readable only after the wait
-  self()->copies.push_back({shared, global, use});
-}
-
-void emulator_copy_commit() {
-  Fiber* fiber = self();
-  fiber->groups.push_back((int)fiber->copies.size() - fiber->groupStart);
-  fiber->groupStart = (int)fiber->copies.size();
-}
-
-void emulator_copy_wait(int groups) {
-  Fiber* fiber = self();
-  int landing = (int)fiber->groups.size() - groups;
-  if (landing <= 0) {
-    return;
-  }
-  int count = 0;
-  for (int i = 0; i < landing; i++) {
-    count += fiber->groups[i];
-  }
-  land(fiber, count);
-  fiber->groups.erase(fiber->groups.begin(), fiber->groups.begin() + landing);
-  fiber->groupStart -= count;
-}
 }
 
 }  // namespace emulator

@@ -23,7 +23,7 @@ echo 'int main() {}' | "$compiler" $native -x c++ -fsyntax-only - 2> /dev/null |
 common="-std=c++17 -O2 $native -fPIC -g1 -Wall -Wextra -fno-strict-aliasing"
 checks="-fsanitize=kernel-address,alignment --param asan-instrumentation-with-call-threshold=0 --param asan-globals=0 \
   --param asan-stack=0 --param asan-instrument-allocas=0 -ftls-model=initial-exec"
-for part in memory block stream driver; do
+for part in memory block copies stream driver; do
   "$compiler" $common -O3 -ftls-model=initial-exec -c "$here/$part.cpp" -o "$out/$part.o" &
 done
 for source in "$here"/../kernels/*.cu ${2:+"$2"}; do
@@ -35,7 +35,7 @@ for source in "$here"/../kernels/*.cu; do
   family=$(basename "$source" .cu)
   nm --defined-only "$out/$family.kernel.o" | sed -n "s/.* T emulator_entry_/$family /p"
 done > "$out/kernels.txt"
-"$compiler" -shared -pthread -Wl,-soname,libcuda.so.1 -o "$out/libcuda.so.1" "$out"/memory.o "$out"/block.o \
+"$compiler" -shared -pthread -Wl,-soname,libcuda.so.1 -o "$out/libcuda.so.1" "$out"/memory.o "$out"/block.o "$out"/copies.o \
   "$out"/stream.o "$out"/driver.o
 for major in 12 13; do
   echo "libnvrtc.so.$major { global: nvrtc*; local: *; };" > "$out/nvrtc.map"

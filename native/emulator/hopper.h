@@ -1,6 +1,6 @@
 // Hopper's own (native/kernels/hopper.cuh) without a GPU. Of a warpgroup's products each warp computes its 16 rows, from where
-// the operands' descriptions and the swizzle say they are, as so many mma.m16n8k16. When, and when bulk copies arrive, block.cpp
-// decides.
+// the operands' descriptions and the swizzle say they are, as so many mma.m16n8k16. When, block.cpp decides; when bulk copies
+// arrive, copies.cpp.
 #pragma once
 #define SHARED_BLOCKS(name) SHARED_BYTES(name)
 
