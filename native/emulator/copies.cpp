@@ -135,7 +135,10 @@ void emulator_copy_wait(int groups) {
 }
 
 void emulator_mbarrier_make(u32 at) {
-  std::string wrong = at % 8 == 0 ? check_write((uintptr_t)worker->shared + at, 8) : "misaligned mbarrier: its address must be a multiple of 8";
+  std::string wrong = check_write((uintptr_t)worker->shared + at, 8);
+  if (at % 8) {
+    wrong = "misaligned mbarrier: its address must be a multiple of 8";
+  }
   if (wrong.empty() && !worker->block.mbarriers.emplace(at, Mbarrier()).second) {
     wrong = "mbarrier at byte " + std::to_string(at) + " of the shared memory is made twice";
   }

@@ -419,10 +419,10 @@ int cuFuncGetAttribute(int* value, int which, void* function) {
 // Of those that kernels here use: four dimensions of 2-byte elements, in swizzled rows of 128 bytes.
 int cuTensorMapEncodeTiled(void* to, int type, unsigned rank, void* address, const uint64_t* sizes, const uint64_t* strides,
                            const unsigned* box, const unsigned* elementStrides, int interleave, int swizzle, int, int fill) {
-  constexpr int UINT16 = 1, FLOAT16 = 6, BFLOAT16 = 9, SWIZZLE_128B = 3;
+  constexpr int FLOAT16 = 6, BFLOAT16 = 9, SWIZZLE_128B = 3;
   TensorMap map{};
   bool good = (uintptr_t)to % 64 == 0 && (uintptr_t)address % 16 == 0 && rank == TensorMap::RANK && interleave == 0 &&
-              swizzle == SWIZZLE_128B && fill == 0 && (type == UINT16 || type == FLOAT16 || type == BFLOAT16);
+              swizzle == SWIZZLE_128B && fill == 0 && (type == FLOAT16 || type == BFLOAT16);
   for (unsigned i = 0; good && i < rank; i++) {
     good = sizes[i] >= 1 && sizes[i] <= 0xffffffffu && box[i] >= 1 && box[i] <= 256 && elementStrides[i] == 1 &&
            (i == rank - 1 || (strides[i] % 16 == 0 && strides[i] < (uint64_t(1) << 40)));
@@ -443,7 +443,6 @@ int cuTensorMapEncodeTiled(void* to, int type, unsigned rank, void* address, con
   memcpy(to, &map, sizeof map);
   return SUCCESS;
 }
-
 }
 
 namespace {

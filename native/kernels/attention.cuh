@@ -70,6 +70,24 @@ struct Queries {
     }
   }
 
+  // Of one row, relative to its reference; a pair of them goes to `take`. Returns their sum.
+  template <int TILES, class F>
+  DEVICE float exponentials(const float (&scores)[TILES][4], int half, float scale2, F take) const {
+    // A row of nothing but -infinity keeps a finite reference: its probabilities become 0 / 0, as they should.
+    float minus = reference[half] == MINUS_INFINITY ? 0.0f : -reference[half];
+    float even = 0;
+    float odd = 0;
+    UNROLL
+    for (int j = 0; j < TILES; j++) {
+      float left = fast_exp2(fmaf(scores[j][half * 2], scale2, minus));
+      float right = fast_exp2(fmaf(scores[j][half * 2 + 1], scale2, minus));
+      take(j, left, right);
+      even += left;
+      odd += right;
+    }
+    return even + odd;
+  }
+
   // Scores become probabilities, relative to the largest of their rows so far. Returns whether that is so much larger now
   // that the sums have to shrink; by how much goes to `shrink`.
   template <int TILES>
@@ -87,19 +105,10 @@ struct Queries {
     }
     UNROLL
     for (int half = 0; half < 2; half++) {
-      // A row of nothing but -infinity keeps a finite reference: its probabilities become 0 / 0, as they should.
-      float minus = reference[half] == MINUS_INFINITY ? 0.0f : -reference[half];
-      float even = 0;
-      float odd = 0;
-      UNROLL
-      for (int j = 0; j < TILES; j++) {
-        float* pair = scores[j] + half * 2;
-        pair[0] = fast_exp2(fmaf(pair[0], scale2, minus));
-        pair[1] = fast_exp2(fmaf(pair[1], scale2, minus));
-        even += pair[0];
-        odd += pair[1];
-      }
-      total[half] += even + odd;
+      total[half] += exponentials(scores, half, scale2, [&](int j, float left, float right) {
+        scores[j][half * 2] = left;
+        scores[j][half * 2 + 1] = right;
+      });
     }
     return grown;
   }
@@ -119,18 +128,9 @@ struct Queries {
       }
       UNROLL
       for (int half = 0; half < 2; half++) {
-        float minus = reference[half] == MINUS_INFINITY ? 0.0f : -reference[half];
-        float even = 0;
-        float odd = 0;
-        UNROLL
-        for (int j = 0; j < TILES; j++) {
-          float left = fast_exp2(fmaf(scores[j][half * 2], scale2, minus));
-          float right = fast_exp2(fmaf(scores[j][half * 2 + 1], scale2, minus));
+        step[half] = exponentials(scores, half, scale2, [&](int j, float left, float right) {
           p[j / 2][j % 2 * 2 + half] = Half<T>::pack(left, right);
-          even += left;
-          odd += right;
-        }
-        step[half] = even + odd;
+        });
         if (half == 0 && (FIRST || !again)) {
           meanwhile();
         }

@@ -108,7 +108,7 @@ final class Launch {
 
   /** A structure passed by value. */
   Launch struct(ByteBuffer bytes) {
-    argument(bytes.remaining(), Native.ALIGNMENT).put(bytes.duplicate());
+    argument(bytes.remaining(), LaunchMemory.ALIGNMENT).put(bytes.duplicate());
     return this;
   }
 
@@ -124,7 +124,7 @@ final class Launch {
 
   /** Enqueues the kernel. */
   void run() {
-    Native memory = Native.of(used, offsets.size());
+    LaunchMemory memory = LaunchMemory.of(used, offsets.size());
     memory.write(arguments, used, offsets);
     check(
         device.overlapsKernels() ? runEarly(memory) : runInTurn(memory.arguments(offsets)),
@@ -150,7 +150,7 @@ final class Launch {
    * As a programmatic dependent launch: the kernel's blocks may be on the device before the kernels
    * enqueued earlier are done, and wait there ({@code after_kernels_before}).
    */
-  private int runEarly(Native memory) {
+  private int runEarly(LaunchMemory memory) {
     int[] size = {gridX, gridY, gridZ, threads, 1, 1, shared};
     return JnaDriver.LAUNCH_KERNEL_EX.invokeInt(
         new Object[] {
@@ -162,7 +162,7 @@ final class Launch {
   }
 
   /** What the driver reads at a launch, in native memory that each thread uses again. */
-  private static final class Native {
+  private static final class LaunchMemory {
     /** Of structures; no type of CUDA's needs more. */
     static final int ALIGNMENT = 64;
 
@@ -178,25 +178,25 @@ final class Launch {
 
     private static final int POINTERS = 192;
 
-    private static final ThreadLocal<Native> OF_THREAD =
-        ThreadLocal.withInitial(() -> new Native(1024));
+    private static final ThreadLocal<LaunchMemory> OF_THREAD =
+        ThreadLocal.withInitial(() -> new LaunchMemory(1024));
 
     private final int size;
     private final Pointer memory;
     private int begin;
 
-    private Native(int size) {
+    private LaunchMemory(int size) {
       this.size = size;
       this.memory = new Memory(size + ALIGNMENT).align(ALIGNMENT);
       memory.setInt(ATTRIBUTE, PROGRAMMATIC_STREAM_SERIALIZATION);
       memory.setInt(VALUE, 1);
     }
 
-    static Native of(int bytes, int count) {
+    static LaunchMemory of(int bytes, int count) {
       int needed = begin(count) + bytes;
-      Native memory = OF_THREAD.get();
+      LaunchMemory memory = OF_THREAD.get();
       if (memory.size < needed) {
-        memory = new Native(2 * needed);
+        memory = new LaunchMemory(2 * needed);
         OF_THREAD.set(memory);
       }
       return memory;

@@ -1,5 +1,7 @@
 package dev.longalign.tensor.cuda;
 
+import java.util.Arrays;
+
 /** What the product kernels multiply with. */
 final class PackedMatrix {
   /** Memory that one or several matrices are in; the last one frees it. */
@@ -62,10 +64,29 @@ final class PackedMatrix {
     }
   }
 
-  /** Whether the other has the same sizes, and both are nothing but products. */
-  boolean isLike(PackedMatrix other) {
-    boolean same = rows == other.rows && columns == other.columns && pitch == other.pitch;
-    return same && bias == 0 && other.bias == 0 && !gated && !other.gated;
+  /** Whether all have the same sizes and are nothing but products. */
+  static boolean areAlike(PackedMatrix[] matrices) {
+    PackedMatrix first = matrices[0];
+    return Arrays.stream(matrices)
+        .allMatch(
+            m ->
+                m.rows == first.rows
+                    && m.columns == first.columns
+                    && m.pitch == first.pitch
+                    && m.bias == 0
+                    && !m.gated);
+  }
+
+  /** Bytes from each to the next, as {@link #move} has placed them; 0 if it has not. */
+  static long apart(PackedMatrix[] matrices) {
+    long apart = matrices.length > 1 ? matrices[1].weights - matrices[0].weights : 0;
+    for (int i = 0; i < matrices.length; i++) {
+      if (matrices[i].block != matrices[0].block
+          || matrices[i].weights != matrices[0].weights + i * apart) {
+        return 0;
+      }
+    }
+    return apart;
   }
 
   long weights() {

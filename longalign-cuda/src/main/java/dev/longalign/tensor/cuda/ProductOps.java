@@ -78,20 +78,19 @@ final class ProductOps {
   /** In one block, so that they are as far apart from each other as a batch's matrices. */
   void placeTogether(LinearWeight... weights) {
     PackedMatrix[] matrices = matrices(weights);
-    for (PackedMatrix matrix : matrices) {
-      if (!matrix.isLike(matrices[0])
-          || weights[0].dtype() != weights[matrices.length - 1].dtype()) {
-        return;
-      }
+    DType dtype = weights[0].dtype();
+    boolean oneType = Arrays.stream(weights).allMatch(weight -> weight.dtype() == dtype);
+    if (!oneType || !PackedMatrix.areAlike(matrices)) {
+      return;
     }
-    long apart = (long) matrices[0].rows() * matrices[0].pitch() * weights[0].dtype().bytes();
+    long apart = (long) matrices[0].rows() * matrices[0].pitch() * dtype.bytes();
     long block =
         context
             .memory()
             .allocate(
                 apart * matrices.length,
                 CudaMemory.Kind.WEIGHTS,
-                () -> matrices.length + " weights, " + weights[0].dtype());
+                () -> matrices.length + " weights, " + dtype);
     for (int i = 0; i < matrices.length; i++) {
       transfers.copy(matrices[i].weights(), block + i * apart, apart);
     }
@@ -175,24 +174,17 @@ final class ProductOps {
     return y;
   }
 
-  /** One product where the weights lie equally far apart, else several. */
+  /** One product where the weights were placed together, else several. */
   Tensor[] linears(Tensor x, LinearWeight... weights) {
     PackedMatrix[] matrices = matrices(weights);
     int count = weights.length;
-    boolean batch = cublas == null && count > 1 && x.shape().rank() > 1 && x.shape().size() > 0;
-    for (int i = 1; batch && i < count; i++) {
-      long apart = matrices[1].weights() - matrices[0].weights();
-      batch =
-          matrices[i].isLike(matrices[0])
-              && matrices[i].weights() - matrices[i - 1].weights() == apart;
-    }
-    if (!batch) {
+    long apart = PackedMatrix.apart(matrices) / x.dtype().bytes();
+    if (apart == 0 || cublas != null || x.shape().rank() == 1 || x.shape().size() == 0) {
       return Arrays.stream(weights)
           .map(weight -> linear(x, weight, Epilogue.NONE))
           .toArray(Tensor[]::new);
     }
     PackedMatrix w = matrices[0];
-    long apart = (matrices[1].weights() - w.weights()) / x.dtype().bytes();
     int leading = x.dim(0);
     Shape shape = x.shape().with(-1, weights[0].outFeatures());
     Tensor y = context.allocate(x.dtype(), shape.with(0, (long) count * leading));

@@ -8,8 +8,7 @@ import java.nio.ByteBuffer;
 
 /**
  * What the bulk copies of Hopper's kernels know of a tensor ({@code TensorMap} of hopper.cuh):
- * where it lies and how large the boxes are that they copy. The driver writes it; JCuda 12.6 does
- * not have the call, so it is made through JNA.
+ * where it lies and how large the boxes are that they copy. The driver writes it.
  */
 final class TensorMap {
   private static final int BYTES = 128;
