@@ -1,10 +1,13 @@
 package dev.longalign.io;
 
 import dev.longalign.LongAlignException;
+import dev.longalign.tensor.DType;
 import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.util.Collection;
+import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 
 /** Opens weight files of any supported kind. */
 public final class TensorFiles {
@@ -36,13 +39,34 @@ public final class TensorFiles {
     }
     throw new LongAlignException(
         file.source()
-            + ": expected weights (.safetensors, .safetensors.index.json, .pt, .bin), found something else"
+            + ": expected weights (.safetensors, .safetensors.index.json, .pt, .bin), found"
+            + " something else"
             + file.hint());
   }
 
   /** Tensors in memory as a file; {@code source} stands for the file's name in messages. */
   public static TensorFile of(String source, Collection<StoredTensor> tensors) {
     return new MemoryTensorFile(source, tensors);
+  }
+
+  /** The tensor of that name among those of a file, or the refusal. */
+  static StoredTensor find(TensorFile file, Map<String, StoredTensor> tensors, String name) {
+    StoredTensor tensor = tensors.get(name);
+    if (tensor != null) {
+      return tensor;
+    } else if (file.unsupported().containsKey(name)) {
+      throw new LongAlignException(
+          "tensor '"
+              + Names.printable(name)
+              + "' in "
+              + file.source()
+              + ": expected one of the types "
+              + List.of(DType.values())
+              + ", found "
+              + Names.printable(file.unsupported().get(name))
+              + "; convert it to one of them");
+    }
+    throw Names.missing(file.source(), name, file.names());
   }
 
   private static boolean looksLikeSafetensors(MappedFile file) {
