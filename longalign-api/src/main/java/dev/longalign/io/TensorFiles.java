@@ -3,6 +3,7 @@ package dev.longalign.io;
 import dev.longalign.LongAlignException;
 import dev.longalign.tensor.DType;
 import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.Collection;
 import java.util.List;
@@ -73,8 +74,9 @@ public final class TensorFiles {
     if (file.size() < 10) {
       return false;
     }
-    ByteBuffer start = file.slice(0, 9);
+    ByteBuffer start = file.slice(0, Math.min(file.size(), 64));
     long length = start.getLong();
-    return length > 0 && length <= file.size() - 8 && start.get() == '{';
+    String header = StandardCharsets.ISO_8859_1.decode(start).toString();
+    return length > 0 && length <= file.size() - 8 && header.stripLeading().startsWith("{");
   }
 }
