@@ -15,6 +15,7 @@ import dev.longalign.io.TensorFiles;
 import dev.longalign.model.AutoencoderKL;
 import dev.longalign.model.AutoencoderKLConfig;
 import dev.longalign.model.ClipTextConfig;
+import dev.longalign.model.OriginalUNetNames;
 import dev.longalign.model.UNet2DCondition;
 import dev.longalign.model.UNet2DConditionConfig;
 import dev.longalign.nn.FiniteCheck;
@@ -178,12 +179,12 @@ public final class SingleFileCheckpoint {
     AutoencoderKLConfig vae = AutoencoderKLConfig.of(config(VAE));
     int levels = vae.blockOutChannels().size();
     Map<String, List<StoredTensor>> parts = new LinkedHashMap<>();
+    List<LayerSpec> layers = UNet2DCondition.layers(unet);
+    OriginalUNetNames names = OriginalUNetNames.of(layers);
     parts.put(
         "unet/diffusion_pytorch_model.safetensors",
         collect(
-            UNET,
-            LayerSpec.parameters(UNet2DCondition.layers(unet)),
-            name -> List.of(OriginalNames.unet(name, unet))));
+            UNET, LayerSpec.parameters(layers), name -> List.of(OriginalNames.unet(name, names))));
     parts.put(
         "vae/diffusion_pytorch_model.safetensors",
         collect(

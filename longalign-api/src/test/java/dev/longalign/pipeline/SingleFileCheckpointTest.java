@@ -14,6 +14,7 @@ import dev.longalign.io.TorchWriter;
 import dev.longalign.model.AutoencoderKL;
 import dev.longalign.model.AutoencoderKLConfig;
 import dev.longalign.model.ClipTextConfig;
+import dev.longalign.model.OriginalUNetNames;
 import dev.longalign.model.UNet2DCondition;
 import dev.longalign.model.UNet2DConditionConfig;
 import dev.longalign.nn.LayerSpec;
@@ -238,7 +239,8 @@ class SingleFileCheckpointTest {
         .isEqualTo(123_060_480);
     List<String> tiny =
         names().stream().filter(n -> n.part.equals("unet")).map(Named::original).toList();
-    List<String> original = ofUNet.stream().map(p -> OriginalNames.unet(p.name(), unet)).toList();
+    OriginalUNetNames names = OriginalUNetNames.of(UNet2DCondition.layers(unet));
+    List<String> original = ofUNet.stream().map(p -> OriginalNames.unet(p.name(), names)).toList();
     assertThat(original).doesNotHaveDuplicates().containsAll(tiny);
     assertThat(original)
         .filteredOn(name -> !tiny.contains(name)) // where only its channels grow
