@@ -7,6 +7,7 @@ import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Set;
+import java.util.SortedMap;
 import java.util.TreeMap;
 import java.util.function.Predicate;
 import java.util.regex.Pattern;
@@ -52,23 +53,26 @@ public final class StateDict implements TensorFile {
 
   private final TensorFile file;
   private final Map<String, String> stored;
+  private final SortedMap<String, Integer> beside;
 
-  private StateDict(TensorFile file, Map<String, String> stored) {
+  private StateDict(
+      TensorFile file, Map<String, String> stored, SortedMap<String, Integer> beside) {
     this.file = file;
     this.stored = stored;
+    this.beside = beside;
   }
 
   /** Unwraps the weights of a UNet, an autoencoder, a text encoder, an adapter, a checkpoint. */
-  public static TensorFile unwrap(TensorFile file) {
+  public static StateDict unwrap(TensorFile file) {
     return unwrap(file, MARKS::contains);
   }
 
   /**
    * @param known whether a name is one of the model that is looked for
-   * @return the tensors under the names that the model gives them; the file itself if it has
-   *     nothing else, or nothing that is known
+   * @return the tensors under the names that the model gives them; all tensors as they are if none
+   *     is known
    */
-  public static TensorFile unwrap(TensorFile file, Predicate<String> known) {
+  public static StateDict unwrap(TensorFile file, Predicate<String> known) {
     Map<String, Integer> prefixes = new HashMap<>();
     for (String name : file.names()) {
       int start = start(name, known);
@@ -76,10 +80,7 @@ public final class StateDict implements TensorFile {
         prefixes.merge(name.substring(0, start), 1, Integer::sum);
       }
     }
-    if (prefixes.isEmpty()) {
-      return file;
-    }
-    int most = Collections.max(prefixes.values());
+    int most = prefixes.isEmpty() ? 0 : Collections.max(prefixes.values());
     String prefix =
         prefixes.keySet().stream()
             .filter(candidate -> 2 * prefixes.get(candidate) > most)
@@ -88,7 +89,7 @@ public final class StateDict implements TensorFile {
                     .thenComparing(p -> -prefixes.get(p))
                     .thenComparing(String::length)
                     .thenComparing(p -> p))
-            .orElseThrow();
+            .orElse("");
     Set<String> copies = new HashSet<>();
     for (String name : file.names()) {
       int start = start(name, known);
@@ -99,7 +100,7 @@ public final class StateDict implements TensorFile {
       }
     }
     Map<String, String> stored = new LinkedHashMap<>();
-    Map<String, Integer> beside = new TreeMap<>();
+    SortedMap<String, Integer> beside = new TreeMap<>();
     for (String name : file.names()) {
       String inner = name.startsWith(prefix) ? name.substring(prefix.length()) : "";
       if (inner.isEmpty()
@@ -120,7 +121,12 @@ public final class StateDict implements TensorFile {
                   .map(e -> e.getKey() + " (" + e.getValue() + ")")
                   .toList()));
     }
-    return prefix.isEmpty() && beside.isEmpty() ? file : new StateDict(file, stored);
+    return new StateDict(file, stored, beside);
+  }
+
+  /** How many tensors are left out, by the beginning of their names. */
+  public SortedMap<String, Integer> beside() {
+    return Collections.unmodifiableSortedMap(beside);
   }
 
   /** Where a known name begins, at the start or after a dot; -1 if nowhere. */

@@ -130,6 +130,7 @@ class SingleFileCheckpointTest {
             file(name -> name, extra("model_ema.decay"), extra("alphas_cumprod"), extra("betas")),
             TINY,
             null,
+            null,
             directory);
     isTiny(directory);
     assertThat(done.directory()).isEqualTo(directory);
@@ -147,7 +148,7 @@ class SingleFileCheckpointTest {
     TorchWriter.writeDict(file, tensors);
     Path directory = temp.resolve("model");
     SingleFileCheckpoint.Conversion done =
-        SingleFileCheckpoint.convert(file, TINY, null, directory);
+        SingleFileCheckpoint.convert(file, TINY, null, null, directory);
     isTiny(directory);
     assertThat(done.unused()).isEqualTo(Map.of("optimizer_states", 1));
   }
@@ -159,6 +160,7 @@ class SingleFileCheckpointTest {
         file(name -> name.replace("transformer.text_model.", "transformer.")),
         TINY,
         null,
+        null,
         directory);
     isTiny(directory);
   }
@@ -166,7 +168,7 @@ class SingleFileCheckpointTest {
   @Test
   void convertsNumbers() {
     Path directory = temp.resolve("model");
-    SingleFileCheckpoint.convert(file(name -> name), TINY, DType.F16, directory);
+    SingleFileCheckpoint.convert(file(name -> name), TINY, DType.F16, null, directory);
     try (TensorFile found = ModelDirectory.open(directory).weights("unet");
         TensorFile expected = ModelDirectory.open(TINY).weights("unet")) {
       assertThat(found.tensors()).allMatch(tensor -> tensor.dtype() == DType.F16);
@@ -194,7 +196,7 @@ class SingleFileCheckpointTest {
   }
 
   private void convert(Path file, Path like) {
-    SingleFileCheckpoint.convert(file, like, null, temp.resolve("model"));
+    SingleFileCheckpoint.convert(file, like, null, null, temp.resolve("model"));
   }
 
   @ParameterizedTest
