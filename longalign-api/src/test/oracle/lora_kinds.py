@@ -94,7 +94,8 @@ loaded, alphas, metadata = StableDiffusionLoraLoaderMixin.lora_state_dict(
     directory, return_lora_metadata=True)
 note("diffusers-patterns/pytorch_lora_weights.safetensors", fused(loaded, network_alphas=alphas, metadata=metadata))
 
-# kohya's names over the blocks of the first training code, several ranks and alphas, with a text encoder's
+# kohya's names over the blocks of the first training code, several ranks, with a text encoder's. One alpha: of
+# several, diffusers 0.40 looks for those of attentions under another name and takes the most frequent for them.
 sizes = {n[: -len(".weight")]: p.shape for n, p in BASE.items() if n.endswith(".weight") and p.ndim >= 2}
 names = {
     "input_blocks_1_1_transformer_blocks_0_attn1_to_q": "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q",
@@ -120,7 +121,7 @@ for i, (original, path) in enumerate(names.items()):
     tail = (1, 1) if len(sizes[path]) == 4 else ()
     kohya[f"lora_unet_{original}.lora_down.weight"] = torch.randn(rank, inner, *tail) * 0.2
     kohya[f"lora_unet_{original}.lora_up.weight"] = torch.randn(out, rank, *tail) * 0.2
-    kohya[f"lora_unet_{original}.alpha"] = torch.tensor(0.5 + i)
+    kohya[f"lora_unet_{original}.alpha"] = torch.tensor(1.5)
 save_file(kohya | {
     "lora_te_text_model_encoder_layers_0_self_attn_q_proj.lora_down.weight": torch.ones(1, 8),
     "lora_te_text_model_encoder_layers_0_self_attn_q_proj.lora_up.weight": torch.ones(8, 1),
