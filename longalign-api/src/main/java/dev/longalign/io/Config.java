@@ -25,6 +25,9 @@ import java.util.function.Function;
  * }</pre>
  */
 public final class Config {
+  /** Longer numbers cost more to read than any integer needs. */
+  private static final int MAX_DIGITS = 100;
+
   private final String source;
   private final JsonObject json;
 
@@ -111,7 +114,11 @@ public final class Config {
   }
 
   public float getFloat(String key) {
-    return (float) getDouble(key);
+    float value = (float) getDouble(key);
+    if (Float.isInfinite(value)) {
+      throw refusal(key, "a number of at most " + Float.MAX_VALUE);
+    }
+    return value;
   }
 
   public float getFloat(String key, float absent) {
@@ -220,7 +227,7 @@ public final class Config {
   }
 
   private static Long toLong(JsonElement element) {
-    if (!isNumber(element)) {
+    if (!isNumber(element) || element.getAsString().length() > MAX_DIGITS) {
       return null;
     }
     try {
@@ -237,7 +244,9 @@ public final class Config {
 
   private static Double toDouble(JsonElement element) {
     try {
-      return isNumber(element) ? (Double) element.getAsDouble() : null;
+      return isNumber(element) && Double.isFinite(element.getAsDouble())
+          ? (Double) element.getAsDouble()
+          : null;
     } catch (NumberFormatException invalid) {
       return null;
     }
