@@ -114,8 +114,7 @@ def write(name, title, notes, cases):
     for case in cases:
         image = None
         if "strength" in case:
-            w, h = case.get("image_size", (case["width"], case["height"]))
-            image = drawing(w, h)
+            image = drawing(case["width"], case["height"])
             tensors[case["name"] + ".image"] = image
         tensors[case["name"] + ".pictures"] = draw(case, image)
     for key, value in tensors.items():
@@ -142,7 +141,6 @@ write(
         MODEL_NOTE,
         "Each picture has a generator of its own, which draws the noise of the picture's latents before the noise on them.",
         "LCM: the last int(steps * strength) of the timesteps, as this pipeline does for every scheduler.",
-        "image_size: the picture's own size; its sides are cut to multiples of 8 by a Lanczos resize (Pillow).",
     ],
     [
         case("unipc", "unipc", 8, [7], strength=0.5),
@@ -158,7 +156,6 @@ write(
         case("dpmpp_2m", "dpmpp_2m", 9, [8], 128, 64, strength=0.7),
         case("lcm", "lcm", 4, [6], strength=0.8),
         case("lcm_cuda", "lcm", 4, [6], 64, 96, strength=0.5, generator="torch_cuda"),
-        case("odd_size", "ddim", 4, [12], 104, 72, strength=0.5, image_size=(109, 79)),
     ],
 )
 write(
