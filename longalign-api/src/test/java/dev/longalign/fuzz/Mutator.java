@@ -4,6 +4,7 @@ import java.io.ByteArrayOutputStream;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 import java.util.zip.CRC32;
@@ -11,14 +12,51 @@ import java.util.zip.CRC32;
 /** Damages bytes: a few random changes of the kinds that readers fall over. */
 final class Mutator {
   private static final long[] NUMBERS = {
-    0, 1, -1, 2, 127, 128, 255, 256, 65535, 65536, Integer.MAX_VALUE, Integer.MIN_VALUE,
-    0xffffffffL, 1L << 40, Long.MAX_VALUE, Long.MIN_VALUE
+    0,
+    1,
+    -1,
+    2,
+    127,
+    128,
+    255,
+    256,
+    65535,
+    65536,
+    Integer.MAX_VALUE,
+    Integer.MIN_VALUE,
+    0xffffffffL,
+    1L << 40,
+    Long.MAX_VALUE,
+    Long.MIN_VALUE
   };
   private static final List<String> WORDS =
       List.of(
-          "-1", "0", "1e999999999", "99999999999999999999", "NaN", "null", "true", "[]", "{}",
-          "[[[[[[[[", "{\"a\":{\"a\":", "\"\\u0000\"", "\\ud800", "../../x", "/", "\0", "&a [*a]",
-          "!!java.io.File x", "\u001b[2J", "\ufeff", "a".repeat(300), "e", ".", "\"", ",", ":");
+          "-1",
+          "0",
+          "1e999999999",
+          "99999999999999999999",
+          "NaN",
+          "null",
+          "true",
+          "[]",
+          "{}",
+          "[[[[[[[[",
+          "{\"a\":{\"a\":",
+          "\"\\u0000\"",
+          "\\ud800",
+          "../../x",
+          "/",
+          "\0",
+          "&a [*a]",
+          "!!java.io.File x",
+          "\u001b[2J",
+          "\ufeff",
+          "a".repeat(300),
+          "e",
+          ".",
+          "\"",
+          ",",
+          ":");
 
   private final Random random;
 
@@ -29,7 +67,9 @@ final class Mutator {
   /** A damaged copy of one of the seeds, now and then spliced with another. */
   byte[] mutate(List<byte[]> seeds) {
     byte[] bytes = seeds.get(random.nextInt(seeds.size())).clone();
-    for (int changes = 1 + random.nextInt(random.nextInt(10) == 0 ? 30 : 4); changes > 0; changes--) {
+    for (int changes = 1 + random.nextInt(random.nextInt(10) == 0 ? 30 : 4);
+        changes > 0;
+        changes--) {
       bytes = change(bytes, seeds);
     }
     return bytes.length > 8 && bytes[1] == 'P' && bytes[2] == 'N' && random.nextInt(4) > 0
@@ -54,7 +94,7 @@ final class Mutator {
         return replaceNumber(bytes, at);
       }
       case 5 -> {
-        return java.util.Arrays.copyOf(bytes, at);
+        return Arrays.copyOf(bytes, at);
       }
       case 6 -> {
         return spliced(bytes, at, bytes, random.nextInt(bytes.length), random.nextInt(64));
