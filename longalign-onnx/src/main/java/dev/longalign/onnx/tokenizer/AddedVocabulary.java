@@ -170,8 +170,7 @@ final class AddedVocabulary {
           Character.DECIMAL_DIGIT_NUMBER,
           Character.CONNECTOR_PUNCTUATION ->
           true;
-      default ->
-          Character.isAlphabetic(c) || c == 0x200c || c == 0x200d || NEWER_WORDS.get(c);
+      default -> Character.isAlphabetic(c) || c == 0x200c || c == 0x200d || NEWER_WORDS.get(c);
     };
   }
 }
