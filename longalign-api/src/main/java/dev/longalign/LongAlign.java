@@ -1,5 +1,6 @@
 package dev.longalign;
 
+import dev.longalign.host.ProcessSettings;
 import dev.longalign.model.AutoencoderKL;
 import dev.longalign.model.TextAdapter;
 import dev.longalign.model.UNet2DCondition;
@@ -277,11 +278,15 @@ public final class LongAlign implements AutoCloseable {
     return backend.memory();
   }
 
-  /** Closes the text encoders; the next new prompt opens them again. */
+  /**
+   * Closes the text encoders, whose memory goes back to the system; the next new prompt opens them
+   * again.
+   */
   public void releaseEncoders() {
     turn.lock();
     try {
       prompts.release();
+      ProcessSettings.returnFreedMemory();
     } finally {
       turn.unlock();
     }
@@ -293,7 +298,10 @@ public final class LongAlign implements AutoCloseable {
     }
   }
 
-  /** Frees everything. Calls under way end at their next step. Closing twice has no effect. */
+  /**
+   * Frees everything, to the system. Calls under way end at their next step. Closing twice has no
+   * effect.
+   */
   @Override
   public void close() {
     turn.lock();
@@ -301,6 +309,7 @@ public final class LongAlign implements AutoCloseable {
       if (!closed) {
         closed = true;
         resources.close();
+        ProcessSettings.returnFreedMemory();
       }
     } finally {
       turn.unlock();
