@@ -5,8 +5,10 @@ import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import dev.longalign.LongAlignException;
 import java.math.BigDecimal;
+import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.Collections;
 import java.util.List;
 import java.util.Set;
@@ -25,6 +27,9 @@ import java.util.function.Function;
  * }</pre>
  */
 public final class Config {
+  /** Digits are converted in quadratic time. */
+  private static final int LONGEST_NUMBER = 100;
+
   private final String source;
   private final JsonObject json;
 
@@ -134,6 +139,15 @@ public final class Config {
     return has(key) ? getString(key) : absent;
   }
 
+  /**
+   * A path; a relative one starts from {@code base}.
+   *
+   * @throws LongAlignException if the system has no such names
+   */
+  public Path getPath(String key, Path base) {
+    return get(key, "a path", element -> toPath(element, base));
+  }
+
   public List<Integer> getIntList(String key) {
     return get(key, "a list of integers", element -> toList(element, Config::toInt));
   }
@@ -178,12 +192,32 @@ public final class Config {
     return new Config(source + ": '" + key + "'", nested);
   }
 
+  /**
+   * Refuses a key that nothing would read.
+   *
+   * @throws LongAlignException naming what may be there, and of those what may be meant
+   */
+  public void requireKnown(Collection<String> known) {
+    for (String key : keys()) {
+      if (!known.contains(key)) {
+        throw new LongAlignException(
+            source
+                + ": there is no key '"
+                + Names.printable(key)
+                + "'; "
+                + Names.similar(key, known)
+                    .map(meant -> "did you mean " + meant + "?")
+                    .orElseGet(() -> "there are " + known.stream().sorted().toList()));
+      }
+    }
+  }
+
   /** The exception to throw when a value has the right type but cannot be used. */
   public LongAlignException refusal(String key, String expected) {
     return new LongAlignException(
         source
             + ": key '"
-            + key
+            + Names.printable(key)
             + "': expected "
             + expected
             + ", found "
@@ -220,7 +254,7 @@ public final class Config {
   }
 
   private static Long toLong(JsonElement element) {
-    if (!isNumber(element)) {
+    if (!isNumber(element) || element.getAsString().length() > LONGEST_NUMBER) {
       return null;
     }
     try {
@@ -247,6 +281,15 @@ public final class Config {
     return element.isJsonPrimitive() && element.getAsJsonPrimitive().isBoolean()
         ? element.getAsBoolean()
         : null;
+  }
+
+  private static Path toPath(JsonElement element, Path base) {
+    String text = toText(element);
+    try {
+      return text == null ? null : base.resolve(text);
+    } catch (InvalidPathException invalid) {
+      return null;
+    }
   }
 
   private static String toText(JsonElement element) {

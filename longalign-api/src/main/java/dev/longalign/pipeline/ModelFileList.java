@@ -34,13 +34,16 @@ final class ModelFileList {
     Set<String> parts = new LinkedHashSet<>(files.model().index().keys());
     parts.addAll(BESIDE);
     for (String part : parts) {
+      if (!PART.matcher(part).matches()) {
+        continue; // not only a key of the index; and no name with a NUL in it
+      }
       Path from =
           switch (part) {
             case "t5" -> files.t5().orElse(null);
             case "adapter" -> files.adapter().orElse(null);
             default -> model.resolve(part);
           };
-      if (PART.matcher(part).matches() && from != null && Files.isDirectory(from)) {
+      if (from != null && Files.isDirectory(from)) {
         copies.putAll(filesOf(part, from));
       }
     }

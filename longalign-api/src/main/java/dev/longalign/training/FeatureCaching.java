@@ -81,7 +81,7 @@ public final class FeatureCaching {
     this.data = data;
     this.directory = directory;
     this.settings = settings;
-    this.resolution = settings.resolution() > 0 ? settings.resolution() : files.nativeSize();
+    this.resolution = files.side(settings.resolution());
     Map<String, String> parts = new TreeMap<>(CachedFeatures.modelParts(files));
     parts.put("data", data.description());
     TrainingData.Options options = data.options();
