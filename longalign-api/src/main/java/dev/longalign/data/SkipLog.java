@@ -58,7 +58,9 @@ final class SkipLog {
     }
   }
 
-  /** Of data with more examples than a bit set has room for, those behind that are new each time. */
+  /**
+   * Of data with more examples than a bit set has room for, those behind that are new each time.
+   */
   private boolean isNew(long index) {
     if (index >= Integer.MAX_VALUE) {
       return true;

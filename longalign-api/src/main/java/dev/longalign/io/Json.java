@@ -19,7 +19,6 @@ import java.nio.file.Path;
 final class Json {
   private static final long MAX_BYTES = 64L << 20;
 
-
   private static final int MOST_VALUES = 3_000_000;
 
   private Json() {}

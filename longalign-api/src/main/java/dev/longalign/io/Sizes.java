@@ -15,7 +15,8 @@ public final class Sizes {
   public static int within(Config config, String key, int absent, int least, int most) {
     int value = config.getInt(key, absent);
     if (value < least || value > most) {
-      String range = least == 1 ? "a positive number of at most " : "a number from " + least + " to ";
+      String range =
+          least == 1 ? "a positive number of at most " : "a number from " + least + " to ";
       throw config.refusal(key, range + most);
     }
     return value;

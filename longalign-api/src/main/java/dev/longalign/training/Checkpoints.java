@@ -50,8 +50,8 @@ final class Checkpoints {
   private final int keepLast;
 
   /**
-   * @param run is created; what a killed process left half written in it is removed, if it is
-   *     ours alone
+   * @param run is created; what a killed process left half written in it is removed, if it is ours
+   *     alone
    */
   Checkpoints(Path run, int keepLast, boolean exclusive) {
     this.run = run;

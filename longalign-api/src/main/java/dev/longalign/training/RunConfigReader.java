@@ -230,7 +230,9 @@ final class RunConfigReader {
     check(warmup >= 0, "warmupSteps", "a number of steps");
     double gibibytes = config.getDouble("maxMemoryGiB", 0);
     check(
-        gibibytes >= 0 && gibibytes < 1 << 20, "maxMemoryGiB", "a number of GiB, or 0 for no limit");
+        gibibytes >= 0 && gibibytes < 1 << 20,
+        "maxMemoryGiB",
+        "a number of GiB, or 0 for no limit");
     return new TrainerSettings(
             d.learningRate(),
             config.getDouble("maxGradientNorm", d.maxGradientNorm()),
@@ -299,8 +301,7 @@ final class RunConfigReader {
     RewardSettings d = RewardSettings.of(stage);
     String direction = config.getString("commonDirection", batchSize() > 1 ? "batch" : "data");
     boolean named = direction.equals("batch") || direction.equals("data");
-    int samplingSteps =
-        Sizes.within(config, "samplingSteps", d.samplingSteps(), 1, MOST_TIMESTEPS);
+    int samplingSteps = Sizes.within(config, "samplingSteps", d.samplingSteps(), 1, MOST_TIMESTEPS);
     int every = config.getInt("every", Math.max(1, samplingSteps * d.every() / d.samplingSteps()));
     check(every >= 1 && every <= samplingSteps, "every", "a number in [1, " + samplingSteps + "]");
     return new RewardSettings(

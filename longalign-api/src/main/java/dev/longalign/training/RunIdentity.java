@@ -115,7 +115,8 @@ final class RunIdentity {
     return data.description()
         + switch (data.kind()) {
           case PANELS, CACHE -> "";
-          case PARQUET -> ", columns " + options.columns().caption() + ", " + options.columns().picture();
+          case PARQUET ->
+              ", columns " + options.columns().caption() + ", " + options.columns().picture();
           default -> ", key " + options.captionKey();
         };
   }

@@ -134,7 +134,9 @@ public final class TrainingRun implements AutoCloseable {
     UNet2DConditionConfig unet = UNet2DConditionConfig.of(files.model().config("unet"));
     long most =
         UNet2DCondition.loraLayers(unet).stream()
-            .mapToLong(layer -> Math.min(layer.weight().dim(0), layer.weight().size() / layer.weight().dim(0)))
+            .mapToLong(
+                layer ->
+                    Math.min(layer.weight().dim(0), layer.weight().size() / layer.weight().dim(0)))
             .max()
             .orElseThrow();
     if (config.rank() > most) {

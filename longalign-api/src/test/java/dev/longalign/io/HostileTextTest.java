@@ -59,7 +59,8 @@ class HostileTextTest {
                 .isInstanceOf(LongAlignException.class)
                 .hasMessageStartingWith("run.yaml: ")
                 .hasMessageContaining(words)
-                .satisfies(e -> assertThat(e.getMessage()).hasSizeLessThan(500).doesNotContain("\n")));
+                .satisfies(
+                    e -> assertThat(e.getMessage()).hasSizeLessThan(500).doesNotContain("\n")));
   }
 
   @Test
@@ -67,7 +68,10 @@ class HostileTextTest {
     Config config =
         Config.parseYaml(
             "run.yaml",
-            "a: 1e-3\nb: [1, 2]\nc: " + "3 red circles ".repeat(50) + "\nd: \"" + "9".repeat(200)
+            "a: 1e-3\nb: [1, 2]\nc: "
+                + "3 red circles ".repeat(50)
+                + "\nd: \""
+                + "9".repeat(200)
                 + "\"\n");
     assertThat(config.getDouble("a")).isEqualTo(1e-3);
     assertThat(config.getIntList("b")).containsExactly(1, 2);
