@@ -8,6 +8,7 @@ import dev.longalign.pipeline.ModelFiles;
 import dev.longalign.pipeline.PictureDecoder;
 import dev.longalign.pipeline.PromptEncoder;
 import dev.longalign.pipeline.TextEncoding;
+import dev.longalign.pipeline.VaeTiling;
 import dev.longalign.tensor.Backend;
 import dev.longalign.tensor.Device;
 import dev.longalign.tensor.MemoryUse;
@@ -47,6 +48,7 @@ public final class LongAlign implements AutoCloseable {
   private final Device device;
   private final Precision precision;
   private final boolean keepEncoders;
+  private final VaeTiling vaeTiling;
   private final float guidanceScale;
   private final TextEncoding textEncoding;
   private final ReentrantLock turn = new ReentrantLock(true);
@@ -65,11 +67,13 @@ public final class LongAlign implements AutoCloseable {
       Precision precision,
       int threads,
       boolean keepEncoders,
+      VaeTiling vaeTiling,
       float guidanceScale) {
     this.files = files;
     this.device = device.resolved();
     this.precision = precision;
     this.keepEncoders = keepEncoders;
+    this.vaeTiling = vaeTiling;
     this.guidanceScale = guidanceScale;
     this.textEncoding = checked(files, textEncoding);
     try {
@@ -172,20 +176,22 @@ public final class LongAlign implements AutoCloseable {
       throw new IllegalArgumentException(
           "sampleAll: expected one seed for all prompts, found " + settings.seeds());
     }
-    return whileOpen(() -> sampling().runAll(prompts, resolve(settings), onPictures));
+    return whileOpen(() -> sampling(why -> {}).runAll(prompts, resolve(settings), onPictures));
   }
 
-  private SampleResult run(SampleCall call, Consumer<SampleStep> onStep) {
+  private SampleResult run(
+      SampleCall call, Consumer<SampleStep> onStep, Consumer<String> onTiles) {
     checkOpen();
     SampleRequest resolved = resolve(call.request());
-    return whileOpen(() -> sampling().run(resolved, provenance(), call::checkCancelled, onStep));
+    return whileOpen(
+        () -> sampling(onTiles).run(resolved, provenance(), call::checkCancelled, onStep));
   }
 
-  private Sampling sampling() {
+  private Sampling sampling(Consumer<String> onTiles) {
     return new Sampling(
         backend,
         new Denoiser(unet, turn),
-        new PictureDecoder(vae),
+        new PictureDecoder(vae, vaeTiling, onTiles),
         turn,
         files,
         vae.config().latentChannels(),

@@ -2,6 +2,7 @@ package dev.longalign;
 
 import dev.longalign.pipeline.ModelFiles;
 import dev.longalign.pipeline.TextEncoding;
+import dev.longalign.pipeline.VaeTiling;
 import dev.longalign.tensor.Device;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -22,6 +23,7 @@ public final class LongAlignBuilder {
   private Precision precision = Precision.F32;
   private int threads;
   private boolean keepEncoders = true;
+  private VaeTiling vaeTiling = VaeTiling.AUTO;
 
   LongAlignBuilder() {}
 
@@ -96,6 +98,15 @@ public final class LongAlignBuilder {
   }
 
   /**
+   * Whether large pictures go through the autoencoder in tiles; by default only where memory does
+   * not suffice for the whole.
+   */
+  public LongAlignBuilder vaeTiling(VaeTiling tiling) {
+    vaeTiling = tiling;
+    return this;
+  }
+
+  /**
    * Opens everything.
    *
    * @throws LongAlignException if a file is missing, damaged or does not suit the others; the
@@ -112,6 +123,7 @@ public final class LongAlignBuilder {
         precision,
         threads,
         keepEncoders,
+        vaeTiling,
         embedded ? EmbeddedModel.GUIDANCE_SCALE : LongAlign.GUIDANCE_SCALE);
   }
 

@@ -103,7 +103,7 @@ public final class ImageFolderDataset implements Dataset<TrainingExample> {
   public TrainingExample example(long index) {
     Path picture = root.resolve(pictures.get(Math.toIntExact(index)));
     return captions.example(
-        picture.toString(), caption(picture), () -> PictureDecoder.read(picture));
+        picture.toString(), caption(picture), () -> RgbPicture.read(picture));
   }
 
   private String caption(Path picture) {

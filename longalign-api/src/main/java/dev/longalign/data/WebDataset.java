@@ -91,7 +91,7 @@ public final class WebDataset implements Dataset<TrainingExample> {
     }
     String caption = caption(tar, sample, id);
     return captions.example(
-        id, caption, () -> PictureDecoder.decode(id, tar.read(id, sample.picture())));
+        id, caption, () -> RgbPicture.read(id, tar.read(id, sample.picture())));
   }
 
   private String caption(TarShard tar, TarShard.Sample sample, String id) {

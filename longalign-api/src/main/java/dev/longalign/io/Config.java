@@ -5,7 +5,6 @@ import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import dev.longalign.LongAlignException;
 import java.math.BigDecimal;
-import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collection;
@@ -27,8 +26,8 @@ import java.util.function.Function;
  * }</pre>
  */
 public final class Config {
-  /** Digits are converted in quadratic time. */
-  private static final int LONGEST_NUMBER = 100;
+  /** Longer numbers cost more to read than any integer needs. */
+  private static final int MAX_DIGITS = 100;
 
   private final String source;
   private final JsonObject json;
@@ -50,7 +49,7 @@ public final class Config {
    */
   public static Config readYaml(Path file) {
     String source = Names.of(file);
-    return new Config(source, Yaml.parseObject(Json.readText(file), source));
+    return new Config(source, Yaml.parseObject(TextFile.read(file, source), source));
   }
 
   /** {@link #readYaml} of a text. */
@@ -116,7 +115,11 @@ public final class Config {
   }
 
   public float getFloat(String key) {
-    return (float) getDouble(key);
+    float value = (float) getDouble(key);
+    if (Float.isInfinite(value)) {
+      throw refusal(key, "a number of at most " + Float.MAX_VALUE);
+    }
+    return value;
   }
 
   public float getFloat(String key, float absent) {
@@ -145,7 +148,7 @@ public final class Config {
    * @throws LongAlignException if the system has no such names
    */
   public Path getPath(String key, Path base) {
-    return get(key, "a path", element -> toPath(element, base));
+    return Names.path(base, getString(key), source + ": key '" + key + "'");
   }
 
   public List<Integer> getIntList(String key) {
@@ -254,7 +257,7 @@ public final class Config {
   }
 
   private static Long toLong(JsonElement element) {
-    if (!isNumber(element) || element.getAsString().length() > LONGEST_NUMBER) {
+    if (!isNumber(element) || element.getAsString().length() > MAX_DIGITS) {
       return null;
     }
     try {
@@ -271,7 +274,9 @@ public final class Config {
 
   private static Double toDouble(JsonElement element) {
     try {
-      return isNumber(element) ? (Double) element.getAsDouble() : null;
+      return isNumber(element) && Double.isFinite(element.getAsDouble())
+          ? (Double) element.getAsDouble()
+          : null;
     } catch (NumberFormatException invalid) {
       return null;
     }
@@ -281,15 +286,6 @@ public final class Config {
     return element.isJsonPrimitive() && element.getAsJsonPrimitive().isBoolean()
         ? element.getAsBoolean()
         : null;
-  }
-
-  private static Path toPath(JsonElement element, Path base) {
-    String text = toText(element);
-    try {
-      return text == null ? null : base.resolve(text);
-    } catch (InvalidPathException invalid) {
-      return null;
-    }
   }
 
   private static String toText(JsonElement element) {

@@ -115,7 +115,7 @@ class HostileTextTest {
     Config config = Config.parseYaml("run.yaml", "a: \"x\\0y\"\nb: x");
     assertThatThrownBy(() -> config.getPath("a", Path.of("base")))
         .isInstanceOf(LongAlignException.class)
-        .hasMessage("run.yaml: key 'a': expected a path, found the string \"x?y\"");
+        .hasMessage("run.yaml: key 'a': expected the path of a file, found 'x?y'");
     assertThat(config.getPath("b", Path.of("base"))).isEqualTo(Path.of("base", "x"));
   }
 }
