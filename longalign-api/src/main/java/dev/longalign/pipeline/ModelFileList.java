@@ -35,6 +35,9 @@ final class ModelFileList {
     parts.addAll(BESIDE);
     parts.removeIf(part -> !PART.matcher(part).matches());
     for (String part : parts) {
+      if (!PART.matcher(part).matches()) {
+        continue; // not only a key of the index; and no name with a NUL in it
+      }
       Path from =
           switch (part) {
             case "t5" -> files.t5().orElse(null);

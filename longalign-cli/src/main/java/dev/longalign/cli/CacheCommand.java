@@ -31,7 +31,8 @@ import picocli.CommandLine.Option;
     description = {
       "Encodes pictures and captions once, for many trainings: latents (mean and deviation), CLIP's"
           + " and T5's states. Training then takes cache:DIR as its data. Run again, it continues"
-          + " what was interrupted, and checks what is complete."
+          + " what was interrupted (all but the last minute, even of a process that was killed), and"
+          + " checks what is complete."
     },
     footer = {
       "",
@@ -150,7 +151,7 @@ final class CacheCommand implements Callable<Integer> {
   }
 
   private FeatureCaching.Report compute(FeatureCaching caching, PictureEncoder encoder) {
-    Progress[] progress = {null};
+    Progress[] progress = {null}; // the total is known once the data is open
     try {
       return caching.run(
           encoder,
@@ -160,8 +161,16 @@ final class CacheCommand implements Callable<Integer> {
               if (progress[0] == null) {
                 progress[0] = common.progress("cache", total);
                 progress[0].startAt(done);
+                if (done > 0) {
+                  progress[0].say("continuing after " + done + " of " + total + " examples");
+                }
               }
               progress[0].stepTo(done);
+            }
+
+            @Override
+            public void onSkip(Skip skip) {
+              progress[0].say("skipped: " + skip.reason());
             }
           });
     } finally {
@@ -231,7 +240,6 @@ final class CacheCommand implements Callable<Integer> {
               report.shortened()));
       return;
     }
-    examples.named().forEach(skip -> common.out().println("skipped: " + skip.reason()));
     common
         .out()
         .printf(
