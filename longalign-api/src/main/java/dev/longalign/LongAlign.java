@@ -175,10 +175,12 @@ public final class LongAlign implements AutoCloseable {
     return whileOpen(() -> sampling().runAll(prompts, resolve(settings), onPictures));
   }
 
-  private SampleResult run(SampleCall call, Consumer<SampleStep> onStep) {
+  private SampleResult run(
+      SampleCall call, Consumer<SampleStep> onStep, Consumer<SampleResult> onPicture) {
     checkOpen();
     SampleRequest resolved = resolve(call.request());
-    return whileOpen(() -> sampling().run(resolved, provenance(), call::checkCancelled, onStep));
+    return whileOpen(
+        () -> sampling().run(resolved, provenance(), call::checkCancelled, onStep, onPicture));
   }
 
   private Sampling sampling() {

@@ -13,7 +13,8 @@ import java.util.Locale;
 /**
  * Pictures and how they came about.
  *
- * @param images one per seed, RGB
+ * @param images one per seed, RGB; none where they were handed over one by one ({@link
+ *     SampleCall#execute(java.util.function.Consumer)})
  * @param request the request with everything decided ({@link SampleRequest#resolve})
  * @param encoding what became of every token of the prompt
  * @param provenance what made the pictures
@@ -28,7 +29,7 @@ public record SampleResult(
 
   public SampleResult {
     images = List.copyOf(images);
-    if (images.size() != request.images()) {
+    if (!images.isEmpty() && images.size() != request.images()) {
       throw new IllegalArgumentException(
           "expected a picture for each of " + request.images() + " seeds, found " + images.size());
     }
@@ -36,7 +37,15 @@ public record SampleResult(
 
   /** The first picture. */
   public BufferedImage image() {
-    return images.get(0);
+    return image(0);
+  }
+
+  private BufferedImage image(int index) {
+    if (images.isEmpty()) {
+      throw new IllegalStateException(
+          "expected pictures, found none: they were handed over one by one");
+    }
+    return images.get(index);
   }
 
   public List<Long> seeds() {
@@ -61,7 +70,7 @@ public record SampleResult(
   public void save(int index, Path png) {
     PictureFile.writePng(
         png,
-        images.get(index),
+        image(index),
         PictureSettings.chunks(request, request.seeds().get(index), provenance));
   }
 
