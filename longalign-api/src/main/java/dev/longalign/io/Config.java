@@ -45,7 +45,7 @@ public final class Config {
    */
   public static Config readYaml(Path file) {
     String source = Names.of(file);
-    return new Config(source, Yaml.parseObject(Json.readText(file), source));
+    return new Config(source, Yaml.parseObject(TextFile.read(file, source), source));
   }
 
   /** {@link #readYaml} of a text. */
