@@ -65,6 +65,7 @@ public final class LongAlign implements AutoCloseable {
       Precision precision,
       int threads,
       boolean keepEncoders,
+      Consumer<String> loading,
       float guidanceScale) {
     this.files = files;
     this.device = device.resolved();
@@ -77,7 +78,9 @@ public final class LongAlign implements AutoCloseable {
       backend = resources.add(this.device.open(threads));
       encoders = encoders.on(this.device);
       checkPrecision();
+      loading.accept("UNet");
       unet = resources.add(files.loadUNet(backend, precision.dtype()));
+      loading.accept("VAE");
       vae = resources.add(files.loadVae(backend, precision.dtype()));
       TextAdapter adapter = files.loadAdapter(backend);
       if (adapter != null) {

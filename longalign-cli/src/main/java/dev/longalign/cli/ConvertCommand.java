@@ -59,8 +59,11 @@ final class ConvertCommand implements Callable<Integer> {
       throw new LongAlignException(
           checkpoint + ": expected a checkpoint file, found none; check the path");
     }
-    SingleFileCheckpoint.Conversion done =
-        SingleFileCheckpoint.convert(checkpoint, like, WeightPrecision.dtype(precision), out);
+    common.stage("converting " + checkpoint.getFileName());
+    SingleFileCheckpoint.Conversion done;
+    try (Signals.Work work = common.interruptible()) {
+      done = SingleFileCheckpoint.convert(checkpoint, like, WeightPrecision.dtype(precision), out);
+    }
     if (common.json) {
       common.printJson(done);
       return ExitCode.OK;

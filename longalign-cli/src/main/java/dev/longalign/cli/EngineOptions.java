@@ -52,9 +52,14 @@ final class EngineOptions {
       description = "One of: ${COMPLETION-CANDIDATES}. Default: f32.")
   Precision precision;
 
-  LongAlign open() {
+  /** Opens everything, and shows what is being loaded. */
+  LongAlign open(CommonOptions common) {
     LongAlignBuilder builder =
-        LongAlign.builder().device(on.device).precision(precision).threads(on.threads);
+        LongAlign.builder()
+            .device(on.device)
+            .precision(precision)
+            .threads(on.threads)
+            .onLoading(part -> common.stage("loading " + part));
     if (model != null) {
       builder.model(model);
     }

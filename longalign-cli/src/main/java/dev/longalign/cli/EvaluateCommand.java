@@ -105,9 +105,14 @@ final class EvaluateCommand implements Callable<Integer> {
   public Integer call() {
     List<CaptionedScene> scenes = scenes();
     long begin = System.nanoTime();
-    Made made = renders ? rendered(scenes) : sampled(scenes);
+    Made made;
+    try (Signals.Work work = common.interruptible()) {
+      made = renders ? rendered(scenes) : sampled(scenes);
+    }
     double seconds = (System.nanoTime() - begin) * 1e-9;
-    try (Scoring scoring = Scoring.open(scorer, with.on.threads, with.on.device)) {
+    common.stage("scoring");
+    try (Signals.Work work = common.interruptible();
+        Scoring scoring = Scoring.open(scorer, with.on.threads, with.on.device)) {
       Evaluation evaluation = scoring.evaluator().evaluate(made.pictures, scenes);
       if (pictures != null) {
         keep(made.pictures, scenes);
@@ -145,7 +150,7 @@ final class EvaluateCommand implements Callable<Integer> {
   private Made sampled(List<CaptionedScene> scenes) {
     SampleRequestBuilder builder = SampleRequest.builder();
     how.apply(builder);
-    try (LongAlign longAlign = with.open();
+    try (LongAlign longAlign = with.open(common);
         Progress progress = common.progress("sampling", scenes.size())) {
       if (longAlign.nativeSize() != PanelsWorld.SIDE) {
         builder.size(PanelsWorld.SIDE, PanelsWorld.SIDE);
@@ -153,7 +158,12 @@ final class EvaluateCommand implements Callable<Integer> {
       SampleRequest settings = builder.build();
       List<BufferedImage> made =
           longAlign.sampleAll(
-              scenes.stream().map(CaptionedScene::caption).toList(), settings, progress::stepTo);
+              scenes.stream().map(CaptionedScene::caption).toList(),
+              settings,
+              done -> {
+                common.check();
+                progress.stepTo(done);
+              });
       return new Made(
           made,
           new Sampled(

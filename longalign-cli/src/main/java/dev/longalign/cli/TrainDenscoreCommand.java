@@ -65,10 +65,11 @@ final class TrainDenscoreCommand implements Callable<Integer> {
     Path export = run.output().resolve("export");
     Double loss;
     long steps;
+    common.stage("loading model");
     try (DenscoreRun denscore = new DenscoreRun(run, embedded, on.open(), on.threads);
-        CancelOnInterrupt cancel = new CancelOnInterrupt(denscore.trainer()::stop)) {
+        Signals.Work work = common.cancellable(denscore.trainer()::stop)) {
       loss = TrainerDisplay.train(denscore.trainer(), DENSCORE, run.steps(), common);
-      cancel.check();
+      common.check(TrainerDisplay.kept(run.output(), denscore.trainer().step()));
       denscore.model().export(export);
       steps = denscore.trainer().step();
     }

@@ -78,11 +78,11 @@ abstract class TrainStageCommand implements Callable<Integer> {
             loras.stream().map(l -> new ModelFiles.LoraFile(l.path(), l.scale())).toList(),
             stage != Stage.ALIGN);
     Path export = run.output().resolve("export");
-    Thread trains = Thread.currentThread();
-    try (CancelOnInterrupt cancel = new CancelOnInterrupt(trains::interrupt);
+    common.stage("loading model");
+    try (Signals.Work work = common.interruptible();
         TrainingRun training = TrainingRun.open(run, files, on.device, on.threads)) {
       Double loss = TrainerDisplay.train(training.trainer(), stage.key(), run.steps(), common);
-      cancel.check();
+      common.check(TrainerDisplay.kept(run.output(), training.trainer().step()));
       training.export(export);
       report(new Result(stage.key(), training.trainer().step(), loss, export.toString()));
     }

@@ -5,6 +5,7 @@ import dev.longalign.data.SkipReport;
 import dev.longalign.training.StepReport;
 import dev.longalign.training.Trainer;
 import dev.longalign.training.TrainingListener;
+import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
 
@@ -15,8 +16,7 @@ final class TrainerDisplay {
   /** Returns the loss of the last step; null if none was left to make. */
   static Double train(Trainer<?> trainer, String name, long steps, CommonOptions common) {
     if (trainer.resume() && !common.quiet) {
-      common.err().println("continuing after step " + trainer.step());
-      common.err().flush();
+      common.say("continuing after step " + trainer.step());
     }
     Double[] loss = {null};
     try (Progress progress = common.progress(name, steps)) {
@@ -40,6 +40,10 @@ final class TrainerDisplay {
       trainer.trainTo(steps);
     }
     return loss[0];
+  }
+
+  static String kept(Path run, long step) {
+    return run + " has the checkpoint of step " + step + "; the same command continues from it";
   }
 
   private static String line(StepReport step) {
