@@ -1,5 +1,6 @@
 package dev.longalign;
 
+import dev.longalign.io.Reasons;
 import java.io.BufferedInputStream;
 import java.io.BufferedReader;
 import java.io.IOException;
@@ -95,7 +96,7 @@ public final class EmbeddedModel {
               + " or in the temporary directory, found "
               + why
               + " and "
-              + e
+              + Reasons.of(e)
               + "; set -Dlongalign.cache to a directory that can be written to",
           e);
     }

@@ -1,5 +1,6 @@
 package dev.longalign;
 
+import dev.longalign.io.Reasons;
 import dev.longalign.io.PictureFile;
 import dev.longalign.text.EncodingReport;
 import java.awt.image.BufferedImage;
@@ -84,7 +85,7 @@ public record SampleResult(
       Files.createDirectories(directory);
     } catch (IOException e) {
       throw new LongAlignException(
-          directory + ": expected a directory, and it cannot be made: " + e, e);
+          directory + ": expected a directory, and it cannot be made: " + Reasons.of(e), e);
     }
     List<Path> files = new ArrayList<>();
     for (int i = 0; i < images.size(); i++) {

@@ -1,5 +1,6 @@
 package dev.longalign.data;
 
+import dev.longalign.io.Reasons;
 import dev.longalign.LongAlignException;
 import dev.longalign.io.SafetensorsFile;
 import dev.longalign.io.Sha256;
@@ -135,7 +136,7 @@ public final class FeatureCache implements Dataset<FeatureExample> {
                 + "; the cache is damaged: delete its directory and compute it again");
       }
     } catch (IOException unreadable) {
-      throw new LongAlignException(file + " cannot be read: " + unreadable, unreadable);
+      throw new LongAlignException(file + " cannot be read: " + Reasons.of(unreadable), unreadable);
     }
   }
 

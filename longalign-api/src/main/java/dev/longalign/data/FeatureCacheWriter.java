@@ -1,5 +1,6 @@
 package dev.longalign.data;
 
+import dev.longalign.io.Reasons;
 import dev.longalign.LongAlignException;
 import dev.longalign.io.SafetensorsWriter;
 import dev.longalign.io.Sha256;
@@ -50,7 +51,7 @@ public final class FeatureCacheWriter implements AutoCloseable {
     try {
       Files.createDirectories(directory);
     } catch (IOException failure) {
-      throw new LongAlignException(directory + " cannot be made: " + failure, failure);
+      throw new LongAlignException(directory + " cannot be made: " + Reasons.of(failure), failure);
     }
     FeatureManifest manifest = FeatureManifest.read(directory).orElse(FeatureManifest.empty(key));
     key.check(directory, manifest.key());
@@ -240,7 +241,7 @@ public final class FeatureCacheWriter implements AutoCloseable {
     try {
       return Files.size(file);
     } catch (IOException failure) {
-      throw new LongAlignException(file + " cannot be read: " + failure, failure);
+      throw new LongAlignException(file + " cannot be read: " + Reasons.of(failure), failure);
     }
   }
 

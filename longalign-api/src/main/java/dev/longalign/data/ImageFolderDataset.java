@@ -1,5 +1,6 @@
 package dev.longalign.data;
 
+import dev.longalign.io.Reasons;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonParseException;
 import com.google.gson.JsonParser;
@@ -70,7 +71,7 @@ public final class ImageFolderDataset implements Dataset<TrainingExample> {
       return new ImageFolderDataset(directory, pictures, captions, captionKey);
     } catch (IOException | UncheckedIOException unreadable) {
       throw new LongAlignException(
-          directory + " cannot be listed: " + unreadable.getMessage(), unreadable);
+          directory + " cannot be listed: " + Reasons.of(unreadable), unreadable);
     }
   }
 
@@ -132,7 +133,7 @@ public final class ImageFolderDataset implements Dataset<TrainingExample> {
     } catch (CharacterCodingException invalid) {
       throw new LongAlignException(file + ": the caption is not valid UTF-8", invalid);
     } catch (IOException unreadable) {
-      throw new LongAlignException(file + " cannot be read: " + unreadable, unreadable);
+      throw new LongAlignException(file + " cannot be read: " + Reasons.of(unreadable), unreadable);
     }
   }
 
@@ -152,7 +153,7 @@ public final class ImageFolderDataset implements Dataset<TrainingExample> {
       }
       return caption.getAsString();
     } catch (JsonParseException invalid) {
-      throw new LongAlignException(name + ": not valid JSON: " + invalid.getMessage(), invalid);
+      throw new LongAlignException(name + ": not valid JSON: " + Reasons.of(invalid), invalid);
     }
   }
 

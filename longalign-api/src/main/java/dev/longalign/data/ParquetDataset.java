@@ -1,5 +1,6 @@
 package dev.longalign.data;
 
+import dev.longalign.io.Reasons;
 import dev.longalign.LongAlignException;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -124,7 +125,7 @@ public final class ParquetDataset implements Dataset<TrainingExample> {
       return found;
     } catch (IOException | UncheckedIOException unreadable) {
       throw new LongAlignException(
-          fileOrDirectory + " cannot be listed: " + unreadable.getMessage(), unreadable);
+          fileOrDirectory + " cannot be listed: " + Reasons.of(unreadable), unreadable);
     }
   }
 

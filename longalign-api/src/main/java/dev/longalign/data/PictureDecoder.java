@@ -1,5 +1,6 @@
 package dev.longalign.data;
 
+import dev.longalign.io.Reasons;
 import dev.longalign.LongAlignException;
 import java.awt.image.BufferedImage;
 import java.awt.image.ColorModel;
@@ -45,7 +46,7 @@ final class PictureDecoder {
       }
       return decode(file.toString(), Files.readAllBytes(file));
     } catch (IOException unreadable) {
-      throw new LongAlignException(file + " cannot be read: " + unreadable, unreadable);
+      throw new LongAlignException(file + " cannot be read: " + Reasons.of(unreadable), unreadable);
     }
   }
 

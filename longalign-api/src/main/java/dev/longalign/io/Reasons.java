@@ -17,6 +17,9 @@ import java.nio.file.NotDirectoryException;
 
 /** Why something could not be read or written, in words: Java says it in names of classes. */
 public final class Reasons {
+  /** Of gson's messages; what follows it says what the text is and where. */
+  private static final String GSON_ADVICE = "^Use JsonReader\\.\\S+ to accept ";
+
   private Reasons() {}
 
   /** Half a sentence that follows the name of a file and what could not be done with it. */
@@ -39,7 +42,7 @@ public final class Reasons {
       return "links lead in a circle";
     } else if (root instanceof CharacterCodingException) {
       return "it is not text in UTF-8";
-    } else if (root instanceof EOFException) {
+    } else if (root instanceof EOFException && root.getMessage() == null) {
       return "it ends too early";
     } else if (root instanceof ClosedByInterruptException
         || root instanceof InterruptedIOException
@@ -53,7 +56,7 @@ public final class Reasons {
             ? named.getReason()
             : root instanceof FileNotFoundException lost ? inBrackets(lost) : root.getMessage();
     if (text != null && !text.isBlank()) {
-      return Names.printable(text);
+      return Names.printable(text.lines().findFirst().orElse("").replaceFirst(GSON_ADVICE, ""));
     }
     return root instanceof IOException ? "reading or writing failed" : words(root);
   }

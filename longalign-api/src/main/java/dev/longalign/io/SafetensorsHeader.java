@@ -52,7 +52,7 @@ final class SafetensorsHeader {
       header.readObject(reader);
     } catch (MalformedJsonException | JsonParseException | IllegalStateException invalid) {
       throw header.refusal(
-          "the header is not valid JSON: " + Names.printable(String.valueOf(invalid.getMessage())));
+          "the header is not valid JSON: " + Reasons.of(invalid));
     } catch (IOException cut) {
       throw header.refusal("the header is not valid JSON: it ends early");
     }

@@ -1,5 +1,6 @@
 package dev.longalign.model;
 
+import dev.longalign.io.Reasons;
 import com.google.gson.GsonBuilder;
 import com.google.gson.JsonObject;
 import dev.longalign.LongAlignException;
@@ -143,7 +144,7 @@ public final class TrainableTextAdapter implements WeightSource, AutoCloseable {
     try {
       Files.createDirectories(directory);
     } catch (IOException e) {
-      throw new LongAlignException(directory + ": cannot be created (" + e + ")", e);
+      throw new LongAlignException(directory + ": cannot be created (" + Reasons.of(e) + ")", e);
     }
     SafetensorsWriter.write(
         directory.resolve("diffusion_pytorch_model.safetensors"),

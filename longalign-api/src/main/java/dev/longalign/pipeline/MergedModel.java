@@ -1,5 +1,6 @@
 package dev.longalign.pipeline;
 
+import dev.longalign.io.Reasons;
 import dev.longalign.LongAlignException;
 import dev.longalign.io.AtomicDirectories;
 import dev.longalign.io.SafetensorsWriter;
@@ -77,7 +78,7 @@ public final class MergedModel {
       }
       return bytes;
     } catch (IOException unreadable) {
-      throw new LongAlignException(files.model().path() + ": " + unreadable, unreadable);
+      throw new LongAlignException(files.model().path() + ": " + Reasons.of(unreadable), unreadable);
     }
   }
 

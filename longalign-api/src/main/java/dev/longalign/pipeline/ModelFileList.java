@@ -1,5 +1,6 @@
 package dev.longalign.pipeline;
 
+import dev.longalign.io.Reasons;
 import com.google.gson.JsonElement;
 import dev.longalign.LongAlignException;
 import dev.longalign.io.ComponentDirectory;
@@ -59,7 +60,7 @@ final class ModelFileList {
         }
       }
     } catch (IOException | UncheckedIOException unreadable) {
-      throw new LongAlignException(directory + " cannot be listed: " + unreadable, unreadable);
+      throw new LongAlignException(directory + " cannot be listed: " + Reasons.of(unreadable), unreadable);
     }
     return copies;
   }

@@ -1,5 +1,6 @@
 package dev.longalign.pipeline;
 
+import dev.longalign.io.Reasons;
 import com.google.gson.JsonArray;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonNull;
@@ -146,7 +147,7 @@ public final class SingleFileCheckpoint {
             directory + ": expected a new or empty directory, found one with files in it");
       }
     } catch (IOException unreadable) {
-      throw new LongAlignException(directory + " cannot be read: " + unreadable, unreadable);
+      throw new LongAlignException(directory + " cannot be read: " + Reasons.of(unreadable), unreadable);
     }
   }
 
@@ -339,7 +340,7 @@ public final class SingleFileCheckpoint {
       }
       return new String(in.readAllBytes(), StandardCharsets.UTF_8);
     } catch (IOException e) {
-      throw new LongAlignException("the jar cannot be read: " + e, e);
+      throw new LongAlignException("the jar cannot be read: " + Reasons.of(e), e);
     }
   }
 }

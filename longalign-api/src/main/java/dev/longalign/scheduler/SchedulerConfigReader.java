@@ -1,5 +1,6 @@
 package dev.longalign.scheduler;
 
+import dev.longalign.io.Reasons;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import com.google.gson.JsonParseException;
@@ -34,7 +35,7 @@ final class SchedulerConfigReader {
           file.toString(), JsonParser.parseString(TextFile.read(file)).getAsJsonObject());
     } catch (JsonParseException | IllegalStateException e) {
       throw new LongAlignException(
-          file + ": expected a scheduler_config.json of diffusers, found " + e.getMessage(), e);
+          file + ": expected a scheduler_config.json of diffusers; " + Reasons.of(e), e);
     }
   }
 

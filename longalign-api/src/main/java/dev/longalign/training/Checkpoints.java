@@ -1,5 +1,6 @@
 package dev.longalign.training;
 
+import dev.longalign.io.Reasons;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import dev.longalign.LongAlignException;
@@ -56,7 +57,7 @@ final class Checkpoints {
       Files.createDirectories(run);
       AtomicDirectories.clean(run, PREFIX);
     } catch (IOException e) {
-      throw new LongAlignException(run + ": cannot be used for checkpoints (" + e + ")", e);
+      throw new LongAlignException(run + ": cannot be used for checkpoints (" + Reasons.of(e) + ")", e);
     }
   }
 
@@ -92,7 +93,7 @@ final class Checkpoints {
     } catch (LongAlignException e) {
       throw new LongAlignException(e.getMessage() + kept(), e);
     } catch (IOException e) {
-      throw new LongAlignException(run + ": old checkpoints cannot be removed (" + e + ")", e);
+      throw new LongAlignException(run + ": old checkpoints cannot be removed (" + Reasons.of(e) + ")", e);
     }
   }
 
@@ -154,7 +155,7 @@ final class Checkpoints {
       }
       return Optional.empty();
     } catch (IOException e) {
-      throw new LongAlignException(run + ": cannot be read (" + e + ")", e);
+      throw new LongAlignException(run + ": cannot be read (" + Reasons.of(e) + ")", e);
     }
   }
 

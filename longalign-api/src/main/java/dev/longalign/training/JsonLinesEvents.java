@@ -1,5 +1,6 @@
 package dev.longalign.training;
 
+import dev.longalign.io.Reasons;
 import com.google.gson.JsonArray;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
@@ -71,7 +72,7 @@ public final class JsonLinesEvents implements TrainingListener {
       }
     } catch (IOException e) {
       throw new LongAlignException(
-          file + ": cannot be read (" + e + "); move it away or make it readable", e);
+          file + ": cannot be read (" + Reasons.of(e) + "); move it away or make it readable", e);
     }
     return length;
   }

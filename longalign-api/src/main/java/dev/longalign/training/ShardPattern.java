@@ -1,5 +1,6 @@
 package dev.longalign.training;
 
+import dev.longalign.io.Reasons;
 import dev.longalign.LongAlignException;
 import java.io.IOException;
 import java.nio.file.FileSystems;
@@ -108,7 +109,7 @@ final class ShardPattern {
       return found;
     } catch (IOException unreadable) {
       throw new LongAlignException(
-          "data: " + directory + " cannot be listed: " + unreadable, unreadable);
+          "data: " + directory + " cannot be listed: " + Reasons.of(unreadable), unreadable);
     }
   }
 

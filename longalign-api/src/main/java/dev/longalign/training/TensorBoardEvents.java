@@ -1,5 +1,6 @@
 package dev.longalign.training;
 
+import dev.longalign.io.Reasons;
 import dev.longalign.LongAlignException;
 import dev.longalign.io.PictureFile;
 import java.awt.image.BufferedImage;
@@ -97,7 +98,7 @@ public final class TensorBoardEvents implements TrainingListener {
                   .max()
                   .orElse(0));
     } catch (IOException e) {
-      throw new LongAlignException(run + ": cannot be listed (" + e + ")", e);
+      throw new LongAlignException(run + ": cannot be listed (" + Reasons.of(e) + ")", e);
     }
   }
 

@@ -1,5 +1,6 @@
 package dev.longalign.training;
 
+import dev.longalign.io.Reasons;
 import com.google.gson.GsonBuilder;
 import com.google.gson.JsonObject;
 import dev.longalign.LongAlignException;
@@ -64,7 +65,7 @@ public record TrainedClip(AutogradBackend autograd, TrainableClip clip, Path fil
         }
       }
     } catch (IOException e) {
-      throw new LongAlignException(directory + ": cannot be written (" + e + ")", e);
+      throw new LongAlignException(directory + ": cannot be written (" + Reasons.of(e) + ")", e);
     }
     SafetensorsWriter.write(
         directory.resolve("model.safetensors"),

@@ -1,5 +1,6 @@
 package dev.longalign.training;
 
+import dev.longalign.io.Reasons;
 import dev.longalign.LongAlignException;
 import dev.longalign.autograd.AutogradBackend;
 import dev.longalign.data.DataLoader;
@@ -344,7 +345,7 @@ public final class TrainingRun implements AutoCloseable {
       } catch (RuntimeException e) {
         throw e;
       } catch (Exception e) {
-        throw new LongAlignException("closing the run: " + e, e);
+        throw new LongAlignException("closing the run: " + Reasons.of(e), e);
       }
     }
   }

@@ -1,5 +1,6 @@
 package dev.longalign.training.export;
 
+import dev.longalign.io.Reasons;
 import dev.longalign.LongAlignException;
 import dev.longalign.io.AtomicDirectories;
 import dev.longalign.io.ComponentDirectory;
@@ -160,7 +161,7 @@ public final class Exports {
                         + ", which is of no export; move it away or name another directory");
               });
     } catch (IOException | UncheckedIOException unreadable) {
-      throw new LongAlignException(directory + " cannot be listed: " + unreadable, unreadable);
+      throw new LongAlignException(directory + " cannot be listed: " + Reasons.of(unreadable), unreadable);
     }
   }
 

@@ -1,5 +1,6 @@
 package dev.longalign.cli.verify;
 
+import dev.longalign.io.Reasons;
 import dev.longalign.LongAlignException;
 import dev.longalign.io.ComponentDirectory;
 import dev.longalign.io.TensorFile;
@@ -101,7 +102,7 @@ record Bench(Path root, Backend backend, int threads) {
     try (Stream<Path> entries = Files.list(directory)) {
       return entries.sorted().toList();
     } catch (IOException e) {
-      throw new LongAlignException(directory + " cannot be read: " + e.getMessage(), e);
+      throw new LongAlignException(directory + " cannot be read: " + Reasons.of(e), e);
     }
   }
 

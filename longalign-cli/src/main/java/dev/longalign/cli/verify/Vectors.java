@@ -1,5 +1,6 @@
 package dev.longalign.cli.verify;
 
+import dev.longalign.io.Reasons;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import com.google.gson.JsonParseException;
@@ -36,7 +37,7 @@ final class Vectors {
       return new Vectors(file, JsonParser.parseString(Files.readString(file)).getAsJsonObject());
     } catch (IOException | JsonParseException | IllegalStateException e) {
       throw new LongAlignException(
-          file + ": expected a JSON object, found " + e + "; copy the golden directory again", e);
+          file + ": expected a JSON object; " + Reasons.of(e) + "; copy the golden directory again", e);
     }
   }
 

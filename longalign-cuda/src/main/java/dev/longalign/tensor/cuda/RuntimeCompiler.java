@@ -1,5 +1,6 @@
 package dev.longalign.tensor.cuda;
 
+import dev.longalign.io.Reasons;
 import static jcuda.nvrtc.JNvrtc.*;
 
 import dev.longalign.LongAlignException;
@@ -55,7 +56,7 @@ final class RuntimeCompiler {
       UserCache.store(cached, sealed(cubin));
       return cubin;
     } catch (IOException e) {
-      throw new LongAlignException("the cache of compiled kernels cannot be used: " + e, e);
+      throw new LongAlignException("the cache of compiled kernels cannot be used: " + Reasons.of(e), e);
     } catch (LinkageError e) {
       throw new LongAlignException(
           "this build has no compiled kernels, and NVRTC does not load to compile them ("

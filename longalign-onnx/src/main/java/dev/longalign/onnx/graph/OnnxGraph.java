@@ -1,5 +1,6 @@
 package dev.longalign.onnx.graph;
 
+import dev.longalign.io.Reasons;
 import ai.onnx.proto.OnnxMl.GraphProto;
 import ai.onnx.proto.OnnxMl.ModelProto;
 import ai.onnx.proto.OnnxMl.NodeProto;
@@ -245,7 +246,7 @@ public final class OnnxGraph {
       return file.toRealPath();
     } catch (IOException e) {
       throw new LongAlignException(
-          "cannot find the weight file " + file + " (" + e + "); was it moved?", e);
+          "cannot find the weight file " + file + " (" + Reasons.of(e) + "); was it moved?", e);
     }
   }
 
