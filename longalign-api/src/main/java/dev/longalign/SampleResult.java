@@ -1,7 +1,7 @@
 package dev.longalign;
 
-import dev.longalign.io.Reasons;
 import dev.longalign.io.PictureFile;
+import dev.longalign.io.Reasons;
 import dev.longalign.text.EncodingReport;
 import java.awt.image.BufferedImage;
 import java.io.IOException;
@@ -70,9 +70,7 @@ public record SampleResult(
   /** Writes one of the pictures, counted from 0, as a PNG with its settings inside. */
   public void save(int index, Path png) {
     PictureFile.writePng(
-        png,
-        image(index),
-        PictureSettings.chunks(request, request.seeds().get(index), provenance));
+        png, image(index), PictureSettings.chunks(request, request.seeds().get(index), provenance));
   }
 
   /**

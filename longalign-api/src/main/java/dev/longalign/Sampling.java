@@ -89,8 +89,7 @@ final class Sampling {
     Duration encoding = Duration.ofNanos(encoded - begin);
     SampleTimings total = new SampleTimings(encoding, Duration.ZERO, Duration.ZERO, 0);
     int latentsAtOnce = provenance.device().equals("cpu") ? CPU_BATCH_LATENTS : BATCH_LATENTS;
-    int batchSize =
-        batchSize(request, Math.min(request.images(), BATCH_PICTURES), latentsAtOnce);
+    int batchSize = batchSize(request, Math.min(request.images(), BATCH_PICTURES), latentsAtOnce);
     int batches = (request.images() + batchSize - 1) / batchSize;
     for (int from = 0; from < request.images(); from += batchSize) {
       List<Long> seeds =

@@ -19,8 +19,7 @@ import org.junit.jupiter.api.Test;
 
 final class SampleCallTest {
   private static final SampleRequest REQUEST = SampleRequest.of("p").resolve(3f, 8, 8);
-  private static final BufferedImage PICTURE =
-      new BufferedImage(8, 8, BufferedImage.TYPE_INT_RGB);
+  private static final BufferedImage PICTURE = new BufferedImage(8, 8, BufferedImage.TYPE_INT_RGB);
 
   private final List<String> events = Collections.synchronizedList(new ArrayList<>());
 

@@ -1,7 +1,7 @@
 package dev.longalign.data;
 
-import dev.longalign.io.Reasons;
 import dev.longalign.LongAlignException;
+import dev.longalign.io.Reasons;
 import dev.longalign.io.SafetensorsWriter;
 import dev.longalign.io.Sha256;
 import dev.longalign.io.StoredTensor;

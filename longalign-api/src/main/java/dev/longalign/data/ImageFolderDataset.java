@@ -1,10 +1,10 @@
 package dev.longalign.data;
 
-import dev.longalign.io.Reasons;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonParseException;
 import com.google.gson.JsonParser;
 import dev.longalign.LongAlignException;
+import dev.longalign.io.Reasons;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.charset.CharacterCodingException;

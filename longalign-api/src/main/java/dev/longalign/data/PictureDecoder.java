@@ -1,7 +1,7 @@
 package dev.longalign.data;
 
-import dev.longalign.io.Reasons;
 import dev.longalign.LongAlignException;
+import dev.longalign.io.Reasons;
 import java.awt.image.BufferedImage;
 import java.awt.image.ColorModel;
 import java.awt.image.ComponentColorModel;

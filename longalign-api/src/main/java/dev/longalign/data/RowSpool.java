@@ -1,7 +1,7 @@
 package dev.longalign.data;
 
-import dev.longalign.io.Reasons;
 import dev.longalign.LongAlignException;
+import dev.longalign.io.Reasons;
 import java.io.BufferedOutputStream;
 import java.io.DataOutputStream;
 import java.io.FileOutputStream;
@@ -45,7 +45,8 @@ final class RowSpool implements AutoCloseable {
       return new RowSpool(file);
     } catch (IOException failure) {
       throw new LongAlignException(
-          "no temporary file can be written: " + Reasons.of(failure) + "; set -Djava.io.tmpdir", failure);
+          "no temporary file can be written: " + Reasons.of(failure) + "; set -Djava.io.tmpdir",
+          failure);
     }
   }
 

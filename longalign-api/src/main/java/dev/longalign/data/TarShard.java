@@ -1,7 +1,7 @@
 package dev.longalign.data;
 
-import dev.longalign.io.Reasons;
 import dev.longalign.LongAlignException;
+import dev.longalign.io.Reasons;
 import java.io.BufferedInputStream;
 import java.io.EOFException;
 import java.io.FileInputStream;

@@ -51,8 +51,7 @@ final class SafetensorsHeader {
     try {
       header.readObject(reader);
     } catch (MalformedJsonException | JsonParseException | IllegalStateException invalid) {
-      throw header.refusal(
-          "the header is not valid JSON: " + Reasons.of(invalid));
+      throw header.refusal("the header is not valid JSON: " + Reasons.of(invalid));
     } catch (IOException cut) {
       throw header.refusal("the header is not valid JSON: it ends early");
     }

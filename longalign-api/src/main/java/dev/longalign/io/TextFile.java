@@ -33,7 +33,9 @@ public final class TextFile {
     return read(file, file.toString());
   }
 
-  /** The lines of a file without their ends; one that ends with a line end has no empty last one. */
+  /**
+   * The lines of a file without their ends; one that ends with a line end has no empty last one.
+   */
   public static List<String> lines(Path file) {
     return read(file).lines().toList();
   }
@@ -48,7 +50,8 @@ public final class TextFile {
       }
       return decode(ByteBuffer.wrap(bytes), source);
     } catch (IOException unreadable) {
-      throw new LongAlignException(source + " cannot be read: " + Reasons.of(unreadable), unreadable);
+      throw new LongAlignException(
+          source + " cannot be read: " + Reasons.of(unreadable), unreadable);
     }
   }
 
@@ -89,7 +92,8 @@ public final class TextFile {
               : Files.exists(file) ? "no permission to read it" : "no such file";
       throw new LongAlignException(source + ": expected a text file, found " + found, absent);
     } catch (IOException unreadable) {
-      throw new LongAlignException(source + " cannot be read: " + Reasons.of(unreadable), unreadable);
+      throw new LongAlignException(
+          source + " cannot be read: " + Reasons.of(unreadable), unreadable);
     }
   }
 

@@ -1,11 +1,11 @@
 package dev.longalign.model;
 
-import dev.longalign.io.Reasons;
 import com.google.gson.GsonBuilder;
 import com.google.gson.JsonObject;
 import dev.longalign.LongAlignException;
 import dev.longalign.autograd.AutogradBackend;
 import dev.longalign.io.AtomicFiles;
+import dev.longalign.io.Reasons;
 import dev.longalign.io.SafetensorsWriter;
 import dev.longalign.nn.LayerDropout;
 import dev.longalign.nn.LayerSpec;

@@ -1,10 +1,10 @@
 package dev.longalign.pipeline;
 
-import dev.longalign.io.Reasons;
 import com.google.gson.JsonElement;
 import dev.longalign.LongAlignException;
 import dev.longalign.io.ComponentDirectory;
 import dev.longalign.io.Config;
+import dev.longalign.io.Reasons;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -60,7 +60,8 @@ final class ModelFileList {
         }
       }
     } catch (IOException | UncheckedIOException unreadable) {
-      throw new LongAlignException(directory + " cannot be listed: " + Reasons.of(unreadable), unreadable);
+      throw new LongAlignException(
+          directory + " cannot be listed: " + Reasons.of(unreadable), unreadable);
     }
     return copies;
   }

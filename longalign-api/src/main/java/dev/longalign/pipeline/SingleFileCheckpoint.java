@@ -1,6 +1,5 @@
 package dev.longalign.pipeline;
 
-import dev.longalign.io.Reasons;
 import com.google.gson.JsonArray;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonNull;
@@ -9,6 +8,7 @@ import dev.longalign.LongAlignException;
 import dev.longalign.io.AtomicDirectories;
 import dev.longalign.io.Config;
 import dev.longalign.io.ModelDirectory;
+import dev.longalign.io.Reasons;
 import dev.longalign.io.SafetensorsWriter;
 import dev.longalign.io.StoredTensor;
 import dev.longalign.io.TensorFile;
@@ -147,7 +147,8 @@ public final class SingleFileCheckpoint {
             directory + ": expected a new or empty directory, found one with files in it");
       }
     } catch (IOException unreadable) {
-      throw new LongAlignException(directory + " cannot be read: " + Reasons.of(unreadable), unreadable);
+      throw new LongAlignException(
+          directory + " cannot be read: " + Reasons.of(unreadable), unreadable);
     }
   }
 

@@ -1,11 +1,11 @@
 package dev.longalign.scheduler;
 
-import dev.longalign.io.Reasons;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import com.google.gson.JsonParseException;
 import com.google.gson.JsonParser;
 import dev.longalign.LongAlignException;
+import dev.longalign.io.Reasons;
 import dev.longalign.io.TextFile;
 import dev.longalign.scheduler.SchedulerConfig.BetaSchedule;
 import dev.longalign.scheduler.SchedulerConfig.FinalSigma;

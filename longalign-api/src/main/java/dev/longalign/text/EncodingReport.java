@@ -197,11 +197,16 @@ public record EncodingReport(
       case TOKEN_LENGTH ->
           first.position == 0
               ? "everything from sentence " + sentence(first.segment) + " on is lost"
-              : "everything from " + quoted(lost) + " in sentence " + sentence(first.segment)
+              : "everything from "
+                  + quoted(lost)
+                  + " in sentence "
+                  + sentence(first.segment)
                   + " on is lost";
       case WINDOW, SPECIAL_TOKEN -> {
         Map<Integer, List<LostToken>> bySegment =
-            lost.stream().collect(Collectors.groupingBy(LostToken::segment, TreeMap::new, Collectors.toList()));
+            lost.stream()
+                .collect(
+                    Collectors.groupingBy(LostToken::segment, TreeMap::new, Collectors.toList()));
         String shown =
             bySegment.entrySet().stream()
                 .limit(SHOWN_SENTENCES)

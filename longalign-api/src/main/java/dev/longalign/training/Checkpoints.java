@@ -1,6 +1,5 @@
 package dev.longalign.training;
 
-import dev.longalign.io.Reasons;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import dev.longalign.LongAlignException;
@@ -8,6 +7,7 @@ import dev.longalign.data.DataPosition;
 import dev.longalign.io.AtomicDirectories;
 import dev.longalign.io.AtomicFiles;
 import dev.longalign.io.Config;
+import dev.longalign.io.Reasons;
 import dev.longalign.io.SafetensorsFile;
 import dev.longalign.io.SafetensorsWriter;
 import dev.longalign.io.Sha256;
@@ -57,7 +57,8 @@ final class Checkpoints {
       Files.createDirectories(run);
       AtomicDirectories.clean(run, PREFIX);
     } catch (IOException e) {
-      throw new LongAlignException(run + ": cannot be used for checkpoints (" + Reasons.of(e) + ")", e);
+      throw new LongAlignException(
+          run + ": cannot be used for checkpoints (" + Reasons.of(e) + ")", e);
     }
   }
 
@@ -93,7 +94,8 @@ final class Checkpoints {
     } catch (LongAlignException e) {
       throw new LongAlignException(e.getMessage() + kept(), e);
     } catch (IOException e) {
-      throw new LongAlignException(run + ": old checkpoints cannot be removed (" + Reasons.of(e) + ")", e);
+      throw new LongAlignException(
+          run + ": old checkpoints cannot be removed (" + Reasons.of(e) + ")", e);
     }
   }
 

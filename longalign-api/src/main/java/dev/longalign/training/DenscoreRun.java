@@ -1,6 +1,5 @@
 package dev.longalign.training;
 
-import dev.longalign.io.Reasons;
 import dev.longalign.LongAlignException;
 import dev.longalign.autograd.AutogradBackend;
 import dev.longalign.data.DataLoader;
@@ -8,6 +7,7 @@ import dev.longalign.data.Dataset;
 import dev.longalign.data.PicturePreprocessing;
 import dev.longalign.data.TrainingExample;
 import dev.longalign.io.ComponentDirectory;
+import dev.longalign.io.Reasons;
 import dev.longalign.io.TensorFile;
 import dev.longalign.model.ClipConfig;
 import dev.longalign.model.ClipInitialWeights;

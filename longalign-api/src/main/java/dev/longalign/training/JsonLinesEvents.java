@@ -1,6 +1,5 @@
 package dev.longalign.training;
 
-import dev.longalign.io.Reasons;
 import com.google.gson.JsonArray;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
@@ -9,6 +8,7 @@ import com.google.gson.JsonParser;
 import dev.longalign.LongAlignException;
 import dev.longalign.data.Skip;
 import dev.longalign.data.SkipReport;
+import dev.longalign.io.Reasons;
 import java.io.BufferedInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;

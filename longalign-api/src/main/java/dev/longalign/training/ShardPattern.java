@@ -1,7 +1,7 @@
 package dev.longalign.training;
 
-import dev.longalign.io.Reasons;
 import dev.longalign.LongAlignException;
+import dev.longalign.io.Reasons;
 import java.io.IOException;
 import java.nio.file.FileSystems;
 import java.nio.file.Files;

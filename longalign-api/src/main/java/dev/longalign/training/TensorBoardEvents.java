@@ -1,8 +1,8 @@
 package dev.longalign.training;
 
-import dev.longalign.io.Reasons;
 import dev.longalign.LongAlignException;
 import dev.longalign.io.PictureFile;
+import dev.longalign.io.Reasons;
 import java.awt.image.BufferedImage;
 import java.io.IOException;
 import java.nio.ByteBuffer;

@@ -1,12 +1,12 @@
 package dev.longalign.training;
 
-import dev.longalign.io.Reasons;
 import com.google.gson.GsonBuilder;
 import com.google.gson.JsonObject;
 import dev.longalign.LongAlignException;
 import dev.longalign.autograd.AutogradBackend;
 import dev.longalign.io.AtomicFiles;
 import dev.longalign.io.Config;
+import dev.longalign.io.Reasons;
 import dev.longalign.io.SafetensorsWriter;
 import dev.longalign.model.TrainableClip;
 import dev.longalign.model.TrainableParameter;

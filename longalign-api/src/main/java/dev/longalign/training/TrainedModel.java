@@ -1,8 +1,8 @@
 package dev.longalign.training;
 
-import dev.longalign.io.Reasons;
 import dev.longalign.LongAlignException;
 import dev.longalign.autograd.AutogradBackend;
+import dev.longalign.io.Reasons;
 import dev.longalign.model.TextAdapterConfig;
 import dev.longalign.model.TrainableLora;
 import dev.longalign.model.TrainableParameter;

@@ -1,6 +1,5 @@
 package dev.longalign.training;
 
-import dev.longalign.io.Reasons;
 import dev.longalign.LongAlignException;
 import dev.longalign.autograd.AutogradBackend;
 import dev.longalign.data.DataLoader;
@@ -9,6 +8,7 @@ import dev.longalign.data.FeatureExample;
 import dev.longalign.data.PicturePreprocessing;
 import dev.longalign.data.TrainingExample;
 import dev.longalign.io.ComponentDirectory;
+import dev.longalign.io.Reasons;
 import dev.longalign.io.TensorFile;
 import dev.longalign.model.TextAdapter;
 import dev.longalign.model.TextAdapterConfig;

@@ -143,8 +143,7 @@ final class BenchCommand implements Callable<Integer> {
             case vae -> ModelBench.vae(settings, step);
             case encode -> TextBench.encode(settings, step);
             case trainStep ->
-                TrainBench.step(
-                    settings, new TrainBench.Training(rank, checkpointing), step);
+                TrainBench.step(settings, new TrainBench.Training(rank, checkpointing), step);
           };
     }
     if (common.json) {

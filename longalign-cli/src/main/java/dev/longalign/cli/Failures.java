@@ -3,8 +3,8 @@ package dev.longalign.cli;
 import com.google.gson.JsonObject;
 import dev.longalign.LongAlignException;
 import dev.longalign.io.Reasons;
-import java.io.PrintWriter;
 import java.io.InterruptedIOException;
+import java.io.PrintWriter;
 import java.nio.channels.ClosedByInterruptException;
 import java.nio.file.FileSystemException;
 import java.nio.file.InvalidPathException;
@@ -18,8 +18,7 @@ final class Failures implements IExecutionExceptionHandler {
 
   @Override
   public int handleExecutionException(Exception e, CommandLine commandLine, ParseResult result) {
-    return handle(
-        e, commandLine, result(result, "--stacktrace"), result(result, "--json"));
+    return handle(e, commandLine, result(result, "--stacktrace"), result(result, "--json"));
   }
 
   int handle(Throwable e, CommandLine commandLine, boolean stacktrace, boolean json) {
@@ -93,7 +92,8 @@ final class Failures implements IExecutionExceptionHandler {
           + " MiB is full; give it more with LONGALIGN_JAVA_OPTS=-Xmx4g, or smaller files";
     }
     String text = e.getMessage();
-    if (text != null && (e instanceof LongAlignException || e instanceof IllegalArgumentException)) {
+    if (text != null
+        && (e instanceof LongAlignException || e instanceof IllegalArgumentException)) {
       return text;
     }
     return e.getClass().getSimpleName() + ": " + Reasons.of(e);

@@ -65,9 +65,7 @@ record OutputTarget(Path path, boolean directory, int digits) {
   /** The file of picture {@code index}, counted from 0; its directory is made if need be. */
   Path file(int index) {
     Path file =
-        directory
-            ? path.resolve(String.format(Locale.ROOT, "%0" + digits + "d.png", index))
-            : path;
+        directory ? path.resolve(String.format(Locale.ROOT, "%0" + digits + "d.png", index)) : path;
     Path parent = file.toAbsolutePath().getParent();
     try {
       Files.createDirectories(parent);

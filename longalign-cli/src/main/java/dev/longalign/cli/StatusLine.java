@@ -60,9 +60,10 @@ final class StatusLine extends OutputStream {
               .redirectInput(new File(STDERR.toString()))
               .redirectError(ProcessBuilder.Redirect.DISCARD)
               .start();
-      String[] size = new String(stty.getInputStream().readAllBytes(), StandardCharsets.US_ASCII)
-          .strip()
-          .split(" ");
+      String[] size =
+          new String(stty.getInputStream().readAllBytes(), StandardCharsets.US_ASCII)
+              .strip()
+              .split(" ");
       if (stty.waitFor(1, TimeUnit.SECONDS) && size.length == 2 && !size[1].equals("0")) {
         return Integer.parseInt(size[1]);
       }

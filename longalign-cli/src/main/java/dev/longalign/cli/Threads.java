@@ -5,8 +5,7 @@ import picocli.CommandLine.TypeConversionException;
 
 /** {@code --threads N}: threads beyond the cores wait for each other, and a step takes minutes. */
 final class Threads implements ITypeConverter<Integer> {
-  static final String DESCRIPTION =
-      "CPU threads, at most one per core, which is the default.";
+  static final String DESCRIPTION = "CPU threads, at most one per core, which is the default.";
 
   @Override
   public Integer convert(String text) {

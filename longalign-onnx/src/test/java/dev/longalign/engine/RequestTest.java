@@ -86,8 +86,7 @@ final class RequestTest {
       sum = sum.plus(one.timings().total());
       one.save(temp.resolve("one.png"));
       together.save(i, temp.resolve("together.png"));
-      assertThat(temp.resolve("one.png"))
-          .hasSameBinaryContentAs(temp.resolve("together.png"));
+      assertThat(temp.resolve("one.png")).hasSameBinaryContentAs(temp.resolve("together.png"));
     }
     assertThat(sum).isCloseTo(whole.timings().total(), Duration.ofNanos(10));
     assertThat(pictures.get(0).timings().encode()).isPositive();

@@ -1,9 +1,9 @@
 package dev.longalign.cli.bench;
 
-import dev.longalign.io.Reasons;
 import dev.longalign.LongAlignException;
 import dev.longalign.autograd.AutogradBackend;
 import dev.longalign.io.ComponentDirectory;
+import dev.longalign.io.Reasons;
 import dev.longalign.model.TextAdapterConfig;
 import dev.longalign.model.TrainableLora;
 import dev.longalign.model.TrainableTextAdapter;

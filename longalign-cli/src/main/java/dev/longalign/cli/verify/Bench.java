@@ -1,8 +1,8 @@
 package dev.longalign.cli.verify;
 
-import dev.longalign.io.Reasons;
 import dev.longalign.LongAlignException;
 import dev.longalign.io.ComponentDirectory;
+import dev.longalign.io.Reasons;
 import dev.longalign.io.TensorFile;
 import dev.longalign.nn.FileWeights;
 import dev.longalign.tensor.Backend;

@@ -1,6 +1,5 @@
 package dev.longalign.onnx.graph;
 
-import dev.longalign.io.Reasons;
 import ai.onnx.proto.OnnxMl.GraphProto;
 import ai.onnx.proto.OnnxMl.ModelProto;
 import ai.onnx.proto.OnnxMl.NodeProto;
@@ -13,6 +12,7 @@ import ai.onnx.proto.OnnxMl.ValueInfoProto;
 import com.google.protobuf.ByteString;
 import dev.longalign.LongAlignException;
 import dev.longalign.io.FileRegion;
+import dev.longalign.io.Reasons;
 import dev.longalign.io.StoredTensor;
 import dev.longalign.tensor.DType;
 import dev.longalign.tensor.Shape;
