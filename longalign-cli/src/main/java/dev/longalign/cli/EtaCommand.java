@@ -177,6 +177,7 @@ final class EtaCommand implements Callable<Integer> {
   }
 
   private void print(EtaReport report) {
+    report.warning().ifPresent(warning -> common.say("longalign: " + warning));
     if (common.json) {
       common.printJson(report);
       return;
