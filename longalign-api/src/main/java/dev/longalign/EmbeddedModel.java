@@ -1,6 +1,7 @@
 package dev.longalign;
 
 import dev.longalign.host.CacheFolder;
+import dev.longalign.io.Reasons;
 import java.io.BufferedInputStream;
 import java.io.BufferedReader;
 import java.io.FileInputStream;
@@ -50,7 +51,7 @@ public final class EmbeddedModel {
     } catch (IOException e) {
       throw new LongAlignException(
           "embedded model: expected 32 MB of writable space, found "
-              + e
+              + Reasons.of(e)
               + "; make room, or set -Dlongalign.cache to another folder",
           e);
     }

@@ -69,6 +69,7 @@ public final class LongAlign implements AutoCloseable {
       int threads,
       boolean keepEncoders,
       VaeTiling vaeTiling,
+      Consumer<String> loading,
       float guidanceScale) {
     this.files = files;
     this.device = device.resolved();
@@ -82,7 +83,9 @@ public final class LongAlign implements AutoCloseable {
       backend = resources.add(this.device.open(threads));
       encoders = encoders.on(this.device);
       checkPrecision();
+      loading.accept("UNet");
       unet = resources.add(files.loadUNet(backend, precision.dtype()));
+      loading.accept("VAE");
       vae = resources.add(files.loadVae(backend, precision.dtype()));
       TextAdapter adapter = files.loadAdapter(backend);
       if (adapter != null) {
@@ -180,11 +183,17 @@ public final class LongAlign implements AutoCloseable {
     return whileOpen(() -> sampling(why -> {}).runAll(prompts, resolve(settings), onPictures));
   }
 
-  private SampleResult run(SampleCall call, Consumer<SampleStep> onStep, Consumer<String> onTiles) {
+  private SampleResult run(
+      SampleCall call,
+      Consumer<SampleStep> onStep,
+      Consumer<String> onTiles,
+      Consumer<SampleResult> onPicture) {
     checkOpen();
     SampleRequest resolved = resolve(call.request());
     return whileOpen(
-        () -> sampling(onTiles).run(resolved, provenance(), call::checkCancelled, onStep));
+        () ->
+            sampling(onTiles)
+                .run(resolved, provenance(), call::checkCancelled, onStep, onPicture));
   }
 
   private Sampling sampling(Consumer<String> onTiles) {
