@@ -151,7 +151,12 @@ public final class SampleCall {
         picture -> images.add(picture.image()),
         whole ->
             new SampleResult(
-                images, whole.request(), whole.encoding(), whole.provenance(), whole.timings()));
+                images,
+                whole.request(),
+                whole.encoding(),
+                whole.provenance(),
+                whole.timings(),
+                whole.tiled()));
   }
 
   private SampleResult run(Consumer<SampleResult> onPicture, UnaryOperator<SampleResult> finish) {
