@@ -19,6 +19,7 @@ import org.junit.jupiter.api.io.TempDir;
 
 class SafetensorsTest {
   @TempDir Path directory;
+  private int files;
 
   private static List<StoredTensor> oneOfEachType(Random random) {
     List<StoredTensor> tensors = new ArrayList<>();
@@ -269,5 +270,70 @@ class SafetensorsTest {
             + "\",\"b\":\""
             + b
             + "\"}}");
+  }
+
+  @Test
+  void readsWhatTheReferenceLibraryReads() {
+    String entry = "\"a\": {\"dtype\": \"F32\", \"shape\": [2], \"data_offsets\": [0, 8]}";
+    for (String header :
+        List.of(
+            " \t\r\n{" + entry + "}",
+            "{" + entry + "} \n",
+            "{\"__metadata__\": null, " + entry + "}",
+            "{\"__metadata__\": {}, " + entry + "}")) {
+      Path path =
+          IoFixtures.write(
+              directory.resolve(files++ + ".bin"), IoFixtures.safetensors(header, new byte[8]));
+      try (TensorFile file = TensorFiles.open(path)) {
+        assertThat(file.tensor("a").toFloats()).as(header).containsExactly(0, 0);
+        assertThat(file.metadata()).isEmpty();
+      }
+    }
+  }
+
+  @Test
+  void aTensorOfAnotherTypeIsRefusedWhenItIsAskedFor() {
+    Map<String, Integer> bits =
+        Map.of(
+            "C64",
+            64,
+            "F8_E8M0",
+            8,
+            "F8_E4M3FNUZ",
+            8,
+            "F8_E5M2FNUZ",
+            8,
+            "F6_E2M3",
+            6,
+            "F6_E3M2",
+            6,
+            "F4",
+            4);
+    bits.forEach(
+        (type, width) -> {
+          int bytes = 8 * width / 8;
+          String header =
+              "{\"odd\": {\"dtype\": \"%s\", \"shape\": [8], \"data_offsets\": [0, %d]}, \"a\":"
+                      .formatted(type, bytes)
+                  + "{\"dtype\": \"F32\", \"shape\": [1], \"data_offsets\": [%d, %d]}}"
+                      .formatted(bytes, bytes + 4);
+          Path path =
+              IoFixtures.write(
+                  directory.resolve(type + ".safetensors"),
+                  IoFixtures.safetensors(header, new byte[bytes + 4]));
+          try (TensorFile file = TensorFiles.open(path)) {
+            assertThat(file.names()).containsExactly("odd", "a");
+            assertThat(file.tensors()).extracting(StoredTensor::name).containsExactly("a");
+            assertThatThrownBy(() -> file.tensor("odd"))
+                .isExactlyInstanceOf(LongAlignException.class)
+                .hasMessageContaining("'odd'")
+                .hasMessageContaining("found " + type);
+          }
+        });
+    String cut = "{\"a\": {\"dtype\": \"F4\", \"shape\": [3], \"data_offsets\": [0, 1]}}";
+    Path path =
+        IoFixtures.write(
+            directory.resolve("cut.safetensors"), IoFixtures.safetensors(cut, new byte[1]));
+    assertThatThrownBy(() -> TensorFiles.open(path)).hasMessageContaining("whole byte");
   }
 }
