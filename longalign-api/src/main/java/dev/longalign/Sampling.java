@@ -61,6 +61,13 @@ final class Sampling {
   }
 
   /**
+   * @throws LongAlignException if the scheduler cannot take the request's steps
+   */
+  void check(SampleRequest request) {
+    start(request).close();
+  }
+
+  /**
    * @param request with everything decided
    * @param checkCancelled throws if the call has been cancelled
    */
