@@ -154,9 +154,15 @@ public final class LongAlign implements AutoCloseable {
     return newCall(request, ProgressListener.NONE);
   }
 
-  /** A call that can be run elsewhere, watched and cancelled. */
+  /**
+   * A call that can be run elsewhere, watched and cancelled.
+   *
+   * @throws LongAlignException if this model's noise schedule has not so many steps, or the
+   *     strength leaves none of them
+   */
   public SampleCall newCall(SampleRequest request, ProgressListener listener) {
     checkOpen();
+    sampling(message -> {}).check(resolve(request));
     return new SampleCall(request, listener, this::run, executor);
   }
 
