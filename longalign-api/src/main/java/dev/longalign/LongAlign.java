@@ -179,8 +179,7 @@ public final class LongAlign implements AutoCloseable {
     return whileOpen(() -> sampling(why -> {}).runAll(prompts, resolve(settings), onPictures));
   }
 
-  private SampleResult run(
-      SampleCall call, Consumer<SampleStep> onStep, Consumer<String> onTiles) {
+  private SampleResult run(SampleCall call, Consumer<SampleStep> onStep, Consumer<String> onTiles) {
     checkOpen();
     SampleRequest resolved = resolve(call.request());
     return whileOpen(

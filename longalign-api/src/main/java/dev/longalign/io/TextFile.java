@@ -33,7 +33,9 @@ public final class TextFile {
     return read(file, file.toString());
   }
 
-  /** The lines of a file without their ends; one that ends with a line end has no empty last one. */
+  /**
+   * The lines of a file without their ends; one that ends with a line end has no empty last one.
+   */
   public static List<String> lines(Path file) {
     return read(file).lines().toList();
   }

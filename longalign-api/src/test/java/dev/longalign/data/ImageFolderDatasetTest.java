@@ -84,7 +84,8 @@ final class ImageFolderDatasetTest {
           .contains("cut.jpg: ")
           .contains("none.jpg: no caption; expected none.txt or none.json beside it")
           .contains("empty.jpg: the caption is empty")
-          .contains("page.jpg: expected a picture (PNG, JPEG, WebP, GIF, BMP or TIFF), found a web page")
+          .contains(
+              "page.jpg: expected a picture (PNG, JPEG, WebP, GIF, BMP or TIFF), found a web page")
           .contains("latin.txt: the caption is not valid UTF-8")
           .contains("key.json: expected a JSON object with the key 'caption'")
           .contains("kind.json: the caption under 'caption' is not a string")

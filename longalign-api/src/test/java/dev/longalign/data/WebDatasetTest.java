@@ -58,7 +58,8 @@ final class WebDatasetTest {
           .containsExactly(
               shard + ":no-picture: no picture (.jpg, .png or .webp) of that name",
               shard + ":no-caption: no caption (.txt or .json) of that name",
-              shard + ":broken: expected a picture (PNG, JPEG, WebP, GIF, BMP or TIFF), found something else");
+              shard
+                  + ":broken: expected a picture (PNG, JPEG, WebP, GIF, BMP or TIFF), found something else");
     }
   }
 

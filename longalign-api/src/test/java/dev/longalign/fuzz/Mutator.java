@@ -11,14 +11,51 @@ import java.util.zip.CRC32;
 /** Damages bytes: a few random changes of the kinds that readers fall over. */
 final class Mutator {
   private static final long[] NUMBERS = {
-    0, 1, -1, 2, 127, 128, 255, 256, 65535, 65536, Integer.MAX_VALUE, Integer.MIN_VALUE,
-    0xffffffffL, 1L << 40, Long.MAX_VALUE, Long.MIN_VALUE
+    0,
+    1,
+    -1,
+    2,
+    127,
+    128,
+    255,
+    256,
+    65535,
+    65536,
+    Integer.MAX_VALUE,
+    Integer.MIN_VALUE,
+    0xffffffffL,
+    1L << 40,
+    Long.MAX_VALUE,
+    Long.MIN_VALUE
   };
   private static final List<String> WORDS =
       List.of(
-          "-1", "0", "1e999999999", "99999999999999999999", "NaN", "null", "true", "[]", "{}",
-          "[[[[[[[[", "{\"a\":{\"a\":", "\"\\u0000\"", "\\ud800", "../../x", "/", "\0", "&a [*a]",
-          "!!java.io.File x", "\u001b[2J", "\ufeff", "a".repeat(300), "e", ".", "\"", ",", ":");
+          "-1",
+          "0",
+          "1e999999999",
+          "99999999999999999999",
+          "NaN",
+          "null",
+          "true",
+          "[]",
+          "{}",
+          "[[[[[[[[",
+          "{\"a\":{\"a\":",
+          "\"\\u0000\"",
+          "\\ud800",
+          "../../x",
+          "/",
+          "\0",
+          "&a [*a]",
+          "!!java.io.File x",
+          "\u001b[2J",
+          "\ufeff",
+          "a".repeat(300),
+          "e",
+          ".",
+          "\"",
+          ",",
+          ":");
 
   private final Random random;
 
@@ -29,7 +66,9 @@ final class Mutator {
   /** A damaged copy of one of the seeds, now and then spliced with another. */
   byte[] mutate(List<byte[]> seeds) {
     byte[] bytes = seeds.get(random.nextInt(seeds.size())).clone();
-    for (int changes = 1 + random.nextInt(random.nextInt(10) == 0 ? 30 : 4); changes > 0; changes--) {
+    for (int changes = 1 + random.nextInt(random.nextInt(10) == 0 ? 30 : 4);
+        changes > 0;
+        changes--) {
       bytes = change(bytes, seeds);
     }
     return bytes.length > 8 && bytes[1] == 'P' && bytes[2] == 'N' && random.nextInt(4) > 0

@@ -11,7 +11,9 @@ import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 
-/** Against what Pillow reads and resizes; the files are made by src/test/oracle/picture_modes.py. */
+/**
+ * Against what Pillow reads and resizes; the files are made by src/test/oracle/picture_modes.py.
+ */
 class PictureModesTest {
   private final TensorFile vectors = SafetensorsFile.open(resource());
 
