@@ -1,5 +1,6 @@
 package dev.longalign;
 
+import dev.longalign.host.ProcessSettings;
 import dev.longalign.model.AutoencoderKL;
 import dev.longalign.model.TextAdapter;
 import dev.longalign.model.UNet2DCondition;
@@ -68,6 +69,7 @@ public final class LongAlign implements AutoCloseable {
       int threads,
       boolean keepEncoders,
       VaeTiling vaeTiling,
+      Consumer<String> loading,
       float guidanceScale) {
     this.files = files;
     this.device = device.resolved();
@@ -81,7 +83,9 @@ public final class LongAlign implements AutoCloseable {
       backend = resources.add(this.device.open(threads));
       encoders = encoders.on(this.device);
       checkPrecision();
+      loading.accept("UNet");
       unet = resources.add(files.loadUNet(backend, precision.dtype()));
+      loading.accept("VAE");
       vae = resources.add(files.loadVae(backend, precision.dtype()));
       TextAdapter adapter = files.loadAdapter(backend);
       if (adapter != null) {
@@ -179,11 +183,17 @@ public final class LongAlign implements AutoCloseable {
     return whileOpen(() -> sampling(why -> {}).runAll(prompts, resolve(settings), onPictures));
   }
 
-  private SampleResult run(SampleCall call, Consumer<SampleStep> onStep, Consumer<String> onTiles) {
+  private SampleResult run(
+      SampleCall call,
+      Consumer<SampleStep> onStep,
+      Consumer<String> onTiles,
+      Consumer<SampleResult> onPicture) {
     checkOpen();
     SampleRequest resolved = resolve(call.request());
     return whileOpen(
-        () -> sampling(onTiles).run(resolved, provenance(), call::checkCancelled, onStep));
+        () ->
+            sampling(onTiles)
+                .run(resolved, provenance(), call::checkCancelled, onStep, onPicture));
   }
 
   private Sampling sampling(Consumer<String> onTiles) {
@@ -277,11 +287,15 @@ public final class LongAlign implements AutoCloseable {
     return backend.memory();
   }
 
-  /** Closes the text encoders; the next new prompt opens them again. */
+  /**
+   * Closes the text encoders, whose memory goes back to the system; the next new prompt opens them
+   * again.
+   */
   public void releaseEncoders() {
     turn.lock();
     try {
       prompts.release();
+      ProcessSettings.returnFreedMemory();
     } finally {
       turn.unlock();
     }
@@ -293,7 +307,10 @@ public final class LongAlign implements AutoCloseable {
     }
   }
 
-  /** Frees everything. Calls under way end at their next step. Closing twice has no effect. */
+  /**
+   * Frees everything, to the system. Calls under way end at their next step. Closing twice has no
+   * effect.
+   */
   @Override
   public void close() {
     turn.lock();
@@ -301,6 +318,7 @@ public final class LongAlign implements AutoCloseable {
       if (!closed) {
         closed = true;
         resources.close();
+        ProcessSettings.returnFreedMemory();
       }
     } finally {
       turn.unlock();

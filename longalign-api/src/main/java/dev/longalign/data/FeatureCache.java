@@ -1,6 +1,7 @@
 package dev.longalign.data;
 
 import dev.longalign.LongAlignException;
+import dev.longalign.io.Reasons;
 import dev.longalign.io.SafetensorsFile;
 import dev.longalign.io.Sha256;
 import dev.longalign.io.StoredTensor;
@@ -136,7 +137,7 @@ public final class FeatureCache implements Dataset<FeatureExample> {
                 + "; the cache is damaged: delete its directory and compute it again");
       }
     } catch (IOException unreadable) {
-      throw new LongAlignException(file + " cannot be read: " + unreadable, unreadable);
+      throw new LongAlignException(file + " cannot be read: " + Reasons.of(unreadable), unreadable);
     }
   }
 

@@ -3,6 +3,7 @@ package dev.longalign.data;
 import dev.longalign.LongAlignException;
 import dev.longalign.io.AtomicFiles;
 import dev.longalign.io.LockFile;
+import dev.longalign.io.Reasons;
 import dev.longalign.io.SafetensorsWriter;
 import dev.longalign.io.Sha256;
 import dev.longalign.io.StoredTensor;
@@ -57,7 +58,7 @@ public final class FeatureCacheWriter implements AutoCloseable {
     try {
       Files.createDirectories(directory);
     } catch (IOException failure) {
-      throw new LongAlignException(directory + " cannot be made: " + failure, failure);
+      throw new LongAlignException(directory + " cannot be made: " + Reasons.of(failure), failure);
     }
     this.lock = LockFile.acquire(directory.resolve(LockFile.NAME), directory);
     try {
@@ -292,7 +293,7 @@ public final class FeatureCacheWriter implements AutoCloseable {
     try {
       return Files.size(file);
     } catch (IOException failure) {
-      throw new LongAlignException(file + " cannot be read: " + failure, failure);
+      throw new LongAlignException(file + " cannot be read: " + Reasons.of(failure), failure);
     }
   }
 

@@ -38,8 +38,7 @@ final class Json {
       }
       return element.getAsJsonObject();
     } catch (JsonParseException | IOException invalid) {
-      String reason = Names.printable(String.valueOf(invalid.getMessage()));
-      throw new LongAlignException(source + ": not valid JSON: " + reason, invalid);
+      throw new LongAlignException(source + ": not valid JSON: " + Reasons.of(invalid), invalid);
     }
   }
 

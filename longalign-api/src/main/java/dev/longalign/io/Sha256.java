@@ -78,7 +78,7 @@ public final class Sha256 {
         sha256.digest.update(chunk, 0, n);
       }
     } catch (IOException unreadable) {
-      throw new LongAlignException(file + " cannot be read: " + unreadable, unreadable);
+      throw new LongAlignException(file + " cannot be read: " + Reasons.of(unreadable), unreadable);
     }
     return sha256.hex();
   }

@@ -4,6 +4,7 @@ import dev.longalign.LongAlignException;
 import dev.longalign.io.ComponentDirectory;
 import dev.longalign.io.Config;
 import dev.longalign.io.Names;
+import dev.longalign.io.Reasons;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -63,7 +64,8 @@ final class ModelFileList {
         }
       }
     } catch (IOException | UncheckedIOException unreadable) {
-      throw new LongAlignException(directory + " cannot be listed: " + unreadable, unreadable);
+      throw new LongAlignException(
+          directory + " cannot be listed: " + Reasons.of(unreadable), unreadable);
     }
     return copies;
   }

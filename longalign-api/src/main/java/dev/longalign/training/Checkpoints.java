@@ -7,6 +7,7 @@ import dev.longalign.io.AtomicDirectories;
 import dev.longalign.io.AtomicFiles;
 import dev.longalign.io.Config;
 import dev.longalign.io.LockFile;
+import dev.longalign.io.Reasons;
 import dev.longalign.io.SafetensorsFile;
 import dev.longalign.io.SafetensorsWriter;
 import dev.longalign.io.Sha256;
@@ -118,7 +119,8 @@ final class Checkpoints {
     } catch (LongAlignException e) {
       throw new LongAlignException(e.getMessage() + kept(), e);
     } catch (IOException e) {
-      throw new LongAlignException(run + ": old checkpoints cannot be removed (" + e + ")", e);
+      throw new LongAlignException(
+          run + ": old checkpoints cannot be removed (" + Reasons.of(e) + ")", e);
     }
   }
 
@@ -185,7 +187,7 @@ final class Checkpoints {
       }
       return Optional.empty();
     } catch (IOException e) {
-      throw new LongAlignException(run + ": cannot be read (" + e + ")", e);
+      throw new LongAlignException(run + ": cannot be read (" + Reasons.of(e) + ")", e);
     }
   }
 

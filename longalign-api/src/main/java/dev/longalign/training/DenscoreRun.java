@@ -8,6 +8,7 @@ import dev.longalign.data.PicturePreprocessing;
 import dev.longalign.data.TrainingExample;
 import dev.longalign.io.ComponentDirectory;
 import dev.longalign.io.LockFile;
+import dev.longalign.io.Reasons;
 import dev.longalign.io.TensorFile;
 import dev.longalign.model.ClipConfig;
 import dev.longalign.model.ClipInitialWeights;
@@ -143,7 +144,7 @@ public final class DenscoreRun implements AutoCloseable {
       } catch (RuntimeException e) {
         throw e;
       } catch (Exception e) {
-        throw new LongAlignException("closing the run: " + e, e);
+        throw new LongAlignException("closing the run: " + Reasons.of(e), e);
       }
     }
   }

@@ -7,6 +7,8 @@ import com.google.gson.JsonParseException;
 import com.google.gson.JsonParser;
 import dev.longalign.LongAlignException;
 import dev.longalign.data.Skip;
+import dev.longalign.data.SkipReport;
+import dev.longalign.io.Reasons;
 import java.io.BufferedInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
@@ -73,7 +75,7 @@ public final class JsonLinesEvents implements TrainingListener {
       }
     } catch (IOException e) {
       throw new LongAlignException(
-          file + ": cannot be read (" + e + "); move it away or make it readable", e);
+          file + ": cannot be read (" + Reasons.of(e) + "); move it away or make it readable", e);
     }
     return length;
   }

@@ -9,6 +9,7 @@ import dev.longalign.data.PicturePreprocessing;
 import dev.longalign.data.TrainingExample;
 import dev.longalign.io.ComponentDirectory;
 import dev.longalign.io.LockFile;
+import dev.longalign.io.Reasons;
 import dev.longalign.io.TensorFile;
 import dev.longalign.model.TextAdapter;
 import dev.longalign.model.TextAdapterConfig;
@@ -22,6 +23,7 @@ import dev.longalign.nn.RandomWeights;
 import dev.longalign.pipeline.ModelFiles;
 import dev.longalign.random.TorchGenerator;
 import dev.longalign.scheduler.NoiseSchedule;
+import dev.longalign.scheduler.PredictionType;
 import dev.longalign.scheduler.Scheduler;
 import dev.longalign.scheduler.SchedulerConfig;
 import dev.longalign.tensor.DType;
@@ -36,10 +38,13 @@ import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
+import java.util.Locale;
 import java.util.OptionalLong;
 import java.util.function.Consumer;
 import java.util.function.Function;
 import java.util.function.UnaryOperator;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * A run of one stage from a model's files: opens everything, and closes it again.
@@ -58,6 +63,8 @@ import java.util.function.UnaryOperator;
  * For one thread.
  */
 public final class TrainingRun implements AutoCloseable {
+  private static final Logger LOG = LoggerFactory.getLogger(TrainingRun.class);
+
   private final RunConfig config;
   private final ModelFiles files;
   private final Device device;
@@ -157,6 +164,13 @@ public final class TrainingRun implements AutoCloseable {
 
   private void build() {
     UNet2DConditionConfig unetConfig = UNet2DConditionConfig.of(files.model().config("unet"));
+    if (unetConfig.timeCondProjDim() > 0) {
+      throw new LongAlignException(
+          files.model().component("unet").path()
+              + ": expected a UNet that is not told the guidance scale, found time_cond_proj_dim "
+              + unetConfig.timeCondProjDim()
+              + " (its guidance is distilled); train from the model that it was distilled from");
+    }
     long seed = config.settings().seed();
     RandomDropout dropout = new RandomDropout(config.dropout(), seed);
     TrainableLora lora =
@@ -319,9 +333,16 @@ public final class TrainingRun implements AutoCloseable {
       loading.accept("preference model, and its common direction");
     }
     SchedulerConfig scheduler = files.schedulerConfig(Scheduler.DDIM);
+    checkPrediction(scheduler.predictionType());
     NoiseSchedule schedule = NoiseSchedule.of(scheduler.noise());
     return switch (config.stage()) {
-      case ALIGN -> new AlignObjective<>(unet, adapter, schedule, examples, config.align());
+      case ALIGN ->
+          new AlignObjective<>(
+              unet,
+              adapter,
+              schedule,
+              examples,
+              config.align().withPrediction(scheduler.predictionType()));
       case LCM ->
           new LcmObjective<>(
               autograd,
@@ -349,6 +370,25 @@ public final class TrainingRun implements AutoCloseable {
               examples,
               sampling(scheduler));
     };
+  }
+
+  /** Their DDIM steps take the network's raw output for the noise, as the published code does. */
+  private void checkPrediction(PredictionType type) {
+    Stage stage = config.stage();
+    if (type == PredictionType.EPSILON || stage == Stage.ALIGN || stage == Stage.REWARD_LCM) {
+      return;
+    }
+    String found =
+        files.model().component("scheduler").file("scheduler_config.json")
+            + ": stage "
+            + stage.key()
+            + " takes the network's output for the noise in its DDIM steps, as the published code"
+            + " does: expected prediction_type epsilon, found "
+            + type.name().toLowerCase(Locale.ROOT);
+    if (type == PredictionType.SAMPLE) {
+      throw new LongAlignException(found + "; train this stage from a model that predicts the noise");
+    }
+    LOG.warn("{}; it trains, but its steps are not those that sampling takes", found);
   }
 
   private RewardObjective.Settings sampling(SchedulerConfig scheduler) {
@@ -421,7 +461,7 @@ public final class TrainingRun implements AutoCloseable {
       } catch (RuntimeException e) {
         throw e;
       } catch (Exception e) {
-        throw new LongAlignException("closing the run: " + e, e);
+        throw new LongAlignException("closing the run: " + Reasons.of(e), e);
       }
     }
   }

@@ -4,6 +4,7 @@ import java.io.ByteArrayOutputStream;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 import java.util.zip.CRC32;
@@ -93,7 +94,7 @@ final class Mutator {
         return replaceNumber(bytes, at);
       }
       case 5 -> {
-        return java.util.Arrays.copyOf(bytes, at);
+        return Arrays.copyOf(bytes, at);
       }
       case 6 -> {
         return spliced(bytes, at, bytes, random.nextInt(bytes.length), random.nextInt(64));

@@ -1,7 +1,6 @@
 package dev.longalign.cli;
 
 import dev.longalign.EmbeddedModel;
-import dev.longalign.LongAlignException;
 import dev.longalign.data.CaptionPolicy;
 import dev.longalign.data.ParquetColumns;
 import dev.longalign.data.Skip;
@@ -139,12 +138,11 @@ final class CacheCommand implements Callable<Integer> {
             model == null ? EmbeddedModel.directory() : model, null, t5, List.of(), false);
     FeatureCaching caching = new FeatureCaching(source(), files, settings, out);
     FeatureCaching.Report report;
-    Thread computes = Thread.currentThread();
-    try (CancelOnInterrupt cancel = new CancelOnInterrupt(computes::interrupt);
+    common.stage("loading model");
+    try (Signals.Work work = common.interruptible();
         Backend backend = on.open();
         PictureEncoder encoder = new PictureEncoder(on.encoders(), files, backend, on.threads)) {
       report = compute(caching, encoder);
-      cancel.check();
     }
     print(report);
     return ExitCode.OK;
@@ -225,8 +223,8 @@ final class CacheCommand implements Callable<Integer> {
   private void print(FeatureCaching.Report report) {
     SkipReport examples = report.examples();
     if (!report.complete()) {
-      throw new LongAlignException(
-          out + ": interrupted after " + examples.loaded() + " examples; run it again to continue");
+      throw new Signals.Cancelled(
+          out + " has " + examples.loaded() + " examples; run it again to continue");
     }
     if (common.json) {
       common.printJson(

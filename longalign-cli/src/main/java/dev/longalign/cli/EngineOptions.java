@@ -61,13 +61,15 @@ final class EngineOptions {
               + " Default: auto, only where memory does not suffice for the whole.")
   VaeTiling vaeTiling;
 
-  LongAlign open() {
+  /** Opens everything, and shows what is being loaded. */
+  LongAlign open(CommonOptions common) {
     LongAlignBuilder builder =
         LongAlign.builder()
             .device(on.device)
             .precision(precision)
             .threads(on.threads)
-            .vaeTiling(vaeTiling);
+            .vaeTiling(vaeTiling)
+            .onLoading(part -> common.stage("loading " + part));
     if (model != null) {
       builder.model(model);
     }

@@ -77,11 +77,11 @@ final class TrainDenscoreCommand implements Callable<Integer> {
     TrainerDisplay.Loss loss;
     long steps;
     try (DenscoreRun denscore = new DenscoreRun(run, embedded, on.open(), on.threads);
-        CancelOnInterrupt cancel = new CancelOnInterrupt(denscore.trainer()::stop)) {
+        Signals.Work work = common.cancellable(denscore.trainer()::stop)) {
       loss =
           display.train(
               denscore.trainer(), DENSCORE, run.steps(), facts(run, denscore), allowChanges);
-      cancel.check();
+      common.check(TrainerDisplay.kept(run.output(), denscore.trainer().step()));
       denscore.model().export(export);
       steps = denscore.trainer().step();
     }

@@ -87,14 +87,13 @@ abstract class TrainStageCommand implements Callable<Integer> {
             loras.stream().map(l -> new ModelFiles.LoraFile(l.path(), l.scale())).toList(),
             stage != Stage.ALIGN);
     Path export = run.output().resolve("export");
-    Thread trains = Thread.currentThread();
-    try (CancelOnInterrupt cancel = new CancelOnInterrupt(trains::interrupt);
+    try (Signals.Work work = common.interruptible();
         TrainingRun training =
             TrainingRun.open(run, files, on.device, on.threads, display::loading)) {
       TrainerDisplay.Loss loss =
           display.train(
               training.trainer(), stage.key(), run.steps(), facts(training, files), allowChanges);
-      cancel.check();
+      common.check(TrainerDisplay.kept(run.output(), training.trainer().step()));
       training.export(export);
       report(
           new Result(

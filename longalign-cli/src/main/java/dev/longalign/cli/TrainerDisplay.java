@@ -4,6 +4,7 @@ import dev.longalign.data.Skip;
 import dev.longalign.training.StepReport;
 import dev.longalign.training.Trainer;
 import dev.longalign.training.TrainingListener;
+import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
 
@@ -32,13 +33,12 @@ final class TrainerDisplay {
 
   /** Before what takes a while. */
   void loading(String what) {
-    say("loading " + what + " ...");
+    common.stage("loading " + what);
   }
 
   private void say(String line) {
     if (!common.quiet) {
-      common.err().println(line);
-      common.err().flush();
+      common.say(line);
     }
   }
 
@@ -78,6 +78,10 @@ final class TrainerDisplay {
       trainer.trainTo(steps);
     }
     return loss[0];
+  }
+
+  static String kept(Path run, long step) {
+    return run + " has the checkpoint of step " + step + "; the same command continues from it";
   }
 
   private static String line(StepReport step) {
