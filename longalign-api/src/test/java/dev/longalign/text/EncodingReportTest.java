@@ -167,6 +167,11 @@ class EncodingReportTest {
     }
 
     @Override
+    public int size() {
+      return FIRST + vocabulary.length;
+    }
+
+    @Override
     public int modelMaxLength() {
       return 77;
     }
