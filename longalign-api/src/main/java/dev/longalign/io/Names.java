@@ -60,7 +60,10 @@ public final class Names {
     String lower = wanted.toLowerCase(Locale.ROOT);
     return names.stream()
         .map(name -> new Ranked(name, distance(lower, name.toLowerCase(Locale.ROOT))))
-        .filter(ranked -> ranked.distance() <= Math.max(2, ranked.name().length() / 3))
+        .filter(
+            ranked ->
+                ranked.distance() <= Math.max(2, ranked.name().length() / 3)
+                    || ranked.name().toLowerCase(Locale.ROOT).startsWith(lower))
         .min(Comparator.comparingInt(Ranked::distance).thenComparing(Ranked::name))
         .map(Ranked::name);
   }

@@ -112,13 +112,15 @@ final class RunIdentity {
   /** Not the place, which may change, but all that decides the examples. */
   private static String data(TrainingData data) {
     TrainingData.Options options = data.options();
-    return data.description()
-        + switch (data.kind()) {
-          case PANELS, CACHE -> "";
-          case PARQUET ->
-              ", columns " + options.columns().caption() + ", " + options.columns().picture();
-          default -> ", key " + options.captionKey();
-        };
+    String files = data.kind() == TrainingData.Kind.PANELS ? "" : DataFiles.describe(data);
+    return switch (data.kind()) {
+      case PANELS -> data.description();
+      case CACHE -> "features (" + files + ")";
+      case PARQUET ->
+          "parquet (%s), columns %s and %s"
+              .formatted(files, options.columns().caption(), options.columns().picture());
+      case FOLDER, WEBDATASET -> "pictures (" + files + "), key " + options.captionKey();
+    };
   }
 
   private static void components(Map<String, String> all, ModelFiles files) {

@@ -329,6 +329,9 @@ public final class TrainingRun implements AutoCloseable {
       Dataset<E> data,
       ExampleEncoder<E> examples,
       Function<E, String> caption) {
+    if (config.reward() != null) {
+      loading.accept("preference model, and its common direction");
+    }
     SchedulerConfig scheduler = files.schedulerConfig(Scheduler.DDIM);
     checkPrediction(scheduler.predictionType());
     NoiseSchedule schedule = NoiseSchedule.of(scheduler.noise());
