@@ -31,8 +31,7 @@ record Exif(int orientation, String comment) {
   static Exif read(ByteBuffer bytes) {
     ByteBuffer tiff = bytes.slice();
     int start = INTRODUCTION.length;
-    if (tiff.remaining() > start
-        && tiff.slice(0, start).equals(ByteBuffer.wrap(INTRODUCTION))) {
+    if (tiff.remaining() > start && tiff.slice(0, start).equals(ByteBuffer.wrap(INTRODUCTION))) {
       tiff = tiff.slice(start, tiff.remaining() - start);
     }
     TiffDirectory root = TiffDirectory.first(tiff);

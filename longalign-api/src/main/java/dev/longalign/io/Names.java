@@ -8,7 +8,7 @@ import java.util.List;
 import java.util.stream.Collectors;
 
 /** How messages name files and tensors. */
-final class Names {
+public final class Names {
   private static final int MAX_COMPARED = 20_000;
   private static final int MAX_LENGTH = 200;
 
@@ -52,7 +52,7 @@ final class Names {
   }
 
   /** A name from an untrusted file, shortened and without control characters. */
-  static String printable(String text) {
+  public static String printable(String text) {
     String shown = text.length() > MAX_LENGTH ? text.substring(0, MAX_LENGTH) + "..." : text;
     StringBuilder out = new StringBuilder(shown.length());
     shown.codePoints().forEach(c -> out.appendCodePoint(Character.isISOControl(c) ? '?' : c));

@@ -48,9 +48,7 @@ final class OtherParts {
   }
 
   private static int rgb(ByteBuffer bytes, int at) {
-    return (bytes.get(at) & 255) << 16
-        | (bytes.get(at + 1) & 255) << 8
-        | bytes.get(at + 2) & 255;
+    return (bytes.get(at) & 255) << 16 | (bytes.get(at + 1) & 255) << 8 | bytes.get(at + 2) & 255;
   }
 
   static PictureParts bmp(String source, ByteBuffer file) {

@@ -49,9 +49,9 @@ record PictureParts(
   private static final long MAX_PIXELS = 89_478_485;
 
   /**
-   * Deflate, which packs best of what all formats but WebP use, makes at most 1032 bytes of one, and
-   * a byte has 8 pixels at most. WebP can make any number of pixels of nothing, if all are equal; so
-   * can broken files.
+   * Deflate, which packs best of what all formats but WebP use, makes at most 1032 bytes of one,
+   * and a byte has 8 pixels at most. WebP can make any number of pixels of nothing, if all are
+   * equal; so can broken files.
    */
   private static final long MAX_PIXELS_PER_BYTE = 8 * 1032;
 

@@ -18,7 +18,8 @@ public final class PictureResize {
    */
   public static byte[] resize(
       byte[] rgb, int width, int height, int toWidth, int toHeight, ResampleFilter filter) {
-    return resize(rgb, width, height, new Target(toWidth, toHeight, 0, 0, toWidth, toHeight), filter);
+    return resize(
+        rgb, width, height, new Target(toWidth, toHeight, 0, 0, toWidth, toHeight), filter);
   }
 
   /**

@@ -111,7 +111,9 @@ final class RgbPixels {
         });
   }
 
-  /** The bands of a JPEG as they are coded, by libjpeg's integer arithmetic and Pillow's for CMYK. */
+  /**
+   * The bands of a JPEG as they are coded, by libjpeg's integer arithmetic and Pillow's for CMYK.
+   */
   static BufferedImage jpeg(Raster raster, boolean plain) {
     int width = raster.getWidth();
     int bands = raster.getNumBands();
@@ -131,8 +133,7 @@ final class RgbPixels {
                         ? first << 16 | values[at + 1] << 8 | values[at + 2]
                         : yccToRgb(first, values[at + 1] - 128, values[at + 2] - 128);
             // Adobe stores inks inverted; those of YCCK were inverted once more by the transform.
-            pixels[x] =
-                bands == 4 ? cmykToRgb(plain ? ~rgb : rgb, 255 - values[at + 3]) : rgb;
+            pixels[x] = bands == 4 ? cmykToRgb(plain ? ~rgb : rgb, 255 - values[at + 3]) : rgb;
           }
         });
   }
@@ -151,9 +152,7 @@ final class RgbPixels {
           for (int x = 0; x < width; x++) {
             int at = x * bands;
             int inks =
-                values[at] >> shift << 16
-                    | values[at + 1] >> shift << 8
-                    | values[at + 2] >> shift;
+                values[at] >> shift << 16 | values[at + 1] >> shift << 8 | values[at + 2] >> shift;
             pixels[x] = cmykToRgb(inks, values[at + 3] >> shift);
           }
         });

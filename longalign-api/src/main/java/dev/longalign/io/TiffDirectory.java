@@ -61,7 +61,10 @@ final class TiffDirectory {
         : tiff.getInt((int) place) & 0xFFFFFFFFL;
   }
 
-  /** The bytes of a tag (of bytes or 16-bit numbers); empty if it is not there or lies outside of the file. */
+  /**
+   * The bytes of a tag (of bytes or 16-bit numbers); empty if it is not there or lies outside of
+   * the file.
+   */
   ByteBuffer bytes(int tag) {
     int entry = find(tag);
     long count = entry < 0 ? 0 : tiff.getInt(entry + 4) & 0xFFFFFFFFL;

@@ -10,7 +10,6 @@ import dev.longalign.io.AtomicFiles;
 import dev.longalign.io.Config;
 import dev.longalign.io.TextFile;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
