@@ -78,8 +78,8 @@ final class ScoreCommand implements Callable<Integer> {
 
   @Override
   public Integer call() {
-    pictures.forEach(PictureFile::info); // what is no picture is refused before models are loaded
     List<String> texts = captions();
+    pictures.forEach(PictureFile::info); // what is no picture is refused before models are loaded
     try (Scoring scoring = Scoring.open(with, threads);
         Progress progress = common.progress("scoring", pictures.size())) {
       List<CaptionFeatures> captions = scoring.scorer().captions(texts);
