@@ -3,7 +3,6 @@ package dev.longalign.tensor.cuda;
 import static jcuda.nvrtc.JNvrtc.*;
 
 import dev.longalign.LongAlignException;
-import dev.longalign.io.Reasons;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -56,8 +55,7 @@ final class RuntimeCompiler {
       UserCache.store(cached, sealed(cubin));
       return cubin;
     } catch (IOException e) {
-      throw new LongAlignException(
-          "the cache of compiled kernels cannot be used: " + Reasons.of(e), e);
+      throw new LongAlignException("the cache of compiled kernels cannot be used: " + e, e);
     } catch (LinkageError e) {
       throw new LongAlignException(
           "this build has no compiled kernels, and NVRTC does not load to compile them ("
