@@ -150,9 +150,11 @@ public final class OnnxPreferenceModel implements PreferenceModel {
     TensorFile weights = model.weights();
     return closingOnFailure(
         ClipTokenizers.openFast(tokenizer),
-        opened ->
-            new OnnxPreferenceModel(
-                model.toString(), opened, text, vision, preprocessing, weights, threads, device));
+        opened -> {
+          TextReader.checkRows(opened, tokenizer, text.vocabSize(), model.path(), false);
+          return new OnnxPreferenceModel(
+                model.toString(), opened, text, vision, preprocessing, weights, threads, device);
+        });
   }
 
   private static OnnxPreferenceModel openClip(
