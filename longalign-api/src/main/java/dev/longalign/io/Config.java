@@ -7,6 +7,7 @@ import dev.longalign.LongAlignException;
 import java.math.BigDecimal;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.Collections;
 import java.util.List;
 import java.util.Set;
@@ -25,6 +26,9 @@ import java.util.function.Function;
  * }</pre>
  */
 public final class Config {
+  /** Longer numbers cost more to read than any integer needs. */
+  private static final int MAX_DIGITS = 100;
+
   private final String source;
   private final JsonObject json;
 
@@ -45,7 +49,7 @@ public final class Config {
    */
   public static Config readYaml(Path file) {
     String source = Names.of(file);
-    return new Config(source, Yaml.parseObject(Json.readText(file), source));
+    return new Config(source, Yaml.parseObject(TextFile.read(file, source), source));
   }
 
   /** {@link #readYaml} of a text. */
@@ -111,7 +115,11 @@ public final class Config {
   }
 
   public float getFloat(String key) {
-    return (float) getDouble(key);
+    float value = (float) getDouble(key);
+    if (Float.isInfinite(value)) {
+      throw refusal(key, "a number of at most " + Float.MAX_VALUE);
+    }
+    return value;
   }
 
   public float getFloat(String key, float absent) {
@@ -132,6 +140,15 @@ public final class Config {
 
   public String getString(String key, String absent) {
     return has(key) ? getString(key) : absent;
+  }
+
+  /**
+   * A path; a relative one starts from {@code base}.
+   *
+   * @throws LongAlignException if the system has no such names
+   */
+  public Path getPath(String key, Path base) {
+    return Names.path(base, getString(key), source + ": key '" + key + "'");
   }
 
   public List<Integer> getIntList(String key) {
@@ -178,12 +195,32 @@ public final class Config {
     return new Config(source + ": '" + key + "'", nested);
   }
 
+  /**
+   * Refuses a key that nothing would read.
+   *
+   * @throws LongAlignException naming what may be there, and of those what may be meant
+   */
+  public void requireKnown(Collection<String> known) {
+    for (String key : keys()) {
+      if (!known.contains(key)) {
+        throw new LongAlignException(
+            source
+                + ": there is no key '"
+                + Names.printable(key)
+                + "'; "
+                + Names.similar(key, known)
+                    .map(meant -> "did you mean " + meant + "?")
+                    .orElseGet(() -> "there are " + known.stream().sorted().toList()));
+      }
+    }
+  }
+
   /** The exception to throw when a value has the right type but cannot be used. */
   public LongAlignException refusal(String key, String expected) {
     return new LongAlignException(
         source
             + ": key '"
-            + key
+            + Names.printable(key)
             + "': expected "
             + expected
             + ", found "
@@ -220,7 +257,7 @@ public final class Config {
   }
 
   private static Long toLong(JsonElement element) {
-    if (!isNumber(element)) {
+    if (!isNumber(element) || element.getAsString().length() > MAX_DIGITS) {
       return null;
     }
     try {
@@ -237,7 +274,9 @@ public final class Config {
 
   private static Double toDouble(JsonElement element) {
     try {
-      return isNumber(element) ? (Double) element.getAsDouble() : null;
+      return isNumber(element) && Double.isFinite(element.getAsDouble())
+          ? (Double) element.getAsDouble()
+          : null;
     } catch (NumberFormatException invalid) {
       return null;
     }

@@ -1,9 +1,10 @@
 package dev.longalign.pipeline;
 
-import com.google.gson.JsonElement;
 import dev.longalign.LongAlignException;
 import dev.longalign.io.ComponentDirectory;
 import dev.longalign.io.Config;
+import dev.longalign.io.Names;
+import dev.longalign.io.Reasons;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -33,14 +34,18 @@ final class ModelFileList {
     copies.put(INDEX, model.resolve(INDEX));
     Set<String> parts = new LinkedHashSet<>(files.model().index().keys());
     parts.addAll(BESIDE);
+    parts.removeIf(part -> !PART.matcher(part).matches());
     for (String part : parts) {
+      if (!PART.matcher(part).matches()) {
+        continue; // not only a key of the index; and no name with a NUL in it
+      }
       Path from =
           switch (part) {
             case "t5" -> files.t5().orElse(null);
             case "adapter" -> files.adapter().orElse(null);
             default -> model.resolve(part);
           };
-      if (PART.matcher(part).matches() && from != null && Files.isDirectory(from)) {
+      if (from != null && Files.isDirectory(from)) {
         copies.putAll(filesOf(part, from));
       }
     }
@@ -59,7 +64,8 @@ final class ModelFileList {
         }
       }
     } catch (IOException | UncheckedIOException unreadable) {
-      throw new LongAlignException(directory + " cannot be listed: " + unreadable, unreadable);
+      throw new LongAlignException(
+          directory + " cannot be listed: " + Reasons.of(unreadable), unreadable);
     }
     return copies;
   }
@@ -73,8 +79,8 @@ final class ModelFileList {
     Set<Path> used = new LinkedHashSet<>(List.of(first));
     if (first.toString().endsWith(".json")) {
       Config map = Config.read(first).getConfig("weight_map");
-      for (Map.Entry<String, JsonElement> entry : map.json().entrySet()) {
-        used.add(directory.resolve(entry.getValue().getAsString()));
+      for (String tensor : map.keys()) {
+        used.add(Names.relativePath(directory, map.getString(tensor), map.source()));
       }
     }
     return used;

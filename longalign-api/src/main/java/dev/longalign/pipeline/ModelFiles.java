@@ -79,12 +79,9 @@ public record ModelFiles(
     if (loras.isEmpty() && ownLora && Files.isRegularFile(own)) {
       used = List.of(new LoraFile(own, 1));
     }
-    for (LoraFile lora : used) {
-      if (!Files.isRegularFile(lora.file())) {
-        throw new LongAlignException(lora.file() + ": expected a LoRA file, found nothing there");
-      }
-    }
-    return new ModelFiles(model, foundAdapter, foundT5, used);
+    List<LoraFile> files =
+        used.stream().map(lora -> new LoraFile(Lora.file(lora.file()), lora.scale())).toList();
+    return new ModelFiles(model, foundAdapter, foundT5, files);
   }
 
   private static Optional<Path> given(Path path) {
@@ -108,6 +105,27 @@ public record ModelFiles(
   public int nativeSize() {
     int levels = model.config("vae").getIntList("block_out_channels").size();
     return UNet2DConditionConfig.of(model.config("unet")).sampleSize() << (levels - 1);
+  }
+
+  /**
+   * The side of the pictures to train on.
+   *
+   * @param resolution wanted; 0 for {@link #nativeSize}
+   * @throws LongAlignException if it is no multiple of what the autoencoder shrinks sides by
+   */
+  public int side(int resolution) {
+    int levels = model.config("vae").getIntList("block_out_channels").size();
+    int factor = 1 << (levels - 1);
+    if (resolution % factor != 0) {
+      throw new LongAlignException(
+          "resolution: expected a multiple of "
+              + factor
+              + ", by which the autoencoder of "
+              + model.path()
+              + " shrinks sides, found "
+              + resolution);
+    }
+    return resolution > 0 ? resolution : nativeSize();
   }
 
   /** The UNet with every LoRA merged. */

@@ -4,6 +4,7 @@ import dev.longalign.LongAlignException;
 import dev.longalign.PictureSettings;
 import dev.longalign.io.ComponentDirectory;
 import dev.longalign.io.PictureFile;
+import dev.longalign.model.Lora;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Files;
@@ -22,8 +23,8 @@ import picocli.CommandLine.Parameters;
     name = "inspect",
     sortOptions = false,
     description =
-        "Tells what a model directory, a part of one, a LoRA or weights file, or a PNG is, and what"
-            + " is missing.")
+        "Tells what a model directory, a part of one, a LoRA or weights file, a training run, a"
+            + " checkpoint, training data, a feature cache or a picture is, and what is missing.")
 final class InspectCommand implements Callable<Integer> {
   private static final List<String> PICTURES = List.of(".png", ".jpg", ".jpeg");
 
@@ -32,7 +33,7 @@ final class InspectCommand implements Callable<Integer> {
   @Parameters(
       arity = "1..*",
       paramLabel = "PATH",
-      description = "Diffusers directories, .safetensors, .pt, .bin, .png files.")
+      description = "Directories, .safetensors, .pt, .bin, .ckpt, .png files.")
   List<Path> paths;
 
   /** As {@code --json} prints a picture: its settings, and every text chunk as it stands. */
@@ -48,13 +49,32 @@ final class InspectCommand implements Callable<Integer> {
 
   private record ModelReport(String what, ModelSummary model) {}
 
+  private record Unreadable(String what, Path path, String error) {}
+
   @Override
   public Integer call() throws IOException {
     boolean whole = true;
     for (Path path : paths) {
-      whole &= inspect(path);
+      try {
+        whole &= inspect(path);
+      } catch (LongAlignException | IllegalArgumentException | IOException bad) {
+        if (paths.size() == 1) {
+          throw bad;
+        }
+        tell(path, bad); // and go on: the others may be fine
+        whole = false;
+      }
     }
     return whole ? ExitCode.OK : ExitCode.FAILED;
+  }
+
+  private void tell(Path path, Exception bad) {
+    String message = Failures.message(bad);
+    common.err().println("longalign: " + message);
+    common.err().flush();
+    if (common.json) {
+      common.printJson(new Unreadable("unreadable", path, message));
+    }
   }
 
   private boolean inspect(Path path) throws IOException {
@@ -66,7 +86,7 @@ final class InspectCommand implements Callable<Integer> {
               + ": expected a model directory, a weights file or a PNG, found nothing; check the path");
     }
     String name = path.getFileName().toString().toLowerCase(Locale.ROOT);
-    if (PICTURES.stream().anyMatch(name::endsWith)) {
+    if (PICTURES.stream().anyMatch(name::endsWith) || PictureFile.isPicture(path)) {
       picture(path);
     } else {
       weights(path);
@@ -74,10 +94,18 @@ final class InspectCommand implements Callable<Integer> {
     return true;
   }
 
-  private boolean directory(Path path) {
-    if (!Files.exists(path.resolve("model_index.json"))
-        && Files.exists(path.resolve("config.json"))) {
-      Path file =
+  private boolean directory(Path path) throws IOException {
+    if (Files.exists(path.resolve("model_index.json"))) {
+      ModelSummary summary = ModelSummary.of(path);
+      if (common.json) {
+        common.printJson(new ModelReport("model", summary));
+      } else {
+        summary.print(common.out());
+        common.out().flush();
+      }
+      return summary.readable();
+    } else if (Files.exists(path.resolve("config.json"))) {
+      weights(
           ComponentDirectory.open(path)
               .weightsFile()
               .orElseThrow(
@@ -85,18 +113,20 @@ final class InspectCommand implements Callable<Integer> {
                       new LongAlignException(
                           path
                               + ": expected weights beside config.json, found none; an incomplete"
-                              + " download?"));
-      weights(file);
+                              + " download?")));
+      return true;
+    } else if (Lora.isDirectory(path)) {
+      weights(Lora.file(path));
       return true;
     }
-    ModelSummary summary = ModelSummary.of(path);
+    DirectorySummary summary = DirectorySummary.of(path);
     if (common.json) {
-      common.printJson(new ModelReport("model", summary));
+      common.printJson(summary);
     } else {
       summary.print(common.out());
       common.out().flush();
     }
-    return summary.readable();
+    return true;
   }
 
   private void weights(Path file) {
@@ -110,8 +140,8 @@ final class InspectCommand implements Callable<Integer> {
   }
 
   private void picture(Path file) {
-    Map<String, String> texts = PictureFile.texts(file);
-    var image = PictureFile.readRgb(file);
+    PictureFile.Info image = PictureFile.info(file);
+    Map<String, String> texts = image.texts();
     Optional<PictureSettings> settings = Optional.empty();
     String unreadable = "";
     try {
@@ -121,11 +151,11 @@ final class InspectCommand implements Callable<Integer> {
     }
     if (common.json) {
       common.printJson(
-          new PictureReport("picture", file, image.getWidth(), image.getHeight(), settings, texts));
+          new PictureReport("picture", file, image.width(), image.height(), settings, texts));
       return;
     }
     PrintWriter out = common.out();
-    out.println(file + ": picture, " + image.getWidth() + " x " + image.getHeight());
+    out.println(file + ": picture, " + image.width() + " x " + image.height());
     settings.ifPresentOrElse(
         s -> {
           s.provenance()
