@@ -13,6 +13,7 @@ import dev.longalign.text.HiddenStates;
 import dev.longalign.text.ReportBuilder;
 import dev.longalign.text.SegmentSplitter;
 import dev.longalign.text.TextEncoder;
+import dev.longalign.text.TextReader;
 import dev.longalign.text.Tokenizer;
 import java.nio.file.Path;
 import java.util.Arrays;
@@ -73,35 +74,13 @@ public final class PromptEncoder implements AutoCloseable {
 
   private Clip clip;
   private float[] padEmbedding;
-  private T5 t5;
+  private TextReader t5;
 
   private record Clip(Tokenizer tokenizer, TextEncoder encoder, int window) {
     static Clip open(EncoderProvider provider, Files files, int threads) {
-      Tokenizer tokenizer = provider.clipTokenizer(files.tokenizer());
-      try {
-        TextEncoder encoder = provider.clipTextEncoder(files.textEncoder(), threads);
-        return new Clip(tokenizer, encoder, encoder.maxLength());
-      } catch (RuntimeException e) {
-        tokenizer.close();
-        throw e;
-      }
-    }
-
-    void close() {
-      tokenizer.close();
-      encoder.close();
-    }
-  }
-
-  private record T5(Tokenizer tokenizer, TextEncoder encoder) {
-    static T5 open(EncoderProvider provider, Files files, int threads) {
-      Tokenizer tokenizer = provider.t5Tokenizer(files.t5());
-      try {
-        return new T5(tokenizer, provider.t5Encoder(files.t5(), threads));
-      } catch (RuntimeException e) {
-        tokenizer.close();
-        throw e;
-      }
+      TextReader reader =
+          TextReader.clip(provider, files.tokenizer(), files.textEncoder(), threads);
+      return new Clip(reader.tokenizer(), reader.encoder(), reader.encoder().maxLength());
     }
 
     void close() {
@@ -141,9 +120,9 @@ public final class PromptEncoder implements AutoCloseable {
     List<int[]> clipIds = clip.tokenizer.encodeAll(segments);
     boolean withT5 = adapter != null && encoding == TextEncoding.LONGALIGN;
     if (withT5 && t5 == null) {
-      t5 = T5.open(provider, files, threads);
+      t5 = TextReader.t5(provider, files.t5(), threads);
     }
-    int[] t5Ids = withT5 ? t5.tokenizer.encode(prompt) : null;
+    int[] t5Ids = withT5 ? t5.tokenizer().encode(prompt) : null;
     EncodingReport report = report(prompt, segments, clipIds, t5Ids, encoding);
     try (TensorScope scope = TensorScope.open()) {
       Tensor context =
@@ -180,7 +159,7 @@ public final class PromptEncoder implements AutoCloseable {
         EncodingReport.builder(prompt)
             .clip(clip.tokenizer, clip.window, tokenLength)
             .segments(segments, clipIds);
-    return (t5Ids == null ? report : report.t5(t5.tokenizer, t5Ids, TOKEN_LENGTH)).build();
+    return (t5Ids == null ? report : report.t5(t5.tokenizer(), t5Ids, TOKEN_LENGTH)).build();
   }
 
   /** [1, 240, D] of one caption's segments. */
@@ -253,8 +232,8 @@ public final class PromptEncoder implements AutoCloseable {
   /** [1, 240, D]: T5 reads the padding too, as in training. */
   private Tensor adapted(int[] ids) {
     int[][] rows =
-        Tokenizer.pad(List.of(ids), TOKEN_LENGTH, t5.tokenizer.padId(), t5.tokenizer.eosId());
-    return adapter.forward(upload(t5.encoder.encode(rows))).cast(DType.F32);
+        Tokenizer.pad(List.of(ids), TOKEN_LENGTH, t5.tokenizer().padId(), t5.tokenizer().eosId());
+    return adapter.forward(upload(t5.encoder().encode(rows))).cast(DType.F32);
   }
 
   private Tensor upload(HiddenStates states) {

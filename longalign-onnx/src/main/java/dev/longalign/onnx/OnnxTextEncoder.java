@@ -118,6 +118,11 @@ public final class OnnxTextEncoder implements TextEncoder {
   }
 
   @Override
+  public int vocabSize() {
+    return vocabSize;
+  }
+
+  @Override
   public int maxLength() {
     return maxLength;
   }
