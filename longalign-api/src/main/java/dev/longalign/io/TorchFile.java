@@ -44,11 +44,7 @@ public final class TorchFile implements TensorFile {
    *     and plain values
    */
   public static TorchFile open(Path path) {
-    return open(path, MappedFile.WINDOW);
-  }
-
-  static TorchFile open(Path path, long window) {
-    MappedFile file = MappedFile.open(path, window);
+    MappedFile file = MappedFile.open(path);
     if (!looksLikeTorch(file)) {
       throw refusal(
           file,
@@ -248,7 +244,7 @@ public final class TorchFile implements TensorFile {
     return file.source();
   }
 
-  /** Does nothing that could invalidate a tensor in use; the maps go with their last buffer. */
+  /** Nothing is held open. */
   @Override
   public void close() {}
 
