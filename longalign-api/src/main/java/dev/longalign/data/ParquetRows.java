@@ -121,6 +121,7 @@ final class ParquetRows {
   }
 
   private static ParquetFileReader reader(Path path) throws IOException {
+    ParquetNatives.prepare();
     return ParquetFileReader.open(
         new LocalInputFile(path),
         ParquetReadOptions.builder(new PlainParquetConfiguration()).build());
