@@ -119,11 +119,9 @@ public final class SampleCall {
     tell(l -> l.onStart(request));
     try {
       checkCancelled();
-      SampleResult result = 
+      SampleResult result =
           work.run(
-              this,
-              step -> tell(l -> l.onStep(step)),
-              message -> tell(l -> l.onTiles(message)));
+              this, step -> tell(l -> l.onStep(step)), message -> tell(l -> l.onTiles(message)));
       tell(l -> l.onEnd(result));
       return result;
     } catch (Throwable e) {

@@ -81,9 +81,8 @@ public final class Denoiser {
       TensorFunction predict =
           unet.backend()
               .repeated(x -> predict(x[0], x[1], prepared, unconditional != null, guidanceScale));
-      Tensor sinusoids = 
-          inTurn(
-              () -> unet.guidedSinusoids(guidanceScale, timesteps(run, prepared.batch())));
+      Tensor sinusoids =
+          inTurn(() -> unet.guidedSinusoids(guidanceScale, timesteps(run, prepared.batch())));
       Tensor latents = start;
       for (int i = 0; i < run.steps(); i++) {
         observer.beforeStep(i);

@@ -109,8 +109,8 @@ public enum Scheduler {
 
   /**
    * From a picture with noise added ({@link SchedulerRun#addNoise}): the last {@code floor(steps *
-   * strength)} steps, or for {@link #LCM} all steps from a lower noise level, as diffusers' pipeline
-   * of networks with a guidance embedding does.
+   * strength)} steps, or for {@link #LCM} all steps from a lower noise level, as diffusers'
+   * pipeline of networks with a guidance embedding does.
    *
    * @param strength how much of the picture is replaced: above 0, at most 1
    */

@@ -93,8 +93,7 @@ class LoraGoldenTest {
     Map<String, Lora.Entry> entries = new LinkedHashMap<>();
     align
         .entries()
-        .forEach(
-            (path, e) -> entries.put(path, new Lora.Entry(e.layer(), e.up(), e.down(), 0.5f)));
+        .forEach((path, e) -> entries.put(path, new Lora.Entry(e.layer(), e.up(), e.down(), 0.5f)));
     Lora half = new Lora("half", entries, 0);
     check("injected_1", TestModels.weights("unet"), half.injected(2));
     check("merged_1", half.mergedInto(TestModels.weights("unet"), 2), LayerBranches.NONE);

@@ -82,7 +82,8 @@ class TilesTest {
                     Arrays.fill(constant, index.getAndIncrement());
                     return Tensor.of(backend, part.shape(), constant);
                   });
-      assertThat(out.toFloats()).containsExactly(0, 0, 0, 0, 0, 0.25f, 0.5f, 0.75f, 1, 1.25f, 1.5f, 1.75f);
+      assertThat(out.toFloats())
+          .containsExactly(0, 0, 0, 0, 0, 0.25f, 0.5f, 0.75f, 1, 1.25f, 1.5f, 1.75f);
     }
   }
 }

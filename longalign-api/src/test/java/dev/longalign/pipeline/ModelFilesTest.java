@@ -2,11 +2,11 @@ package dev.longalign.pipeline;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.longalign.io.TensorFile;
 import dev.longalign.model.UNet2DCondition;
 import dev.longalign.model.UNet2DConditionConfig;
 import dev.longalign.nn.LayerSpec;
 import dev.longalign.nn.Parameter;
-import dev.longalign.io.TensorFile;
 import dev.longalign.tensor.Backend;
 import dev.longalign.tensor.Device;
 import dev.longalign.tensor.Golden;
@@ -45,7 +45,8 @@ class ModelFilesTest {
       assertThat(merged).isNotEqualTo(whole).isNotEqualTo(base);
     }
     float[] twice =
-        weight(files(new ModelFiles.LoraFile(LORA, 0.5f), new ModelFiles.LoraFile(LORA, 0.5f)), name);
+        weight(
+            files(new ModelFiles.LoraFile(LORA, 0.5f), new ModelFiles.LoraFile(LORA, 0.5f)), name);
     Tolerance.relative(1e-5).check("twice half", Shape.of(base.length), whole, twice);
   }
 

@@ -23,7 +23,9 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 
-/** When pictures go through the autoencoder in tiles; the tiny model's tile has 16 latents a side. */
+/**
+ * When pictures go through the autoencoder in tiles; the tiny model's tile has 16 latents a side.
+ */
 class PictureDecoderTest {
   private static Backend backend;
   private static AutoencoderKL vae;

@@ -34,7 +34,8 @@ final class FreeMemory {
     for (String line : lines(root.resolve("proc/self/cgroup"))) {
       String[] parts = line.split(":", 3); // number, controllers, path below the mount
       if (parts.length == 3 && parts[1].isEmpty()) {
-        free = Math.min(free, groups("sys/fs/cgroup", parts[2], "memory.max", "memory.current", ""));
+        free =
+            Math.min(free, groups("sys/fs/cgroup", parts[2], "memory.max", "memory.current", ""));
       } else if (parts.length == 3 && List.of(parts[1].split(",")).contains("memory")) {
         free =
             Math.min(

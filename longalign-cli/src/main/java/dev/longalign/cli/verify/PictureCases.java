@@ -54,9 +54,7 @@ final class PictureCases implements CaseSource {
             .steps(json.get("steps").getAsInt())
             .guidanceScale(json.get("guidance_scale").getAsFloat())
             .seeds(
-                json.getAsJsonArray("seeds").asList().stream()
-                    .map(JsonElement::getAsLong)
-                    .toList())
+                json.getAsJsonArray("seeds").asList().stream().map(JsonElement::getAsLong).toList())
             .size(json.get("width").getAsInt(), json.get("height").getAsInt());
     if (json.has("strength")) {
       request.initImage(picture(name + ".image")).strength(json.get("strength").getAsFloat());
@@ -69,8 +67,7 @@ final class PictureCases implements CaseSource {
     }
     VaeTiling tiling =
         json.has("vae_tiling") ? VaeTiling.valueOf(upper(json, "vae_tiling")) : VaeTiling.NEVER;
-    SampleResult result =
-        engines.computeIfAbsent(tiling, this::open).sample(request.build());
+    SampleResult result = engines.computeIfAbsent(tiling, this::open).sample(request.build());
     comparison.same("tiled", tiling == VaeTiling.ALWAYS, result.tiled());
     PictureBytes.check(vectors, name + ".pictures", result.images(), comparison);
   }
@@ -94,8 +91,7 @@ final class PictureCases implements CaseSource {
     Shape shape = vectors.shape(name);
     float[] rgb = vectors.floats(name);
     int width = shape.intDim(1);
-    BufferedImage image =
-        new BufferedImage(width, shape.intDim(0), BufferedImage.TYPE_INT_RGB);
+    BufferedImage image = new BufferedImage(width, shape.intDim(0), BufferedImage.TYPE_INT_RGB);
     for (int i = 0; i < rgb.length; i += 3) {
       int value = (int) rgb[i] << 16 | (int) rgb[i + 1] << 8 | (int) rgb[i + 2];
       image.setRGB(i / 3 % width, i / 3 / width, value);
