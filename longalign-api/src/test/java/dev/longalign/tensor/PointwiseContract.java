@@ -81,8 +81,7 @@ interface PointwiseContract extends Contract {
                         "layerNorm " + Arrays.toString(dims) + ", variance near eps",
                         in ->
                             in.around(0, 3e-3, dims)
-                                .layerNorm(
-                                    in.f32(1, 0.3, dims[1]), in.f32(0, 1, dims[1]), 1e-5f)));
+                                .layerNorm(in.f32(1, 0.3, dims[1]), in.f32(0, 1, dims[1]), 1e-5f)));
     return Stream.concat(groups, rows);
   }
 
