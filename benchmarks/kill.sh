@@ -31,19 +31,12 @@ once() {
   took=$((($(now) - begin) / 1000000))
 }
 
-# killed COMMAND...: starts it, kills it after a random time of up to $took; tells whether it was still running.
+# killed MOST COMMAND...: kills it after a random time of up to MOST ms; tells whether it was still running.
 killed() {
-  local pid wait
-  wait=$((RANDOM * 32768 % (took * 11 / 10) + RANDOM % 100))
-  "$@" >killed.log 2>&1 &
-  pid=$!
-  sleep "$(printf '%d.%03d' $((wait / 1000)) $((wait % 1000)))"
-  if kill -9 "$pid" 2>/dev/null; then
-    wait "$pid" 2>/dev/null || true
-    return 0
-  fi
-  wait "$pid" || true
-  return 1
+  local ms=$(((RANDOM * 32768 + RANDOM) % $1 + 200)) rc=0
+  shift
+  timeout -s KILL "$(printf '%d.%03d' $((ms / 1000)) $((ms % 1000)))" "$@" >killed.log 2>&1 || rc=$?
+  [ $rc = 137 ]
 }
 
 # report WHAT REFERENCE RESULT FELL
@@ -58,14 +51,14 @@ report() {
   fi
 }
 
-config() { printf 'output: %s\nsteps: 40\nrank: 4\nresolution: 64\nwarmupSteps: 0\nsaveEvery: 1\nemaDecay: 0.9\naccumulation: 2\n' "$1" >"$1.yaml"; }
+config() { printf 'output: %s\nsteps: 20\nrank: 4\nresolution: 64\nwarmupSteps: 0\nsaveEvery: 1\nemaDecay: 0.9\naccumulation: 2\n' "$1" >"$1.yaml"; }
 
 config train-whole
 config train-killed
 once train "$longalign" train align --config train-whole.yaml
 fell=0
-for ((i = 0; i < kills; i++)); do
-  killed "$longalign" train align --config train-killed.yaml && fell=$((fell + 1))
+for ((i = 0; i < kills; i++)); do # short lives, since each goes on where the last one ended
+  killed $((took / 3)) "$longalign" train align --config train-killed.yaml && fell=$((fell + 1))
 done
 once train "$longalign" train align --config train-killed.yaml
 report train train-whole train-killed "$fell"
@@ -73,42 +66,39 @@ report train train-whole train-killed "$fell"
 once cache "$longalign" cache --data panels:long:150 --out cache-whole
 fell=0
 for ((i = 0; i < kills; i++)); do
-  killed "$longalign" cache --data panels:long:150 --out cache-killed && fell=$((fell + 1))
+  killed "$took" "$longalign" cache --data panels:long:150 --out cache-killed && fell=$((fell + 1))
 done
 once cache "$longalign" cache --data panels:long:150 --out cache-killed
 report cache cache-whole cache-killed "$fell"
 
 # Over an earlier export, which has to stay whole until the new one is.
-lora=train-whole/export/lora_vis.pt
-export_to() { "$longalign" export --from "$lora" --format longalign,kohya,peft,diffusers,merged --out "$1"; }
-run_export=(env "LONGALIGN=$longalign" "$longalign" export --from "$lora" --format longalign,kohya,peft,diffusers,merged --out)
-once export export_to export-whole
+export=("$longalign" export --from train-whole/export/lora_vis.pt --format longalign,kohya,peft,diffusers,merged --out)
+once export "${export[@]}" export-whole
 fell=0
 halves=0
 for ((i = 0; i < kills; i++)); do
-  killed "${run_export[@]}" export-killed && fell=$((fell + 1))
+  killed "$took" "${export[@]}" export-killed && fell=$((fell + 1))
   if [ -d export-killed ] && ! diff <(sums export-whole) <(sums export-killed) >/dev/null; then
     halves=$((halves + 1))
   fi
 done
-once export export_to export-killed
+once export "${export[@]}" export-killed
 report export export-whole export-killed "$fell"
 [ "$halves" = 0 ] || { echo "export: half-written $halves times"; failed=1; }
 
 if [ -n "${CHECKPOINT:-}" ]; then
-  convert_to() { "$longalign" convert "$CHECKPOINT" ${LIKE:+--like "$LIKE"} --out "$1"; }
-  run_convert=(env "$longalign" convert "$CHECKPOINT" ${LIKE:+--like "$LIKE"} --out)
-  once convert convert_to convert-whole
+  convert=("$longalign" convert "$CHECKPOINT" ${LIKE:+--like "$LIKE"} --out)
+  once convert "${convert[@]}" convert-whole
   fell=0
   halves=0
   for ((i = 0; i < kills; i++)); do
-    killed "${run_convert[@]}" convert-killed && fell=$((fell + 1))
+    killed "$took" "${convert[@]}" convert-killed && fell=$((fell + 1))
     if [ -d convert-killed ]; then
       diff <(sums convert-whole) <(sums convert-killed) >/dev/null || halves=$((halves + 1))
       rm -rf convert-killed # convert wants a new directory
     fi
   done
-  once convert convert_to convert-killed
+  once convert "${convert[@]}" convert-killed
   report convert convert-whole convert-killed "$fell"
   [ "$halves" = 0 ] || { echo "convert: half-written $halves times"; failed=1; }
 fi

@@ -94,8 +94,11 @@ final class RunIdentity {
       changed.forEach(
           key -> told.add(key + " was " + value(before, key) + ", is " + value(now, key)));
       String what =
-          "%s: what is trained has changed since step %d: %s"
-              .formatted(run, checkpoint.step(), String.join("; ", told));
+          run
+              + ": what is trained has changed since step "
+              + checkpoint.step()
+              + ": "
+              + String.join("; ", told);
       if (!allowChanges) {
         throw new LongAlignException(
             what + ". Train as it was, or into another directory, or allow it (--allow-changes)");
