@@ -1,5 +1,6 @@
 package dev.longalign;
 
+import dev.longalign.host.ProcessSettings;
 import dev.longalign.model.AutoencoderKL;
 import dev.longalign.model.TextAdapter;
 import dev.longalign.model.UNet2DCondition;
@@ -8,6 +9,7 @@ import dev.longalign.pipeline.ModelFiles;
 import dev.longalign.pipeline.PictureDecoder;
 import dev.longalign.pipeline.PromptEncoder;
 import dev.longalign.pipeline.TextEncoding;
+import dev.longalign.pipeline.VaeTiling;
 import dev.longalign.tensor.Backend;
 import dev.longalign.tensor.Device;
 import dev.longalign.tensor.MemoryUse;
@@ -43,10 +45,14 @@ public final class LongAlign implements AutoCloseable {
   /** What Stable Diffusion 1.5 is sampled with in the paper. */
   public static final float GUIDANCE_SCALE = 7.5f;
 
+  /** What diffusers tells a network that has guidance distilled into it, if nobody asks. */
+  private static final float DISTILLED_GUIDANCE_SCALE = 8.5f;
+
   private final ModelFiles files;
   private final Device device;
   private final Precision precision;
   private final boolean keepEncoders;
+  private final VaeTiling vaeTiling;
   private final float guidanceScale;
   private final TextEncoding textEncoding;
   private final ReentrantLock turn = new ReentrantLock(true);
@@ -65,11 +71,14 @@ public final class LongAlign implements AutoCloseable {
       Precision precision,
       int threads,
       boolean keepEncoders,
+      VaeTiling vaeTiling,
+      Consumer<String> loading,
       float guidanceScale) {
     this.files = files;
     this.device = device.resolved();
     this.precision = precision;
     this.keepEncoders = keepEncoders;
+    this.vaeTiling = vaeTiling;
     this.guidanceScale = guidanceScale;
     this.textEncoding = checked(files, textEncoding);
     try {
@@ -77,7 +86,9 @@ public final class LongAlign implements AutoCloseable {
       backend = resources.add(this.device.open(threads));
       encoders = encoders.on(this.device);
       checkPrecision();
+      loading.accept("UNet");
       unet = resources.add(files.loadUNet(backend, precision.dtype()));
+      loading.accept("VAE");
       vae = resources.add(files.loadVae(backend, precision.dtype()));
       TextAdapter adapter = files.loadAdapter(backend);
       if (adapter != null) {
@@ -146,9 +157,15 @@ public final class LongAlign implements AutoCloseable {
     return newCall(request, ProgressListener.NONE);
   }
 
-  /** A call that can be run elsewhere, watched and cancelled. */
+  /**
+   * A call that can be run elsewhere, watched and cancelled.
+   *
+   * @throws LongAlignException if this model's noise schedule has not so many steps, or the
+   *     strength leaves none of them
+   */
   public SampleCall newCall(SampleRequest request, ProgressListener listener) {
     checkOpen();
+    sampling(message -> {}).check(resolve(request));
     return new SampleCall(request, listener, this::run, executor);
   }
 
@@ -172,20 +189,27 @@ public final class LongAlign implements AutoCloseable {
       throw new IllegalArgumentException(
           "sampleAll: expected one seed for all prompts, found " + settings.seeds());
     }
-    return whileOpen(() -> sampling().runAll(prompts, resolve(settings), onPictures));
+    return whileOpen(() -> sampling(why -> {}).runAll(prompts, resolve(settings), onPictures));
   }
 
-  private SampleResult run(SampleCall call, Consumer<SampleStep> onStep) {
+  private SampleResult run(
+      SampleCall call,
+      Consumer<SampleStep> onStep,
+      Consumer<String> onTiles,
+      Consumer<SampleResult> onPicture) {
     checkOpen();
     SampleRequest resolved = resolve(call.request());
-    return whileOpen(() -> sampling().run(resolved, provenance(), call::checkCancelled, onStep));
+    return whileOpen(
+        () ->
+            sampling(onTiles)
+                .run(resolved, provenance(), call::checkCancelled, onStep, onPicture));
   }
 
-  private Sampling sampling() {
+  private Sampling sampling(Consumer<String> onTiles) {
     return new Sampling(
         backend,
         new Denoiser(unet, turn),
-        new PictureDecoder(vae),
+        new PictureDecoder(vae, vaeTiling, onTiles),
         turn,
         files,
         vae.config().latentChannels(),
@@ -221,7 +245,10 @@ public final class LongAlign implements AutoCloseable {
 
   private SampleRequest resolve(SampleRequest request) {
     int side = nativeSize();
-    return request.resolve(guidanceScale, side, side);
+    boolean distilled = unet.hasGuidanceEmbedding() && request.guidanceScale().isEmpty();
+    SampleRequest asked =
+        distilled ? request.toBuilder().guidanceScale(DISTILLED_GUIDANCE_SCALE).build() : request;
+    return asked.resolve(guidanceScale, side, side);
   }
 
   /** What becomes of every token of a prompt; nothing is sampled. */
@@ -272,11 +299,15 @@ public final class LongAlign implements AutoCloseable {
     return backend.memory();
   }
 
-  /** Closes the text encoders; the next new prompt opens them again. */
+  /**
+   * Closes the text encoders, whose memory goes back to the system; the next new prompt opens them
+   * again.
+   */
   public void releaseEncoders() {
     turn.lock();
     try {
       prompts.release();
+      ProcessSettings.returnFreedMemory();
     } finally {
       turn.unlock();
     }
@@ -288,7 +319,10 @@ public final class LongAlign implements AutoCloseable {
     }
   }
 
-  /** Frees everything. Calls under way end at their next step. Closing twice has no effect. */
+  /**
+   * Frees everything, to the system. Calls under way end at their next step. Closing twice has no
+   * effect.
+   */
   @Override
   public void close() {
     turn.lock();
@@ -296,6 +330,7 @@ public final class LongAlign implements AutoCloseable {
       if (!closed) {
         closed = true;
         resources.close();
+        ProcessSettings.returnFreedMemory();
       }
     } finally {
       turn.unlock();

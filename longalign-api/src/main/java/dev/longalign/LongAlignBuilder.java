@@ -2,10 +2,12 @@ package dev.longalign;
 
 import dev.longalign.pipeline.ModelFiles;
 import dev.longalign.pipeline.TextEncoding;
+import dev.longalign.pipeline.VaeTiling;
 import dev.longalign.tensor.Device;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.Consumer;
 
 /**
  * Settings of a {@link LongAlign}. Without any, the embedded model on the CPU. A builder serves one
@@ -22,6 +24,8 @@ public final class LongAlignBuilder {
   private Precision precision = Precision.F32;
   private int threads;
   private boolean keepEncoders = true;
+  private VaeTiling vaeTiling = VaeTiling.AUTO;
+  private Consumer<String> loading = part -> {};
 
   LongAlignBuilder() {}
 
@@ -95,6 +99,21 @@ public final class LongAlignBuilder {
     return this;
   }
 
+  /** Is told what is about to be loaded, in a word or two ("UNet"): large models take minutes. */
+  public LongAlignBuilder onLoading(Consumer<String> listener) {
+    loading = listener;
+    return this;
+  }
+
+  /**
+   * Whether large pictures go through the autoencoder in tiles; by default only where memory does
+   * not suffice for the whole.
+   */
+  public LongAlignBuilder vaeTiling(VaeTiling tiling) {
+    vaeTiling = tiling;
+    return this;
+  }
+
   /**
    * Opens everything.
    *
@@ -103,6 +122,7 @@ public final class LongAlignBuilder {
    */
   public LongAlign build() {
     boolean embedded = model == null;
+    loading.accept("model");
     Path directory = embedded ? EmbeddedModel.directory() : model;
     ModelFiles files = ModelFiles.find(directory, adapter, t5, loras, ownLoras);
     return new LongAlign(
@@ -112,6 +132,8 @@ public final class LongAlignBuilder {
         precision,
         threads,
         keepEncoders,
+        vaeTiling,
+        loading,
         embedded ? EmbeddedModel.GUIDANCE_SCALE : LongAlign.GUIDANCE_SCALE);
   }
 

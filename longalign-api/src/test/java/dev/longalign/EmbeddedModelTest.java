@@ -75,15 +75,6 @@ final class EmbeddedModelTest {
   }
 
   @Test
-  void usesATemporaryDirectoryWhereTheCacheCannotBeWritten() throws Exception {
-    // A file in the way stops even root, whom permissions would not.
-    Path file = Files.writeString(temp.resolve("file"), "");
-    Path directory = EmbeddedModel.directory(file.resolve("cache"));
-    assertThat(directory.startsWith(temp)).isFalse();
-    assertComplete(directory);
-  }
-
-  @Test
   void usesACompleteCacheThatIsReadOnly() throws Exception {
     Path directory = EmbeddedModel.directory(temp);
     List<Path> directories;

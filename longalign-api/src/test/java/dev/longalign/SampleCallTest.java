@@ -14,10 +14,12 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
 import org.junit.jupiter.api.Test;
 
 final class SampleCallTest {
   private static final SampleRequest REQUEST = SampleRequest.of("p").resolve(3f, 8, 8);
+  private static final BufferedImage PICTURE = new BufferedImage(8, 8, BufferedImage.TYPE_INT_RGB);
 
   private final List<String> events = Collections.synchronizedList(new ArrayList<>());
 
@@ -60,7 +62,7 @@ final class SampleCallTest {
   void aFailureEndsTheCall() {
     SampleCall call =
         call(
-            (c, onStep) -> {
+            (c, onStep, onTiles, onPicture) -> {
               throw new LongAlignException("no");
             });
     assertThatThrownBy(call::execute).isInstanceOf(LongAlignException.class).hasMessage("no");
@@ -79,7 +81,7 @@ final class SampleCallTest {
   void cancelEndsBeforeTheNextStep() {
     SampleCall call =
         call(
-            (c, onStep) -> {
+            (c, onStep, onTiles, onPicture) -> {
               onStep.accept(step(1, 3));
               c.cancel();
               c.checkCancelled();
@@ -94,7 +96,7 @@ final class SampleCallTest {
     assertThat(call(SampleCallTest::twoSteps).toFuture().get(5, TimeUnit.SECONDS).seeds())
         .containsExactly(42L);
     CompletableFuture<SampleResult> failing =
-        call((c, onStep) -> {
+        call((c, onStep, onTiles, onPicture) -> {
               throw new OutOfMemoryError("native");
             })
             .toFuture();
@@ -109,7 +111,7 @@ final class SampleCallTest {
     CountDownLatch stopped = new CountDownLatch(1);
     SampleCall call =
         call(
-            (c, onStep) -> {
+            (c, onStep, onTiles, onPicture) -> {
               started.countDown();
               try {
                 while (true) {
@@ -132,16 +134,53 @@ final class SampleCallTest {
         REQUEST, listener, work, task -> new Thread(task, "sample-call-test").start());
   }
 
+  /** What is done can be saved, even if the rest fails; who takes pictures can end the call. */
+  @Test
+  void picturesAreHandedOverWhenTheyAreDone() {
+    List<SampleResult> pictures = new ArrayList<>();
+    SampleResult whole = call(SampleCallTest::twoSteps).execute(pictures::add);
+    assertThat(pictures).extracting(SampleResult::image).containsExactly(PICTURE);
+    assertThat(whole.images()).isEmpty();
+    assertThat(whole.seeds()).containsExactly(42L);
+    assertThatThrownBy(whole::image)
+        .isInstanceOf(IllegalStateException.class)
+        .hasMessageContaining("one by one");
+    events.clear();
+    SampleCall full =
+        call(
+            (c, onStep, onTiles, onPicture) -> {
+              onPicture.accept(result(List.of(PICTURE)));
+              throw new AssertionError("the next batch");
+            });
+    assertThatThrownBy(
+            () ->
+                full.execute(
+                    picture -> {
+                      throw new LongAlignException("the disk is full");
+                    }))
+        .hasMessage("the disk is full");
+    assertThat(events).containsExactly("start", "failure LongAlignException");
+  }
+
   private static SampleResult twoSteps(
-      SampleCall call, java.util.function.Consumer<SampleStep> onStep) {
+      SampleCall call,
+      Consumer<SampleStep> onStep,
+      Consumer<String> onTiles,
+      Consumer<SampleResult> onPicture) {
     onStep.accept(step(1, 2));
     onStep.accept(step(2, 2));
+    onPicture.accept(result(List.of(PICTURE)));
+    return result(List.of());
+  }
+
+  private static SampleResult result(List<BufferedImage> images) {
     return new SampleResult(
-        List.of(new BufferedImage(8, 8, BufferedImage.TYPE_INT_RGB)),
+        images,
         REQUEST,
         null,
         new Provenance("m", Optional.empty(), List.of(), "cpu", "f32", "s"),
-        new SampleTimings(Duration.ZERO, Duration.ofSeconds(1), Duration.ZERO, 2));
+        new SampleTimings(Duration.ZERO, Duration.ofSeconds(1), Duration.ZERO, 2),
+        false);
   }
 
   private static SampleStep step(int number, int of) {

@@ -1,6 +1,7 @@
 package dev.longalign.data;
 
 import dev.longalign.LongAlignException;
+import dev.longalign.io.Reasons;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -124,7 +125,7 @@ public final class ParquetDataset implements Dataset<TrainingExample> {
       return found;
     } catch (IOException | UncheckedIOException unreadable) {
       throw new LongAlignException(
-          fileOrDirectory + " cannot be listed: " + unreadable.getMessage(), unreadable);
+          fileOrDirectory + " cannot be listed: " + Reasons.of(unreadable), unreadable);
     }
   }
 
@@ -153,14 +154,14 @@ public final class ParquetDataset implements Dataset<TrainingExample> {
     if (rows.embeds()) {
       byte[] bytes = embedded(rows, row);
       if (bytes != null) {
-        return PictureDecoder.decode(id, bytes);
+        return RgbPicture.read(id, bytes);
       }
     }
     if (path == null || path.isEmpty()) {
       throw new LongAlignException(id + ": the row has no picture");
     }
     try {
-      return PictureDecoder.read(resolve(id, path));
+      return RgbPicture.read(resolve(id, path));
     } catch (LongAlignException damaged) {
       String message = damaged.getMessage();
       throw new LongAlignException(message.startsWith(id) ? message : id + ": " + message, damaged);

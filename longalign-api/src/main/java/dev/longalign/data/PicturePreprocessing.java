@@ -1,12 +1,14 @@
 package dev.longalign.data;
 
 import dev.longalign.LongAlignException;
+import dev.longalign.io.PictureResize;
+import dev.longalign.io.ResampleFilter;
 import java.util.function.UnaryOperator;
 
 /**
  * What the reference does to a training picture: the short side is resized to the resolution (the
  * long one to {@code floor(resolution * long / short)}), and the centre is cut out. Resizing is
- * Pillow's bilinear filter on bytes, to the bit: see {@link BilinearResize}. [-1, 1] comes last, in
+ * Pillow's bilinear filter on bytes, to the bit: see {@link PictureResize}. [-1, 1] comes last, in
  * {@link RgbPicture#toFloats}.
  *
  * <pre>{@code
@@ -18,6 +20,11 @@ import java.util.function.UnaryOperator;
 public record PicturePreprocessing(int resolution) implements UnaryOperator<TrainingExample> {
   /** An eighth of what a byte array can hold. */
   private static final long MAX_PIXELS = 89_478_485;
+
+  /**
+   * Pictures that would be enlarged by more are icons and tracking pixels: nothing to learn from.
+   */
+  private static final int SMALLEST_SHARE = 16;
 
   public PicturePreprocessing {
     if (resolution < 1) {
@@ -64,10 +71,21 @@ public record PicturePreprocessing(int resolution) implements UnaryOperator<Trai
               + MAX_PIXELS
               + " are allowed");
     }
+    if (shorter * SMALLEST_SHARE < resolution) {
+      throw new LongAlignException(
+          "a picture of "
+              + picture
+              + " pixels, too small for "
+              + resolution
+              + "; expected a short side of at least "
+              + (resolution + SMALLEST_SHARE - 1) / SMALLEST_SHARE);
+    }
     int side = (int) longer;
-    return width <= height
-        ? BilinearResize.resize(picture, resolution, side)
-        : BilinearResize.resize(picture, side, resolution);
+    int toWidth = width <= height ? resolution : side;
+    int toHeight = width <= height ? side : resolution;
+    return picture.resize(
+        new PictureResize.Target(toWidth, toHeight, 0, 0, toWidth, toHeight),
+        ResampleFilter.BILINEAR);
   }
 
   private RgbPicture crop(RgbPicture picture) {

@@ -1,6 +1,7 @@
 package dev.longalign.data;
 
 import dev.longalign.LongAlignException;
+import dev.longalign.io.Reasons;
 import java.io.BufferedOutputStream;
 import java.io.DataOutputStream;
 import java.io.FileOutputStream;
@@ -41,10 +42,14 @@ final class RowSpool implements AutoCloseable {
     try {
       Path file = Files.createTempFile("longalign-rows-", ".bin");
       file.toFile().deleteOnExit();
-      return new RowSpool(file);
+      RowSpool spool = new RowSpool(file);
+      // Open files need no name, where the system allows that: a killed process leaves nothing.
+      file.toFile().delete();
+      return spool;
     } catch (IOException failure) {
       throw new LongAlignException(
-          "no temporary file can be written: " + failure + "; set -Djava.io.tmpdir", failure);
+          "no temporary file can be written: " + Reasons.of(failure) + "; set -Djava.io.tmpdir",
+          failure);
     }
   }
 
@@ -71,7 +76,7 @@ final class RowSpool implements AutoCloseable {
       throw new LongAlignException(
           path
               + " cannot be written: "
-              + failure.getMessage()
+              + Reasons.of(failure)
               + "; captions need a temporary file of their size: set -Djava.io.tmpdir",
           failure);
     }
@@ -101,7 +106,7 @@ final class RowSpool implements AutoCloseable {
         return new Row(first, text());
       }
     } catch (IOException failure) {
-      throw new UncheckedIOException(path + " cannot be read: " + failure.getMessage(), failure);
+      throw new UncheckedIOException(path + " cannot be read: " + Reasons.of(failure), failure);
     }
   }
 

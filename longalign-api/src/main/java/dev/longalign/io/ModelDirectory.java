@@ -125,7 +125,7 @@ public final class ModelDirectory {
           .sorted()
           .toList();
     } catch (IOException failure) {
-      throw new LongAlignException(path + " cannot be read: " + failure.getMessage(), failure);
+      throw new LongAlignException(path + " cannot be read: " + Reasons.of(failure), failure);
     }
   }
 

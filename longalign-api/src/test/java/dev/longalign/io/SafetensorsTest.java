@@ -6,9 +6,14 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import dev.longalign.LongAlignException;
 import dev.longalign.tensor.DType;
 import dev.longalign.tensor.Shape;
+import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.channels.FileChannel;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.FileTime;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
@@ -68,21 +73,56 @@ class SafetensorsTest {
     }
   }
 
-  /** What a file larger than one map goes through: every slice is a map of its own. */
   @Test
-  void readsThroughManyMaps() {
+  void aFileThatChangesIsNotReadOn() throws IOException {
     Path path = directory.resolve("a.safetensors");
     List<StoredTensor> tensors = oneOfEachType(new Random(3));
     SafetensorsWriter.write(path, tensors);
-    try (SafetensorsFile file = SafetensorsFile.open(path, 100)) {
-      tensors.forEach(
-          tensor -> assertThat(file.tensor(tensor.name()).data()).isEqualTo(tensor.data()));
-    }
-    SafetensorsFile shrunk = SafetensorsFile.open(path, 100);
+    String name = tensors.get(0).name();
+    SafetensorsFile replaced = SafetensorsFile.open(path);
     SafetensorsWriter.write(path, List.of());
-    assertThatThrownBy(() -> shrunk.tensor(tensors.get(0).name()).data())
+    assertChanged(replaced.tensor(name), "");
+
+    SafetensorsWriter.write(path, tensors);
+    SafetensorsFile cut = SafetensorsFile.open(path);
+    try (FileChannel file = FileChannel.open(path, StandardOpenOption.WRITE)) {
+      file.truncate(100);
+    }
+    assertChanged(cut.tensor(name), "now 100");
+
+    SafetensorsWriter.write(path, tensors);
+    SafetensorsFile written = SafetensorsFile.open(path);
+    byte[] same = Files.readAllBytes(path);
+    Files.write(path, same);
+    Files.setLastModifiedTime(path, FileTime.fromMillis(1000)); // clocks may be coarse
+    assertChanged(written.tensor(name), "written to at 1970");
+
+    SafetensorsFile deleted = SafetensorsFile.open(path);
+    Files.delete(path);
+    assertThatThrownBy(() -> deleted.tensor(name).data())
         .isInstanceOf(LongAlignException.class)
-        .hasMessageContaining("changed while it was open");
+        .hasMessageContaining("a.safetensors");
+  }
+
+  private static void assertChanged(StoredTensor tensor, String how) {
+    assertThatThrownBy(tensor::data)
+        .isInstanceOf(LongAlignException.class)
+        .hasMessageContaining("a.safetensors changed while it was open")
+        .hasMessageContaining(how);
+  }
+
+  @Test
+  void anInterruptedThreadIsTold() {
+    Path path = directory.resolve("a.safetensors");
+    SafetensorsWriter.write(path, oneOfEachType(new Random(3)));
+    Thread.currentThread().interrupt();
+    try {
+      assertThatThrownBy(() -> SafetensorsFile.open(path))
+          .isInstanceOf(LongAlignException.class)
+          .hasMessageContaining("interrupted");
+    } finally {
+      assertThat(Thread.interrupted()).isTrue();
+    }
   }
 
   @Test

@@ -137,20 +137,6 @@ class TorchFileTest {
   }
 
   @Test
-  void readsThroughManyMaps() {
-    for (String name :
-        List.of(
-            "strided_views.pt", "shared_storage.pt", "legacy_format.pt", "list_fp16_deflated.pt")) {
-      try (TorchFile whole = TorchFile.open(IO.resolve(name));
-          TorchFile parts = TorchFile.open(IO.resolve(name), 16)) {
-        for (int i = 0; i < whole.list().size(); i++) {
-          assertThat(parts.list().get(i).data()).isEqualTo(whole.list().get(i).data());
-        }
-      }
-    }
-  }
-
-  @Test
   void readsTheLoraFiles() {
     Path models = IoFixtures.GOLDEN.resolve("models/tiny-longsd");
     for (String name : List.of("s28750_lora_vis.pt", "sd15-reward-3750.pt", "lora_train_init.pt")) {

@@ -4,6 +4,7 @@ import dev.longalign.LongAlign;
 import dev.longalign.LongAlignBuilder;
 import dev.longalign.Precision;
 import dev.longalign.pipeline.TextEncoding;
+import dev.longalign.pipeline.VaeTiling;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -52,9 +53,23 @@ final class EngineOptions {
       description = "One of: ${COMPLETION-CANDIDATES}. Default: f32.")
   Precision precision;
 
-  LongAlign open() {
+  @Option(
+      names = "--vae-tiling",
+      defaultValue = "auto",
+      description =
+          "Large pictures through the autoencoder in tiles, one of: ${COMPLETION-CANDIDATES}."
+              + " Default: auto, only where memory does not suffice for the whole.")
+  VaeTiling vaeTiling;
+
+  /** Opens everything, and shows what is being loaded. */
+  LongAlign open(CommonOptions common) {
     LongAlignBuilder builder =
-        LongAlign.builder().device(on.device).precision(precision).threads(on.threads);
+        LongAlign.builder()
+            .device(on.device)
+            .precision(precision)
+            .threads(on.threads)
+            .vaeTiling(vaeTiling)
+            .onLoading(part -> common.stage("loading " + part));
     if (model != null) {
       builder.model(model);
     }

@@ -6,11 +6,10 @@ import dev.longalign.SampleRequest;
 import dev.longalign.SampleRequestBuilder;
 import dev.longalign.Splitter;
 import dev.longalign.io.PictureFile;
-import java.io.IOException;
-import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
+import dev.longalign.io.TextFile;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import picocli.CommandLine;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
@@ -18,6 +17,18 @@ import picocli.CommandLine.Parameters;
 
 /** What to sample; every option is a setting of {@link SampleRequest}. */
 final class RequestOptions extends SamplerOptions {
+  private static final Map<String, String> OPTIONS =
+      Map.of(
+          "steps", "--steps",
+          "guidanceScale", "--guidance",
+          "seed", "--seed",
+          "images", "--images",
+          "batchSize", "--batch",
+          "width", "--width",
+          "height", "--height",
+          "strength", "--strength",
+          "eta", "--eta");
+
   @Parameters(
       arity = "0..1",
       paramLabel = "PROMPT",
@@ -53,7 +64,7 @@ final class RequestOptions extends SamplerOptions {
   @Option(
       names = "--init-image",
       paramLabel = "FILE",
-      description = "Start from this picture (PNG, JPEG) instead of noise.")
+      description = "Start from this picture (PNG, JPEG, WebP) instead of noise.")
   Path initImage;
 
   @Option(
@@ -90,8 +101,15 @@ final class RequestOptions extends SamplerOptions {
       }
       return requests(base());
     } catch (IllegalArgumentException e) {
-      throw new ParameterException(command, e.getMessage(), e);
+      throw new ParameterException(command, option(e.getMessage()), e);
     }
+  }
+
+  /** The library names settings; what was written is an option. */
+  private static String option(String message) {
+    int colon = message.indexOf(':');
+    String name = OPTIONS.get(colon < 0 ? "" : message.substring(0, colon));
+    return name == null ? message : name + message.substring(colon);
   }
 
   private List<SampleRequest> requests(SampleRequestBuilder builder) {
@@ -136,14 +154,8 @@ final class RequestOptions extends SamplerOptions {
   }
 
   private List<String> prompts() {
-    List<String> lines;
-    try {
-      lines = Files.readAllLines(promptFile, StandardCharsets.UTF_8);
-    } catch (IOException e) {
-      throw new LongAlignException(
-          "--prompt-file " + promptFile + ": expected a text file in UTF-8, found " + e, e);
-    }
-    List<String> prompts = lines.stream().filter(line -> !line.isBlank()).toList();
+    List<String> prompts =
+        TextFile.lines(promptFile).stream().filter(line -> !line.isBlank()).toList();
     if (prompts.isEmpty()) {
       throw new LongAlignException(
           "--prompt-file " + promptFile + ": expected a prompt a line, found none");

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import com.google.gson.JsonObject;
 import com.google.gson.JsonParser;
+import dev.longalign.io.LockFile;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
@@ -51,6 +52,16 @@ final class TrainCommandTest {
     Path export = temp.resolve("run/export");
     assertThat(json().get("export").getAsString()).isEqualTo(export.toString());
     assertThat(temp.resolve("run/step-00000002/manifest.json")).exists();
+    assertThat(err.toString()).contains("loading UNet ...", "parameters (rank 4)", "64 x 64");
+    String changed = config("\"steps\": 3, \"learningRate\": 1" + settings).toString();
+    assertThat(run("train", "align", "--config", changed)).isEqualTo(ExitCode.FAILED);
+    assertThat(err.toString())
+        .contains("changed since step 2", "learningRate was 3.0E-5, is 1.0", "--allow-changes");
+    try (LockFile lock = LockFile.acquire(temp.resolve("run/.lock"), temp)) {
+      assertThat(run("train", "align", "--config", changed, "--allow-changes"))
+          .isEqualTo(ExitCode.FAILED);
+      assertThat(err.toString()).contains("run is being written by this process ");
+    }
     String[] sample = {
       "sample",
       "A red circle.",

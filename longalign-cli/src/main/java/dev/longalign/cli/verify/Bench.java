@@ -2,9 +2,11 @@ package dev.longalign.cli.verify;
 
 import dev.longalign.LongAlignException;
 import dev.longalign.io.ComponentDirectory;
+import dev.longalign.io.Reasons;
 import dev.longalign.io.TensorFile;
 import dev.longalign.nn.FileWeights;
 import dev.longalign.tensor.Backend;
+import dev.longalign.tensor.Device;
 import dev.longalign.text.EncoderProvider;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -23,7 +25,7 @@ import java.util.stream.Stream;
  * @param root the golden directory
  * @param threads for encoders, 0 for one per core
  */
-record Bench(Path root, Backend backend, int threads) {
+record Bench(Path root, Device device, Backend backend, int threads) {
   private static final Pattern MODEL_PATH = Pattern.compile("models/[\\w.-]+(?:/[\\w.-]+)*");
 
   EncoderProvider encoders() {
@@ -101,7 +103,7 @@ record Bench(Path root, Backend backend, int threads) {
     try (Stream<Path> entries = Files.list(directory)) {
       return entries.sorted().toList();
     } catch (IOException e) {
-      throw new LongAlignException(directory + " cannot be read: " + e.getMessage(), e);
+      throw new LongAlignException(directory + " cannot be read: " + Reasons.of(e), e);
     }
   }
 
