@@ -179,7 +179,8 @@ record FeatureManifest(
 
   private static Shard shard(Config entry) {
     String file = entry.getString("file");
-    if (!file.equals(SHARED) && !file.matches("(features|unfinished-[0-9]+)-[0-9]+\\.safetensors")) {
+    if (!file.equals(SHARED)
+        && !file.matches("(features|unfinished-[0-9]+)-[0-9]+\\.safetensors")) {
       throw entry.refusal("file", "the name of a shard");
     }
     int examples = entry.getInt("examples");

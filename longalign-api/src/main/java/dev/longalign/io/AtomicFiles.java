@@ -100,7 +100,8 @@ public final class AtomicFiles {
    */
   public static void clean(Path directory) {
     try (Stream<Path> entries = Files.list(directory)) {
-      for (Path file : entries.filter(f -> LEFT.matcher(f.getFileName().toString()).matches()).toList()) {
+      for (Path file :
+          entries.filter(f -> LEFT.matcher(f.getFileName().toString()).matches()).toList()) {
         Files.deleteIfExists(file);
       }
     } catch (IOException | UncheckedIOException stays) {

@@ -18,8 +18,8 @@ import java.util.function.UnaryOperator;
  * velocity or the clean latents (the published code knows only the noise).
  *
  * <p>Inputs: {@code latents} and {@code noise} [B, h, w, C], {@code clip} [B, L, D], {@code t5} [B,
- * L, d], integers {@code timesteps} [B]. Traced: {@code noisy}, {@code predicted} and {@code target}
- * [B, h, w, C].
+ * L, d], integers {@code timesteps} [B]. Traced: {@code noisy}, {@code predicted} and {@code
+ * target} [B, h, w, C].
  *
  * @param <E> an example of the dataset
  */

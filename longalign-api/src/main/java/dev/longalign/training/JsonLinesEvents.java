@@ -7,7 +7,6 @@ import com.google.gson.JsonParseException;
 import com.google.gson.JsonParser;
 import dev.longalign.LongAlignException;
 import dev.longalign.data.Skip;
-import dev.longalign.data.SkipReport;
 import dev.longalign.io.Reasons;
 import java.io.BufferedInputStream;
 import java.io.ByteArrayOutputStream;

@@ -383,7 +383,8 @@ public final class TrainingRun implements AutoCloseable {
             + " does: expected prediction_type epsilon, found "
             + type.name().toLowerCase(Locale.ROOT);
     if (type == PredictionType.SAMPLE) {
-      throw new LongAlignException(found + "; train this stage from a model that predicts the noise");
+      throw new LongAlignException(
+          found + "; train this stage from a model that predicts the noise");
     }
     LOG.warn("{}; it trains, but its steps are not those that sampling takes", found);
   }
