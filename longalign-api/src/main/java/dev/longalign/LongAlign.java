@@ -201,8 +201,7 @@ public final class LongAlign implements AutoCloseable {
     SampleRequest resolved = resolve(call.request());
     return whileOpen(
         () ->
-            sampling(onTiles)
-                .run(resolved, provenance(), call::checkCancelled, onStep, onPicture));
+            sampling(onTiles).run(resolved, provenance(), call::checkCancelled, onStep, onPicture));
   }
 
   private Sampling sampling(Consumer<String> onTiles) {

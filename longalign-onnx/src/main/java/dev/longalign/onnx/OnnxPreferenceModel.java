@@ -160,7 +160,7 @@ public final class OnnxPreferenceModel implements PreferenceModel {
         opened -> {
           TextReader.checkRows(opened, tokenizer, text.vocabSize(), model.path(), false);
           return new OnnxPreferenceModel(
-                model.toString(), opened, text, vision, processor, weights, threads, device);
+              model.toString(), opened, text, vision, processor, weights, threads, device);
         });
   }
 
