@@ -37,7 +37,7 @@ killed() {
   shift
   timeout -s KILL "$(printf '%d.%03d' $((ms / 1000)) $((ms % 1000)))" "$@" >killed.log 2>&1 || rc=$?
   [ $rc = 137 ]
-}
+} 2>/dev/null # where bash would say that it was killed
 
 # report WHAT REFERENCE RESULT FELL
 report() {
