@@ -45,6 +45,9 @@ public final class LongAlign implements AutoCloseable {
   /** What Stable Diffusion 1.5 is sampled with in the paper. */
   public static final float GUIDANCE_SCALE = 7.5f;
 
+  /** What diffusers tells a network that has guidance distilled into it, if nobody asks. */
+  private static final float DISTILLED_GUIDANCE_SCALE = 8.5f;
+
   private final ModelFiles files;
   private final Device device;
   private final Precision precision;
@@ -154,9 +157,15 @@ public final class LongAlign implements AutoCloseable {
     return newCall(request, ProgressListener.NONE);
   }
 
-  /** A call that can be run elsewhere, watched and cancelled. */
+  /**
+   * A call that can be run elsewhere, watched and cancelled.
+   *
+   * @throws LongAlignException if this model's noise schedule has not so many steps, or the
+   *     strength leaves none of them
+   */
   public SampleCall newCall(SampleRequest request, ProgressListener listener) {
     checkOpen();
+    sampling(message -> {}).check(resolve(request));
     return new SampleCall(request, listener, this::run, executor);
   }
 
@@ -236,7 +245,10 @@ public final class LongAlign implements AutoCloseable {
 
   private SampleRequest resolve(SampleRequest request) {
     int side = nativeSize();
-    return request.resolve(guidanceScale, side, side);
+    boolean distilled = unet.hasGuidanceEmbedding() && request.guidanceScale().isEmpty();
+    SampleRequest asked =
+        distilled ? request.toBuilder().guidanceScale(DISTILLED_GUIDANCE_SCALE).build() : request;
+    return asked.resolve(guidanceScale, side, side);
   }
 
   /** What becomes of every token of a prompt; nothing is sampled. */

@@ -24,13 +24,15 @@ import java.util.OptionalInt;
  * @param scheduler the sampler
  * @param steps 1 to 1000; empty means 4 for LCM and 25 for the others
  * @param guidanceScale 0 (and 1) means no unconditional pass; empty means 0 for LCM and else the
- *     model's own, 7.5 if it has none
+ *     model's own, 7.5 if it has none; 8.5 for a UNet that is told the guidance scale, which never
+ *     needs that pass
  * @param seeds one per picture; a picture depends on its seed alone, not on its neighbours
  * @param batchSize how many pictures go through the network at once; empty means as fits
  * @param width pixels, a multiple of 8 from 8 to 8192; empty means the model's own
  * @param height as {@code width}
  * @param initImage the picture to start from (img2img), scaled to the size asked for
- * @param strength with an init image: 0 exclusive (keep it) to 1 (ignore it)
+ * @param strength with an init image: 0 exclusive (keep it) to 1 (ignore it); so much of the steps
+ *     is taken
  * @param eta DDIM: 0 (deterministic) to 1 (as DDPM); the others ignore it
  * @param generator the source of noise
  * @param splitter how prompts are cut into segments

@@ -70,6 +70,13 @@ final class Sampling {
   }
 
   /**
+   * @throws LongAlignException if the scheduler cannot take the request's steps
+   */
+  void check(SampleRequest request) {
+    start(request).close();
+  }
+
+  /**
    * @param request with everything decided
    * @param checkCancelled throws if the call has been cancelled
    * @param onPicture gets each picture as soon as it is decoded, in the order of the seeds

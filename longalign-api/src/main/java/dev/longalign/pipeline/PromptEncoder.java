@@ -1,6 +1,7 @@
 package dev.longalign.pipeline;
 
 import dev.longalign.LongAlignException;
+import dev.longalign.io.FileStamp;
 import dev.longalign.model.TextAdapter;
 import dev.longalign.tensor.Backend;
 import dev.longalign.tensor.DType;
@@ -13,12 +14,15 @@ import dev.longalign.text.HiddenStates;
 import dev.longalign.text.ReportBuilder;
 import dev.longalign.text.SegmentSplitter;
 import dev.longalign.text.TextEncoder;
+import dev.longalign.text.TextReader;
 import dev.longalign.text.Tokenizer;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
+import java.util.stream.Stream;
 
 /**
  * From a prompt to the UNet's context (LongAlign section 3.1; {@code caption2embed} in the
@@ -63,6 +67,7 @@ public final class PromptEncoder implements AutoCloseable {
   private final TextAdapter adapter;
   private final Backend backend;
   private final int threads;
+  private final List<FileStamp> stamps;
   private final Map<Key, Encoding> recent =
       new LinkedHashMap<>(16, 0.75f, true) {
         @Override
@@ -73,35 +78,13 @@ public final class PromptEncoder implements AutoCloseable {
 
   private Clip clip;
   private float[] padEmbedding;
-  private T5 t5;
+  private TextReader t5;
 
   private record Clip(Tokenizer tokenizer, TextEncoder encoder, int window) {
     static Clip open(EncoderProvider provider, Files files, int threads) {
-      Tokenizer tokenizer = provider.clipTokenizer(files.tokenizer());
-      try {
-        TextEncoder encoder = provider.clipTextEncoder(files.textEncoder(), threads);
-        return new Clip(tokenizer, encoder, encoder.maxLength());
-      } catch (RuntimeException e) {
-        tokenizer.close();
-        throw e;
-      }
-    }
-
-    void close() {
-      tokenizer.close();
-      encoder.close();
-    }
-  }
-
-  private record T5(Tokenizer tokenizer, TextEncoder encoder) {
-    static T5 open(EncoderProvider provider, Files files, int threads) {
-      Tokenizer tokenizer = provider.t5Tokenizer(files.t5());
-      try {
-        return new T5(tokenizer, provider.t5Encoder(files.t5(), threads));
-      } catch (RuntimeException e) {
-        tokenizer.close();
-        throw e;
-      }
+      TextReader reader =
+          TextReader.clip(provider, files.tokenizer(), files.textEncoder(), threads);
+      return new Clip(reader.tokenizer(), reader.encoder(), reader.encoder().maxLength());
     }
 
     void close() {
@@ -125,6 +108,11 @@ public final class PromptEncoder implements AutoCloseable {
     this.adapter = adapter;
     this.backend = backend;
     this.threads = threads;
+    this.stamps =
+        FileStamp.ofFolders(
+            Stream.of(files.tokenizer(), files.textEncoder(), files.t5())
+                .filter(Objects::nonNull)
+                .toList());
   }
 
   /** Encodes one prompt; recent ones are remembered. */
@@ -136,14 +124,16 @@ public final class PromptEncoder implements AutoCloseable {
   private Encoding compute(String prompt, TextEncoding encoding, boolean sentences) {
     if (clip == null) {
       clip = Clip.open(provider, files, threads);
+      checkUnchanged();
     }
     List<String> segments = segments(prompt, encoding, sentences);
     List<int[]> clipIds = clip.tokenizer.encodeAll(segments);
     boolean withT5 = adapter != null && encoding == TextEncoding.LONGALIGN;
     if (withT5 && t5 == null) {
-      t5 = T5.open(provider, files, threads);
+      t5 = TextReader.t5(provider, files.t5(), threads);
+      checkUnchanged();
     }
-    int[] t5Ids = withT5 ? t5.tokenizer.encode(prompt) : null;
+    int[] t5Ids = withT5 ? t5.tokenizer().encode(prompt) : null;
     EncodingReport report = report(prompt, segments, clipIds, t5Ids, encoding);
     try (TensorScope scope = TensorScope.open()) {
       Tensor context =
@@ -155,6 +145,16 @@ public final class PromptEncoder implements AutoCloseable {
       }
       return new Encoding(
           new HiddenStates(context.toFloats(), 1, context.dim(1), context.dim(2)), report);
+    }
+  }
+
+  /** Encoders that are opened late, or again, are those that this was made for. */
+  private void checkUnchanged() {
+    try {
+      stamps.forEach(FileStamp::check);
+    } catch (LongAlignException e) {
+      release();
+      throw e;
     }
   }
 
@@ -180,7 +180,7 @@ public final class PromptEncoder implements AutoCloseable {
         EncodingReport.builder(prompt)
             .clip(clip.tokenizer, clip.window, tokenLength)
             .segments(segments, clipIds);
-    return (t5Ids == null ? report : report.t5(t5.tokenizer, t5Ids, TOKEN_LENGTH)).build();
+    return (t5Ids == null ? report : report.t5(t5.tokenizer(), t5Ids, TOKEN_LENGTH)).build();
   }
 
   /** [1, 240, D] of one caption's segments. */
@@ -253,8 +253,8 @@ public final class PromptEncoder implements AutoCloseable {
   /** [1, 240, D]: T5 reads the padding too, as in training. */
   private Tensor adapted(int[] ids) {
     int[][] rows =
-        Tokenizer.pad(List.of(ids), TOKEN_LENGTH, t5.tokenizer.padId(), t5.tokenizer.eosId());
-    return adapter.forward(upload(t5.encoder.encode(rows))).cast(DType.F32);
+        Tokenizer.pad(List.of(ids), TOKEN_LENGTH, t5.tokenizer().padId(), t5.tokenizer().eosId());
+    return adapter.forward(upload(t5.encoder().encode(rows))).cast(DType.F32);
   }
 
   private Tensor upload(HiddenStates states) {

@@ -109,9 +109,9 @@ public final class PictureScorer {
     return new PictureScore(score, reweighted, score - irrelevant, irrelevant, eta, sentences);
   }
 
-  /** The features of pictures, with the crop in the middle. */
+  /** The features of pictures, prepared as the model's own processor does it. */
   public Features images(PictureBatch pictures) {
-    return model.imageFeatures(model.preprocessing().prepare(pictures));
+    return model.imageFeatures(model.processor().prepare(pictures));
   }
 
   /**

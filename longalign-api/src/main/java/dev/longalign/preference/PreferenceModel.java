@@ -58,8 +58,13 @@ public interface PreferenceModel extends AutoCloseable {
   /** The tokenizer of the text side. */
   Tokenizer tokenizer();
 
-  /** From pictures to what the vision side reads. */
-  ImagePreprocessing preprocessing();
+  /** From pictures to what the vision side reads, as the model's own processor does it. */
+  PictureProcessor processor();
+
+  /** The same for training: a crop, and linear, so that a gradient goes back to the picture. */
+  default ImagePreprocessing preprocessing() {
+    return processor().training();
+  }
 
   /** The most tokens of a text that are read, start and end token included. */
   int window();

@@ -3,7 +3,7 @@ package dev.longalign.preference;
 import dev.longalign.io.ResampleFilter;
 
 /**
- * Antialiased bilinear resize along one axis, as torch's {@code interpolate(mode="bilinear",
+ * Antialiased resize along one axis, bilinear if nothing else is asked for, as torch's {@code interpolate(mode="bilinear",
  * antialias=True, align_corners=False)} and torchvision's tensor Resize do it; linear, so that
  * gradients go back by the transpose.
  */
@@ -19,7 +19,11 @@ final class Resampling {
   }
 
   static Resampling of(int in, int out) {
-    ResampleFilter.Weights exact = ResampleFilter.BILINEAR.weights(in, out);
+    return of(in, out, ResampleFilter.BILINEAR);
+  }
+
+  static Resampling of(int in, int out, ResampleFilter filter) {
+    ResampleFilter.Weights exact = filter.weights(in, out);
     float[][] weights = new float[out][];
     for (int i = 0; i < out; i++) {
       weights[i] = new float[exact.values()[i].length];

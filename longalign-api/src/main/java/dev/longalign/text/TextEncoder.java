@@ -6,6 +6,9 @@ public interface TextEncoder extends AutoCloseable {
   /** Width of a hidden state. */
   int width();
 
+  /** Rows of its token embedding: it reads ids below. */
+  int vocabSize();
+
   /** The longest sequence it can read. */
   int maxLength();
 

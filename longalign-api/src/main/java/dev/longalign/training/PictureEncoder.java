@@ -18,7 +18,7 @@ import dev.longalign.tensor.Tensor;
 import dev.longalign.tensor.TensorScope;
 import dev.longalign.text.EncoderProvider;
 import dev.longalign.text.HiddenStates;
-import dev.longalign.text.TextEncoder;
+import dev.longalign.text.TextReader;
 import dev.longalign.text.Tokenizer;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -34,15 +34,14 @@ public final class PictureEncoder implements ExampleEncoder<TrainingExample>, Au
   private final Backend backend;
   private final AutoencoderKL vae;
   private final PromptEncoder clip;
-  private final Tokenizer t5Tokenizer;
-  private final TextEncoder t5Encoder;
+  private final TextReader t5;
 
   /**
    * @param threads for the text encoders, 0 for one per core
    * @throws LongAlignException if the model has no T5, or a file is missing or damaged
    */
   public PictureEncoder(EncoderProvider provider, ModelFiles files, Backend backend, int threads) {
-    Path t5 =
+    Path t5Directory =
         files
             .t5()
             .orElseThrow(
@@ -54,8 +53,7 @@ public final class PictureEncoder implements ExampleEncoder<TrainingExample>, Au
     this.backend = backend;
     this.vae = files.loadVae(backend, DType.F32);
     this.clip = new PromptEncoder(provider, files.textFiles(), null, backend, threads);
-    this.t5Tokenizer = provider.t5Tokenizer(t5);
-    this.t5Encoder = provider.t5Encoder(t5, threads);
+    this.t5 = TextReader.t5(provider, t5Directory, threads);
   }
 
   /** The frozen autoencoder; closed with the encoder. */
@@ -164,19 +162,18 @@ public final class PictureEncoder implements ExampleEncoder<TrainingExample>, Au
   private Tensor t5(List<String> captions) { // [B, 240, d]: T5 reads the padding too
     int[][] ids =
         Tokenizer.pad(
-            t5Tokenizer.encodeAll(captions),
+            t5.tokenizer().encodeAll(captions),
             PromptEncoder.TOKEN_LENGTH,
-            t5Tokenizer.padId(),
-            t5Tokenizer.eosId());
-    HiddenStates states = t5Encoder.encode(ids);
+            t5.tokenizer().padId(),
+            t5.tokenizer().eosId());
+    HiddenStates states = t5.encoder().encode(ids);
     return Tensor.of(
         backend, Shape.of(captions.size(), states.length(), states.width()), states.values());
   }
 
   @Override
   public void close() {
-    t5Encoder.close();
-    t5Tokenizer.close();
+    t5.close();
     clip.close();
     vae.close();
   }

@@ -43,7 +43,9 @@ final class EtaPage {
                 report.captionFile(),
                 report.scorer(),
                 report.commonDirection())));
-    parts.put("warning", report.warning().map(w -> "<p><strong>" + escape(w) + "</strong></p>").orElse(""));
+    parts.put(
+        "warning",
+        report.warning().map(w -> "<p><strong>" + escape(w) + "</strong></p>").orElse(""));
     parts.put("histogram", png(histogram(report.histogram())));
     parts.put("statistics", statistics(report.statistics()));
     parts.put("parts", report.parts() == null ? "" : scatterSection(report.parts()));

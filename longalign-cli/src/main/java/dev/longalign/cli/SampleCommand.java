@@ -96,7 +96,8 @@ final class SampleCommand implements Callable<Integer> {
     OutputTarget target = target(pictures);
     hints(requests);
     AtomicReference<SampleCall> running = new AtomicReference<>();
-    try (Signals.Work work = common.cancellable(() -> cancel(running.get()));
+    Thread samples = Thread.currentThread();
+    try (Signals.Work work = common.cancellable(() -> cancel(running.get(), samples));
         LongAlign longAlign = with.open(common);
         Scoring scoring = bestOf.active() ? openScorer() : null) {
       int[] index = {0};
@@ -169,9 +170,12 @@ final class SampleCommand implements Callable<Integer> {
     return Scoring.open(scorer, with.on.threads, with.on.device);
   }
 
-  private static void cancel(SampleCall call) {
+  /** A call ends after its step; before there is one, what is being loaded is given up. */
+  private static void cancel(SampleCall call, Thread samples) {
     if (call != null) {
       call.cancel();
+    } else {
+      samples.interrupt();
     }
   }
 

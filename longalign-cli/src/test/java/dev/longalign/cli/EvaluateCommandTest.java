@@ -8,11 +8,10 @@ import com.google.gson.JsonParser;
 import dev.longalign.data.panels.CaptionedScene;
 import dev.longalign.data.panels.HeldOut;
 import dev.longalign.io.PictureFile;
+import java.awt.image.BufferedImage;
 import java.io.PrintWriter;
 import java.io.StringWriter;
-import java.awt.image.BufferedImage;
 import java.nio.file.Files;
-
 import java.nio.file.Path;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;

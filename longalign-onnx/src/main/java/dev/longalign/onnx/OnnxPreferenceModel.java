@@ -2,7 +2,6 @@ package dev.longalign.onnx;
 
 import dev.longalign.LongAlignException;
 import dev.longalign.io.ComponentDirectory;
-import dev.longalign.io.Config;
 import dev.longalign.io.TensorFile;
 import dev.longalign.io.TensorFiles;
 import dev.longalign.model.ClipTextConfig;
@@ -11,10 +10,12 @@ import dev.longalign.onnx.graph.ClipTextGraph;
 import dev.longalign.onnx.graph.ClipVisionGraph;
 import dev.longalign.onnx.tokenizer.ClipTokenizers;
 import dev.longalign.preference.Features;
-import dev.longalign.preference.ImagePreprocessing;
+import dev.longalign.preference.PictureProcessor;
+import dev.longalign.preference.PictureProcessorConfig;
 import dev.longalign.preference.PixelValues;
 import dev.longalign.preference.PreferenceModel;
 import dev.longalign.tensor.Device;
+import dev.longalign.text.TextReader;
 import dev.longalign.text.Tokenizer;
 import java.nio.FloatBuffer;
 import java.nio.LongBuffer;
@@ -25,7 +26,7 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * A CLIP on ONNX Runtime, computing in f32 over weights that are read in place. The text side, the
+ * A CLIP on ONNX Runtime, computing in f32. The text side, the
  * vision side and the vision side's gradient are three graphs, opened when they are first needed.
  * Thread-safe.
  */
@@ -37,8 +38,9 @@ public final class OnnxPreferenceModel implements PreferenceModel {
   private final Tokenizer tokenizer;
   private final ClipTextConfig text;
   private final ClipVisionConfig vision;
-  private final ImagePreprocessing preprocessing;
+  private final PictureProcessor processor;
   private final TensorFile weights;
+  private final OnnxWeights loaded = new OnnxWeights();
   private final LazySession texts;
   private final LazySession pictures;
   private final LazySession gradients;
@@ -49,7 +51,7 @@ public final class OnnxPreferenceModel implements PreferenceModel {
       Tokenizer tokenizer,
       ClipTextConfig text,
       ClipVisionConfig vision,
-      Config preprocessing,
+      PictureProcessor processor,
       TensorFile weights,
       int threads,
       Device device) {
@@ -66,27 +68,34 @@ public final class OnnxPreferenceModel implements PreferenceModel {
               + " and "
               + vision.projection());
     }
-    this.preprocessing = preprocessing(preprocessing, vision.imageSize());
+    this.processor = processor;
     this.texts =
         new LazySession(
             name + " (texts)",
             threads,
             device,
+            loaded,
             () -> ClipTextGraph.build(text, weights, ClipTextGraph.Result.PROJECTED));
     this.pictures =
         new LazySession(
-            name + " (pictures)", threads, device, () -> ClipVisionGraph.build(vision, weights));
+            name + " (pictures)",
+            threads,
+            device,
+            loaded,
+            () -> ClipVisionGraph.build(vision, weights));
     this.gradients =
         new LazySession(
             name + " (gradient)",
             threads,
             device,
+            loaded,
             () -> ClipVisionGraph.buildGradient(vision, weights));
     this.scoreGradients =
         new LazySession(
             name + " (score's gradient)",
             threads,
             device,
+            loaded,
             () -> ClipVisionGraph.buildScoreGradient(vision, weights));
   }
 
@@ -144,34 +153,37 @@ public final class OnnxPreferenceModel implements PreferenceModel {
       ComponentDirectory model, Path tokenizer, int threads, Device device) {
     ClipTextConfig text = ClipTextConfig.read(model.file("config.json"));
     ClipVisionConfig vision = ClipVisionConfig.read(model.file("config.json"));
-    Path file = model.path().resolve("preprocessor_config.json");
-    Config preprocessing =
-        Files.isRegularFile(file) ? Config.read(file) : Config.parse(file.toString(), "{}");
+    PictureProcessor processor = PictureProcessorConfig.read(model.path(), vision.imageSize());
     TensorFile weights = model.weights();
     return closingOnFailure(
         ClipTokenizers.openFast(tokenizer),
-        opened ->
-            new OnnxPreferenceModel(
-                model.toString(), opened, text, vision, preprocessing, weights, threads, device));
+        opened -> {
+          TextReader.checkRows(opened, tokenizer, text.vocabSize(), model.path(), false);
+          return new OnnxPreferenceModel(
+                model.toString(), opened, text, vision, processor, weights, threads, device);
+        });
   }
 
   private static OnnxPreferenceModel openClip(
       Path file, Path tokenizer, int threads, Device device) {
     OpenClipCheckpoint checkpoint = OpenClipCheckpoint.read(file, TensorFiles.open(file));
     Path directory = Files.isDirectory(tokenizer) ? tokenizer : tokenizer.resolveSibling("");
+    Path files = directory.toString().isEmpty() ? Path.of(".") : directory;
     // open_clip's own tokenizer repairs and lowers text as the slow one does.
     return closingOnFailure(
-        ClipTokenizers.openSlow(directory.toString().isEmpty() ? Path.of(".") : directory),
-        opened ->
-            new OnnxPreferenceModel(
-                file.toString(),
-                opened,
-                checkpoint.text(),
-                checkpoint.vision(),
-                checkpoint.preprocessing(),
-                checkpoint.tensors(),
-                threads,
-                device));
+        ClipTokenizers.openSlow(files),
+        opened -> {
+          TextReader.checkRows(opened, files, checkpoint.text().vocabSize(), file, false);
+          return new OnnxPreferenceModel(
+              file.toString(),
+              opened,
+              checkpoint.text(),
+              checkpoint.vision(),
+              checkpoint.processor(),
+              checkpoint.tensors(),
+              threads,
+              device);
+        });
   }
 
   private interface Opening {
@@ -187,28 +199,6 @@ public final class OnnxPreferenceModel implements PreferenceModel {
     }
   }
 
-  /** The statistics stand as image_mean and image_std, or, in open_clip's file, mean and std. */
-  private static ImagePreprocessing preprocessing(Config config, int size) {
-    ImagePreprocessing clip = ImagePreprocessing.clip(size);
-    return new ImagePreprocessing(
-        size,
-        statistics(config, List.of("image_mean", "mean"), clip.mean()),
-        statistics(config, List.of("image_std", "std"), clip.std()));
-  }
-
-  private static List<Float> statistics(Config config, List<String> keys, List<Float> absent) {
-    for (String key : keys) {
-      if (config.has(key)) {
-        List<Float> values = config.getDoubleList(key).stream().map(Double::floatValue).toList();
-        if (values.size() != absent.size() || key.endsWith("std") && values.contains(0f)) {
-          throw config.refusal(key, "three numbers for red, green and blue");
-        }
-        return values;
-      }
-    }
-    return absent;
-  }
-
   @Override
   public int width() {
     return text.projection();
@@ -220,8 +210,8 @@ public final class OnnxPreferenceModel implements PreferenceModel {
   }
 
   @Override
-  public ImagePreprocessing preprocessing() {
-    return preprocessing;
+  public PictureProcessor processor() {
+    return processor;
   }
 
   @Override
@@ -373,6 +363,7 @@ public final class OnnxPreferenceModel implements PreferenceModel {
     pictures.close();
     gradients.close();
     scoreGradients.close();
+    loaded.close();
     tokenizer.close();
     weights.close();
   }

@@ -2,18 +2,25 @@ package dev.longalign.onnx;
 
 import dev.longalign.LongAlignException;
 import dev.longalign.io.Config;
+import dev.longalign.io.Names;
 import dev.longalign.io.StoredTensor;
 import dev.longalign.io.TensorFile;
 import dev.longalign.io.TensorFiles;
 import dev.longalign.model.ClipTextConfig;
 import dev.longalign.model.ClipVisionConfig;
+import dev.longalign.preference.PictureProcessor;
+import dev.longalign.preference.PictureProcessorConfig;
 import dev.longalign.tensor.DType;
 import dev.longalign.tensor.Shape;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 
 /**
  * A checkpoint of open_clip's layout (HPSv2's file, for example) under transformers' names. The
@@ -24,9 +31,10 @@ import java.util.Map;
  */
 final class OpenClipCheckpoint {
   private static final String CONFIG = "open_clip_config.json";
+  private static final Pattern HPS = Pattern.compile("(?i)hps[_-]?v2");
   private static final String MARK = "visual.conv1.weight";
 
-  /** Widths of vision towers whose heads are not 64 wide: ViT-H, ViT-g, ViT-bigG. */
+  /** Without a config: widths of vision towers whose heads are not 64 wide, ViT-H, -g, -bigG. */
   private static final Map<Integer, Integer> HEADS = Map.of(1280, 16, 1408, 16, 1664, 16);
 
   private static final int HEAD_WIDTH = 64;
@@ -34,7 +42,18 @@ final class OpenClipCheckpoint {
   /** What stands for open_clip's rule, the state at the largest id. */
   private static final int LARGEST_ID = 2;
 
-  private static final float EPSILON = 1e-5f;
+  /** open_clip's number of a text tower's heads where its config names none. */
+  private static final int TEXT_HEADS = 8;
+
+  /** Changes no cosine, or is computed from sizes. */
+  private static final Set<String> UNREAD = Set.of("logit_scale", "logit_bias", "attn_mask");
+
+  private static final Pattern LAYER =
+      Pattern.compile(
+          "\\d+\\.((ln_[12]|attn\\.out_proj|mlp\\.c_(fc|proj))\\.(weight|bias)"
+              + "|attn\\.in_proj_(weight|bias))");
+
+  private static final Pattern LAYER_SCALE = Pattern.compile("(.*\\.)ls_([12])\\.gamma");
 
   private static final Map<String, String> MODULES =
       Map.ofEntries(
@@ -50,12 +69,12 @@ final class OpenClipCheckpoint {
           Map.entry("ln_final.", "text_model.final_layer_norm."),
           Map.entry("transformer.resblocks.", "text_model.encoder.layers."));
 
-  private final String source;
+  private final Path path;
   private final TensorFile tensors;
   private final Config config;
 
-  private OpenClipCheckpoint(String source, TensorFile tensors, Config config) {
-    this.source = source;
+  private OpenClipCheckpoint(Path path, TensorFile tensors, Config config) {
+    this.path = path;
     this.tensors = tensors;
     this.config = config;
   }
@@ -81,30 +100,89 @@ final class OpenClipCheckpoint {
                             + ": expected open_clip's tensors, among them "
                             + MARK
                             + ", found none; for a Hugging Face model give its directory"));
-    List<StoredTensor> renamed = new ArrayList<>();
+    Map<String, StoredTensor> own = new LinkedHashMap<>(); // by open_clip's names
     for (String name : file.names()) {
       if (name.startsWith(prefix)) {
-        rename(name.substring(prefix.length()), file.tensor(name), renamed);
+        String rest = name.substring(prefix.length());
+        own.put(rest.startsWith("text.") ? rest.substring(5) : rest, file.tensor(name));
       }
+    }
+    own.keySet().removeAll(UNREAD);
+    scaleLayers(own);
+    List<StoredTensor> renamed = new ArrayList<>();
+    List<String> left = new ArrayList<>();
+    own.forEach(
+        (name, tensor) -> {
+          if (!rename(name, tensor, renamed)) {
+            left.add(Names.printable(name));
+          }
+        });
+    if (!left.isEmpty()) {
+      throw new LongAlignException(
+          path
+              + ": expected the tensors of a CLIP of two transformers, found "
+              + left.size()
+              + " that it has no use for: "
+              + String.join(", ", left.subList(0, Math.min(3, left.size())))
+              + (left.size() > 3 ? ", ..." : "")
+              + "; models with other layers are not supported");
     }
     Path beside = path.resolveSibling(CONFIG);
     Config config = Files.isRegularFile(beside) ? Config.read(beside) : Config.parse(CONFIG, "{}");
-    return new OpenClipCheckpoint(path.toString(), TensorFiles.of(file.source(), renamed), config);
+    return new OpenClipCheckpoint(path, TensorFiles.of(file.source(), renamed), config);
   }
 
-  private static void rename(String name, StoredTensor tensor, List<StoredTensor> to) {
-    if (name.equals("visual.proj")) {
-      to.add(transposed("visual_projection.weight", tensor));
-    } else if (name.equals("text_projection")) {
-      to.add(transposed("text_projection.weight", tensor));
-    } else {
-      for (Map.Entry<String, String> module : MODULES.entrySet()) {
-        if (name.startsWith(module.getKey())) {
-          rest(module.getValue(), name.substring(module.getKey().length()), tensor, to);
-          return;
+  /** A scale a channel after a layer's output is the same as a scale of that output's weights. */
+  private static void scaleLayers(Map<String, StoredTensor> tensors) {
+    for (String name : List.copyOf(tensors.keySet())) {
+      Matcher scale = LAYER_SCALE.matcher(name);
+      if (scale.matches()) {
+        float[] gamma = tensors.remove(name).toFloats();
+        String output = scale.group(1) + (scale.group(2).equals("1") ? "attn.out_proj." : "mlp.c_proj.");
+        for (String kind : List.of("weight", "bias")) {
+          tensors.computeIfPresent(output + kind, (key, weight) -> scaled(weight, gamma));
         }
       }
     }
+  }
+
+  private static StoredTensor scaled(StoredTensor weight, float[] gamma) {
+    float[] values = weight.toFloats();
+    if (weight.shape().rank() == 0 || weight.shape().dim(0) != gamma.length) {
+      throw new LongAlignException(weight + ": expected " + gamma.length + " rows to be scaled");
+    }
+    int row = values.length / gamma.length;
+    for (int i = 0; i < values.length; i++) {
+      values[i] *= gamma[i / row];
+    }
+    return StoredTensor.ofFloats(weight.name(), DType.F32, weight.shape(), values);
+  }
+
+  /** Whether the tensor is one that a CLIP has. */
+  private static boolean rename(String name, StoredTensor tensor, List<StoredTensor> to) {
+    if (name.equals("visual.proj")) {
+      to.add(transposed("visual_projection.weight", tensor));
+      return true;
+    } else if (name.equals("text_projection")) {
+      to.add(transposed("text_projection.weight", tensor));
+      return true;
+    }
+    for (Map.Entry<String, String> module : MODULES.entrySet()) {
+      if (name.startsWith(module.getKey())) {
+        String rest = name.substring(module.getKey().length());
+        boolean known =
+            module.getKey().endsWith("resblocks.")
+                ? LAYER.matcher(rest).matches()
+                : module.getKey().endsWith(".")
+                    ? rest.equals("weight") || rest.equals("bias")
+                    : rest.isEmpty();
+        if (known) {
+          rest(module.getValue(), rest, tensor, to);
+        }
+        return known;
+      }
+    }
+    return false;
   }
 
   private static void rest(String module, String rest, StoredTensor tensor, List<StoredTensor> to) {
@@ -121,6 +199,9 @@ final class OpenClipCheckpoint {
       return;
     }
     String kind = name.substring(joined + "attn.in_proj_".length());
+    if (tensor.shape().rank() == 0 || tensor.shape().dim(0) % 3 != 0) {
+      throw new LongAlignException(tensor + ": expected queries, keys and values, rows in threes");
+    }
     long rows = tensor.shape().dim(0) / 3;
     String[] parts = {"q_proj.", "k_proj.", "v_proj."};
     for (int i = 0; i < parts.length; i++) {
@@ -148,56 +229,72 @@ final class OpenClipCheckpoint {
     return tensors;
   }
 
-  /** The model's settings; empty without the config file. */
-  Config preprocessing() {
-    return section(config, "preprocess_cfg");
+  /** What the config says; without one HPSv2's own where the file is named so, else open_clip's. */
+  PictureProcessor processor() {
+    int size = vision().imageSize();
+    boolean hps = HPS.matcher(path.getFileName().toString()).lookingAt();
+    return hps && !config.has("preprocess_cfg")
+        ? PictureProcessorConfig.hpsV2(size)
+        : PictureProcessorConfig.openClip(
+            config.has("preprocess_cfg")
+                ? config.getConfig("preprocess_cfg")
+                : Config.parse(config.source(), "{}"),
+            size);
   }
 
   ClipTextConfig text() {
-    Config text = section(section(config, "model_cfg"), "text_cfg");
+    OpenClipConfig text = OpenClipConfig.text(config);
     Shape tokens = shape("text_model.embeddings.token_embedding.weight", 2);
-    int width = tokens.intDim(1);
+    int width = text.agreeing("width", tokens.intDim(1));
+    int heads =
+        text.exists()
+            ? text.config().getInt("heads", TEXT_HEADS)
+            : Math.max(1, width / HEAD_WIDTH);
     return new ClipTextConfig(
-        source,
-        tokens.intDim(0),
+        path.toString(),
+        text.agreeing("vocab_size", tokens.intDim(0)),
         width,
         shape("text_model.encoder.layers.0.mlp.fc1.weight", 2).intDim(0),
-        layers("text_model"),
-        text.getInt("heads", Math.max(1, width / HEAD_WIDTH)),
-        shape("text_model.embeddings.position_embedding.weight", 2).intDim(0),
-        EPSILON,
-        activation(),
+        text.agreeing("layers", layers("text_model")),
+        divisor(text, "heads", heads, width),
+        text.agreeing(
+            "context_length",
+            shape("text_model.embeddings.position_embedding.weight", 2).intDim(0)),
+        text.epsilon(),
+        text.activation(),
         LARGEST_ID,
         shape("text_projection.weight", 2).intDim(0));
   }
 
   ClipVisionConfig vision() {
-    Config vision = section(section(config, "model_cfg"), "vision_cfg");
+    OpenClipConfig vision = OpenClipConfig.vision(config);
     Shape patches = shape("vision_model.embeddings.patch_embedding.weight", 4);
-    int width = patches.intDim(0);
-    int patch = patches.intDim(3);
+    int width = vision.agreeing("width", patches.intDim(0));
+    int patch = vision.agreeing("patch_size", patches.intDim(3));
     int positions = shape("vision_model.embeddings.position_embedding.weight", 2).intDim(0);
     int grid = (int) Math.round(Math.sqrt(positions - 1.0));
     int heads =
-        vision.has("head_width")
-            ? width / vision.getInt("head_width")
+        vision.exists()
+            ? width / Math.max(1, vision.config().getInt("head_width", HEAD_WIDTH))
             : HEADS.getOrDefault(width, Math.max(1, width / HEAD_WIDTH));
     return new ClipVisionConfig(
-        source,
+        path.toString(),
         width,
         shape("vision_model.encoder.layers.0.mlp.fc1.weight", 2).intDim(0),
-        layers("vision_model"),
-        heads,
-        vision.getInt("image_size", grid * patch),
+        vision.agreeing("layers", layers("vision_model")),
+        divisor(vision, "head_width", heads, width),
+        vision.exists() ? vision.config().getInt("image_size", grid * patch) : grid * patch,
         patch,
-        EPSILON,
-        activation(),
+        vision.epsilon(),
+        vision.activation(),
         shape("visual_projection.weight", 2).intDim(0));
   }
 
-  private String activation() {
-    boolean quick = section(config, "model_cfg").getBoolean("quick_gelu", false);
-    return quick ? "quick_gelu" : "gelu";
+  private static int divisor(OpenClipConfig tower, String key, int heads, int width) {
+    if (heads < 1 || width % heads != 0) {
+      throw tower.config().refusal(key, "heads of equal width in " + width);
+    }
+    return heads;
   }
 
   private int layers(String tower) {
@@ -214,9 +311,5 @@ final class OpenClipCheckpoint {
       throw new LongAlignException(tensor + ": expected " + rank + " axes");
     }
     return tensor.shape();
-  }
-
-  private static Config section(Config config, String key) {
-    return config.has(key) ? config.getConfig(key) : Config.parse(config.source(), "{}");
   }
 }
