@@ -37,12 +37,12 @@ killed() {
   shift
   timeout -s KILL "$(printf '%d.%03d' $((ms / 1000)) $((ms % 1000)))" "$@" >killed.log 2>&1 || rc=$?
   [ $rc = 137 ]
-}
+} 2>/dev/null # where bash would say that it was killed
 
 # report WHAT REFERENCE RESULT FELL
 report() {
   local left
-  left=$(find . -maxdepth 2 -name '.*.lock' -o -maxdepth 2 -name '.*-*-*-*-*' | grep -v '^\.$' | wc -l)
+  left=$(find . -maxdepth 2 -name '.*.lock' -o -maxdepth 2 -name '.*-*-*-*-*' | wc -l)
   if diff <(sums "$2") <(sums "$3") >"$1.diff"; then
     echo "$1: $kills kills, $4 before the end; result equal; $left hidden files left"
   else
@@ -58,7 +58,7 @@ config train-killed
 once train "$longalign" train align --config train-whole.yaml
 fell=0
 for ((i = 0; i < kills; i++)); do # short lives, since each goes on where the last one ended
-  killed $((took / 3)) "$longalign" train align --config train-killed.yaml && fell=$((fell + 1))
+  killed $((took / 2)) "$longalign" train align --config train-killed.yaml && fell=$((fell + 1))
 done
 once train "$longalign" train align --config train-killed.yaml
 report train train-whole train-killed "$fell"
