@@ -62,11 +62,12 @@ final class Sampling {
 
   /**
    * @param request with everything decided
+   * @param provenance asked when the pictures are there
    * @param checkCancelled throws if the call has been cancelled
    */
   SampleResult run(
       SampleRequest request,
-      Provenance provenance,
+      Supplier<Provenance> provenance,
       Runnable checkCancelled,
       Consumer<SampleStep> onStep) {
     long begin = System.nanoTime();
@@ -133,7 +134,7 @@ final class Sampling {
             Duration.ofNanos(denoising),
             Duration.ofNanos(decoding),
             steps);
-    return new SampleResult(pictures, request, prompt.report(), provenance, timings);
+    return new SampleResult(pictures, request, prompt.report(), provenance.get(), timings);
   }
 
   /**
@@ -194,17 +195,21 @@ final class Sampling {
   }
 
   private SchedulerRun start(SampleRequest request) {
-    SchedulerConfig config = files.schedulerConfig(request.scheduler());
-    if (request.scheduler() == Scheduler.DDIM) {
+    Scheduler scheduler = request.scheduler().orElseThrow();
+    SchedulerConfig config = files.schedulerConfig(scheduler);
+    if (scheduler == Scheduler.DDIM) {
       config = config.withEta(request.eta());
+    }
+    if (request.karrasSigmas().isPresent()) {
+      config = config.withKarrasSigmas(request.karrasSigmas().get());
     }
     int steps = request.steps().orElseThrow();
     if (request.initImage().isEmpty()) {
-      return request.scheduler().start(config, steps);
+      return scheduler.start(config, steps);
     }
     // 0.9f is less than 0.9, and would leave 17 instead of 18 of 20 steps.
     double strength = Double.parseDouble(Float.toString(request.strength()));
-    return request.scheduler().start(config, steps, strength);
+    return scheduler.start(config, steps, strength);
   }
 
   private Tensor startLatents(SampleRequest request, SchedulerRun run, Noise noise) {

@@ -25,6 +25,9 @@ import java.util.function.Function;
  * }</pre>
  */
 public final class Config {
+  /** BigDecimal takes minutes for millions. */
+  private static final int MAX_DIGITS = 1000;
+
   private final String source;
   private final JsonObject json;
 
@@ -100,6 +103,11 @@ public final class Config {
 
   public long getLong(String key, long absent) {
     return has(key) ? getLong(key) : absent;
+  }
+
+  /** A seed: 64 bits, written as a number from -2^63 to 2^64 - 1. */
+  public long getSeed(String key) {
+    return get(key, "an integer from -2^63 to 2^64 - 1", Config::toSeed);
   }
 
   public double getDouble(String key) {
@@ -219,8 +227,16 @@ public final class Config {
     return element.isJsonPrimitive() && element.getAsJsonPrimitive().isNumber();
   }
 
+  private static Long toSeed(JsonElement element) {
+    try {
+      return isNumber(element) ? (Long) Seeds.parse(element.getAsString()) : null;
+    } catch (NumberFormatException noSeed) {
+      return toLong(element); // 8.0 is an integer
+    }
+  }
+
   private static Long toLong(JsonElement element) {
-    if (!isNumber(element)) {
+    if (!isNumber(element) || element.getAsString().length() > MAX_DIGITS) {
       return null;
     }
     try {

@@ -89,8 +89,9 @@ final class SampleCommand implements Callable<Integer> {
     AtomicReference<SampleCall> running = new AtomicReference<>();
     // The hook is there before the model is: loading a large one takes a while too.
     try (CancelOnInterrupt interrupt = new CancelOnInterrupt(() -> cancel(running));
-        LongAlign longAlign = with.open();
+        LongAlign longAlign = what.open(with);
         Scoring scoring = bestOf.active() ? openScorer() : null) {
+      what.compare(longAlign, requests.get(0), common.err());
       int index = 0;
       for (int i = 0; i < requests.size(); i++) {
         interrupt.check();
