@@ -1,6 +1,7 @@
 package dev.longalign.cli;
 
 import dev.longalign.EmbeddedModel;
+import dev.longalign.io.ShellCommand;
 import dev.longalign.preference.PreferenceModel;
 import dev.longalign.training.DenscoreEvaluation;
 import dev.longalign.training.DenscoreRun;
@@ -104,10 +105,9 @@ final class TrainDenscoreCommand implements Callable<Integer> {
         .out()
         .printf(
             Locale.ROOT,
-            "%d steps%s; score with --scorer %s%n",
+            "%d steps%s%n",
             result.steps(),
-            loss,
-            result.export());
+            loss);
     if (result.trained() != null) {
       common
           .out()
@@ -119,6 +119,12 @@ final class TrainDenscoreCommand implements Callable<Integer> {
       line("trained", result.trained());
       line("in the jar", result.embedded());
     }
+    common
+        .out()
+        .println(
+            "score with:\n"
+                + new ShellCommand("longalign", "score", "out.png")
+                    .option("--scorer", result.export()));
     common.out().flush();
   }
 

@@ -5,6 +5,7 @@ import dev.longalign.pipeline.ModelFiles;
 import dev.longalign.training.RunConfig;
 import dev.longalign.training.Stage;
 import dev.longalign.training.TrainingRun;
+import dev.longalign.training.export.Exports;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -64,8 +65,9 @@ abstract class TrainStageCommand implements Callable<Integer> {
    * What is printed at the end.
    *
    * @param loss of the last step; null if none was left to make
+   * @param command samples with what was trained
    */
-  record Result(String stage, long steps, Double loss, String export) {}
+  record Result(String stage, long steps, Double loss, String export, String command) {}
 
   @Override
   public Integer call() {
@@ -84,7 +86,13 @@ abstract class TrainStageCommand implements Callable<Integer> {
       Double loss = TrainerDisplay.train(training.trainer(), stage.key(), run.steps(), common);
       cancel.check();
       training.export(export);
-      report(new Result(stage.key(), training.trainer().step(), loss, export.toString()));
+      report(
+          new Result(
+              stage.key(),
+              training.trainer().step(),
+              loss,
+              export.toString(),
+              Exports.command(export, files)));
     }
     return ExitCode.OK;
   }
@@ -94,19 +102,16 @@ abstract class TrainStageCommand implements Callable<Integer> {
       common.printJson(result);
       return;
     }
-    String adapterOption = stage == Stage.ALIGN ? " --adapter " + result.export() + "/adapter" : "";
     common
         .out()
         .printf(
             Locale.ROOT,
-            "%d steps%s; sample with --lora %s/%s%s%n",
+            "%d steps%s; sample with:%n%s%n",
             result.steps(),
             result.loss() == null
                 ? ""
                 : String.format(Locale.ROOT, ", last loss %.4f", result.loss()),
-            result.export(),
-            stage.loraFile(),
-            adapterOption);
+            result.command());
     common.out().flush();
   }
 
