@@ -16,7 +16,7 @@ import java.util.function.Function;
 final class EarlierParts {
   private final Provenance was;
   private final List<Path> places;
-  private final ContentHashes hashes = EngineProvenance.hashes();
+  private final ContentHashes hashes = ContentHashes.in(EmbeddedModel.cacheRoot());
 
   EarlierParts(Provenance was, List<Path> places) {
     this.was = was;

@@ -68,11 +68,6 @@ final class EngineProvenance {
     this.precision = precision;
   }
 
-  /** What this machine knows of files that it has used. */
-  static ContentHashes hashes() {
-    return new ContentHashes(EmbeddedModel.cacheRoot().resolve("hashes"));
-  }
-
   /** Begins to hash on another thread. */
   synchronized void begin(Backend backend, ExecutorService executor) {
     if (found == null) {
@@ -83,7 +78,7 @@ final class EngineProvenance {
   }
 
   private Provenance hashed(String backend) {
-    ContentHashes hashes = hashes();
+    ContentHashes hashes = ContentHashes.in(EmbeddedModel.cacheRoot());
     return new Provenance(
         model.hashed(hashes),
         adapter.map(part -> part.hashed(hashes)),

@@ -47,6 +47,11 @@ public final class ContentHashes {
     this.directory = directory;
   }
 
+  /** Those that a cache of this library remembers. */
+  public static ContentHashes in(Path cache) {
+    return new ContentHashes(cache.resolve("hashes"));
+  }
+
   /**
    * What tells whether files have changed, without reading them.
    *

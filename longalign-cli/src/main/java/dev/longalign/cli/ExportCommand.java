@@ -159,7 +159,7 @@ final class ExportCommand implements Callable<Integer> {
       files.forEach(
           file ->
               common.out().printf(Locale.ROOT, "%,14d  %s/%s%n", file.bytes(), out, file.file()));
-      common.out().println("sample with:\n" + command);
+      common.out().println("sample with:\n" + CommonOptions.pasteable(command));
       common.out().flush();
     }
     return ExitCode.OK;

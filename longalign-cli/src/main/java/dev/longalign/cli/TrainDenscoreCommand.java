@@ -101,13 +101,7 @@ final class TrainDenscoreCommand implements Callable<Integer> {
     }
     String loss =
         result.loss() == null ? "" : String.format(Locale.ROOT, ", last loss %.4f", result.loss());
-    common
-        .out()
-        .printf(
-            Locale.ROOT,
-            "%d steps%s%n",
-            result.steps(),
-            loss);
+    common.out().printf(Locale.ROOT, "%d steps%s%n", result.steps(), loss);
     if (result.trained() != null) {
       common
           .out()
@@ -123,8 +117,10 @@ final class TrainDenscoreCommand implements Callable<Integer> {
         .out()
         .println(
             "score with:\n"
-                + new ShellCommand("longalign", "score", "out.png")
-                    .option("--scorer", result.export()));
+                + CommonOptions.pasteable(
+                    new ShellCommand("longalign", "score", "out.png")
+                        .option("--scorer", result.export())
+                        .toString()));
     common.out().flush();
   }
 

@@ -111,7 +111,7 @@ abstract class TrainStageCommand implements Callable<Integer> {
             result.loss() == null
                 ? ""
                 : String.format(Locale.ROOT, ", last loss %.4f", result.loss()),
-            result.command());
+            CommonOptions.pasteable(result.command()));
     common.out().flush();
   }
 

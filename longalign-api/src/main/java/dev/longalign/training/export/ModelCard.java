@@ -27,8 +27,8 @@ import java.util.Optional;
  *     Face Hub; empty: the name of its directory
  * @param backend that computed; empty if nothing is known
  * @param license an identifier of the Hugging Face Hub; empty: not said
- * @param sampling what the files are sampled with; empty: as the card of the file that was converted
- *     says, or the base's own
+ * @param sampling what the files are sampled with; empty: as the card of the file that was
+ *     converted says, or the base's own
  * @param notes Markdown for the readers; may be empty
  */
 public record ModelCard(
@@ -76,11 +76,13 @@ public record ModelCard(
   }
 
   public ModelCard withBaseModel(String name) {
-    return new ModelCard(title, stage, steps, data, settings, name, backend, license, sampling, notes);
+    return new ModelCard(
+        title, stage, steps, data, settings, name, backend, license, sampling, notes);
   }
 
   public ModelCard withBackend(String name) {
-    return new ModelCard(title, stage, steps, data, settings, baseModel, name, license, sampling, notes);
+    return new ModelCard(
+        title, stage, steps, data, settings, baseModel, name, license, sampling, notes);
   }
 
   public ModelCard withLicense(String identifier) {
@@ -90,16 +92,7 @@ public record ModelCard(
 
   public ModelCard withSampling(SamplingDefaults with) {
     return new ModelCard(
-        title,
-        stage,
-        steps,
-        data,
-        settings,
-        baseModel,
-        backend,
-        license,
-        Optional.of(with),
-        notes);
+        title, stage, steps, data, settings, baseModel, backend, license, Optional.of(with), notes);
   }
 
   public ModelCard withNotes(String markdown) {

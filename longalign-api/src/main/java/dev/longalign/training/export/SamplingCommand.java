@@ -106,9 +106,7 @@ record SamplingCommand(Function<UnaryOperator<Path>, ShellCommand> shown) {
 
   /** The model in the jar knows one world only. */
   private static String prompt(boolean panels) {
-    return panels
-        ? HeldOut.longCaptions().get(0).caption()
-        : "A long prompt. With many sentences.";
+    return panels ? HeldOut.longCaptions().get(0).caption() : "A long prompt. With many sentences.";
   }
 
   private static boolean is(Path path, Path other) {
