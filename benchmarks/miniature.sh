@@ -11,6 +11,5 @@ if [ -z "$jar" ]; then
   ./mvnw -q -B -ntp -DskipTests -pl benchmarks -am package
   jar=benchmarks/target/benchmarks.jar
 fi
-export RUST_FLAVOR=cpu
 exec java -Xss4m -Djava.awt.headless=true -Dorg.slf4j.simpleLogger.defaultLogLevel=warn \
   -cp "$jar" dev.longalign.benchmarks.miniature.Miniature "$@"

@@ -4,6 +4,7 @@ import dev.longalign.io.ContentHashes;
 import dev.longalign.pipeline.ModelFiles;
 import dev.longalign.pipeline.ModelPart;
 import dev.longalign.pipeline.TextEncoding;
+import dev.longalign.pipeline.VaeTiling;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -57,6 +58,11 @@ final class EarlierParts {
   /** Null where the model decides: it may lack the adapter that there was. */
   TextEncoding encoding() {
     return was.encoding().filter(encoding -> encoding != TextEncoding.LONGALIGN).orElse(null);
+  }
+
+  /** Tiles where there were tiles: their seams are part of the picture. */
+  VaeTiling vaeTiling() {
+    return was.tiled() ? VaeTiling.ALWAYS : VaeTiling.AUTO;
   }
 
   Precision precision() {

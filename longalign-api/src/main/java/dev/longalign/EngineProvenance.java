@@ -4,6 +4,7 @@ import dev.longalign.io.ContentHashes;
 import dev.longalign.pipeline.ModelFiles;
 import dev.longalign.pipeline.ModelPart;
 import dev.longalign.pipeline.TextEncoding;
+import dev.longalign.pipeline.VaeTiling;
 import dev.longalign.tensor.Backend;
 import dev.longalign.tensor.Device;
 import java.util.ArrayList;
@@ -11,7 +12,6 @@ import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.CancellationException;
 import java.util.concurrent.ExecutionException;
-import java.util.concurrent.ExecutorService;
 import java.util.concurrent.FutureTask;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -38,6 +38,9 @@ final class EngineProvenance {
         }
         LOG.warn("{} has changed since it was opened; pictures will not carry its hash", name);
       } catch (LongAlignException gone) {
+        if (Thread.currentThread().isInterrupted()) {
+          throw gone; // the engine is being closed
+        }
         LOG.warn("pictures will not carry the hash of {}: {}", name, gone.getMessage());
       }
       return new Provenance.Part(name, Optional.empty());
@@ -53,9 +56,15 @@ final class EngineProvenance {
   private final TextEncoding encoding;
   private final Device device;
   private final Precision precision;
+  private final boolean tiled;
   private FutureTask<Provenance> found;
 
-  EngineProvenance(ModelFiles files, TextEncoding encoding, Device device, Precision precision) {
+  EngineProvenance(
+      ModelFiles files,
+      TextEncoding encoding,
+      Device device,
+      Precision precision,
+      VaeTiling vaeTiling) {
     model = Read.of(ModelPart.model(files.model().path()));
     boolean adapted = encoding == TextEncoding.LONGALIGN;
     adapter = files.adapter().filter(path -> adapted).map(ModelPart::of).map(Read::of);
@@ -66,14 +75,17 @@ final class EngineProvenance {
     this.encoding = encoding;
     this.device = device;
     this.precision = precision;
+    this.tiled = vaeTiling == VaeTiling.ALWAYS;
   }
 
   /** Begins to hash on another thread. */
-  synchronized void begin(Backend backend, ExecutorService executor) {
+  synchronized void begin(Backend backend) {
     if (found == null) {
       String computes = backend.name();
       found = new FutureTask<>(() -> hashed(computes));
-      executor.execute(found);
+      Thread hashing = new Thread(found, "longalign-hashes");
+      hashing.setDaemon(true);
+      hashing.start();
     }
   }
 
@@ -87,6 +99,7 @@ final class EngineProvenance {
             .map(lora -> new Provenance.LoraPart(lora.file.hashed(hashes), lora.scale))
             .toList(),
         Optional.of(encoding),
+        tiled,
         device.toString(),
         Optional.of(backend),
         precision.toString(),

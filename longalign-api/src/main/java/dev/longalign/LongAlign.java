@@ -9,6 +9,7 @@ import dev.longalign.pipeline.PictureDecoder;
 import dev.longalign.pipeline.PromptEncoder;
 import dev.longalign.pipeline.SamplingDefaults;
 import dev.longalign.pipeline.TextEncoding;
+import dev.longalign.pipeline.VaeTiling;
 import dev.longalign.tensor.Backend;
 import dev.longalign.tensor.Device;
 import dev.longalign.tensor.MemoryUse;
@@ -43,6 +44,7 @@ public final class LongAlign implements AutoCloseable {
   private final Device device;
   private final Precision precision;
   private final boolean keepEncoders;
+  private final VaeTiling vaeTiling;
   private final SamplingDefaults defaults;
   private final EngineProvenance provenance;
   private final TextEncoding textEncoding;
@@ -61,15 +63,18 @@ public final class LongAlign implements AutoCloseable {
       Device device,
       Precision precision,
       int threads,
-      boolean keepEncoders) {
+      boolean keepEncoders,
+      VaeTiling vaeTiling) {
     this.files = files;
     this.device = device.resolved();
     this.precision = precision;
     this.keepEncoders = keepEncoders;
+    this.vaeTiling = vaeTiling;
     this.defaults = files.defaults();
     this.textEncoding = checked(files, textEncoding);
     // Before anything is read: what changes meanwhile is not what the hashes are of.
-    this.provenance = new EngineProvenance(files, this.textEncoding, this.device, precision);
+    this.provenance =
+        new EngineProvenance(files, this.textEncoding, this.device, precision, vaeTiling);
     try {
       EncoderProvider encoders = EncoderProvider.find();
       backend = resources.add(this.device.open(threads));
@@ -171,21 +176,22 @@ public final class LongAlign implements AutoCloseable {
       throw new IllegalArgumentException(
           "sampleAll: expected one seed for all prompts, found " + settings.seeds());
     }
-    return whileOpen(() -> sampling().runAll(prompts, resolve(settings), onPictures));
+    return whileOpen(() -> sampling(why -> {}).runAll(prompts, resolve(settings), onPictures));
   }
 
-  private SampleResult run(SampleCall call, Consumer<SampleStep> onStep) {
+  private SampleResult run(SampleCall call, Consumer<SampleStep> onStep, Consumer<String> onTiles) {
     checkOpen();
     SampleRequest resolved = resolve(call.request());
-    provenance.begin(backend, executor);
-    return whileOpen(() -> sampling().run(resolved, provenance::get, call::checkCancelled, onStep));
+    provenance.begin(backend);
+    return whileOpen(
+        () -> sampling(onTiles).run(resolved, provenance::get, call::checkCancelled, onStep));
   }
 
-  private Sampling sampling() {
+  private Sampling sampling(Consumer<String> onTiles) {
     return new Sampling(
         backend,
         new Denoiser(unet, turn),
-        new PictureDecoder(vae),
+        new PictureDecoder(vae, vaeTiling, onTiles),
         turn,
         files,
         vae.config().latentChannels(),
@@ -248,7 +254,7 @@ public final class LongAlign implements AutoCloseable {
    */
   public Provenance provenance() {
     checkOpen();
-    provenance.begin(backend, executor);
+    provenance.begin(backend);
     return provenance.get();
   }
 

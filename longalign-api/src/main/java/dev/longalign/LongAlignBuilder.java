@@ -2,6 +2,7 @@ package dev.longalign;
 
 import dev.longalign.pipeline.ModelFiles;
 import dev.longalign.pipeline.TextEncoding;
+import dev.longalign.pipeline.VaeTiling;
 import dev.longalign.tensor.Device;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -22,6 +23,7 @@ public final class LongAlignBuilder {
   private Precision precision;
   private int threads;
   private boolean keepEncoders = true;
+  private VaeTiling vaeTiling;
   private EarlierParts earlier;
 
   LongAlignBuilder() {}
@@ -120,6 +122,15 @@ public final class LongAlignBuilder {
   }
 
   /**
+   * Whether large pictures go through the autoencoder in tiles; by default only where memory does
+   * not suffice for the whole.
+   */
+  public LongAlignBuilder vaeTiling(VaeTiling tiling) {
+    vaeTiling = tiling;
+    return this;
+  }
+
+  /**
    * Opens everything.
    *
    * @throws LongAlignException if a file is missing, damaged or does not suit the others; the
@@ -149,7 +160,8 @@ public final class LongAlignBuilder {
         device,
         precision != null ? precision : recall ? earlier.precision() : Precision.F32,
         threads,
-        keepEncoders);
+        keepEncoders,
+        vaeTiling != null ? vaeTiling : recall ? earlier.vaeTiling() : VaeTiling.AUTO);
   }
 
   /** Builds an engine for one picture and closes it again: {@code builder().sample("A ...")}. */

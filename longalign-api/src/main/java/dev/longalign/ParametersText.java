@@ -26,6 +26,7 @@ public final class ParametersText {
   private static final String STEPS = "Steps";
   private static final String SAMPLER = "Sampler";
   private static final String SCHEDULE = "Schedule type";
+  private static final String SCHEDULER = "Scheduler";
   private static final String GUIDANCE = "CFG scale";
   private static final String SEED = "Seed";
   private static final String SIZE = "Size";
@@ -45,6 +46,7 @@ public final class ParametersText {
           STEPS,
           SAMPLER,
           SCHEDULE,
+          SCHEDULER,
           GUIDANCE,
           SEED,
           SIZE,
@@ -204,7 +206,7 @@ public final class ParametersText {
         }
         return;
       }
-      WebSampler sampler = WebSampler.of(name, settings.getOrDefault(SCHEDULE, ""));
+      WebSampler sampler = WebSampler.of(name, schedule());
       said.scheduler = sampler.scheduler();
       said.karrasSigmas =
           said.karrasSigmas == null ? sampler.karras().orElse(null) : said.karrasSigmas;
@@ -213,9 +215,13 @@ public final class ParametersText {
           .ifPresent(type -> notes.add("the schedule '" + type + "' is not honoured"));
     }
 
+    private String schedule() {
+      return settings.getOrDefault(SCHEDULE, settings.getOrDefault(SCHEDULER, ""));
+    }
+
     /** Said of a sampler that was replaced, it is meant for the one in its place. */
     private boolean karras() {
-      return (settings.getOrDefault(SAMPLER, "") + settings.getOrDefault(SCHEDULE, ""))
+      return (settings.getOrDefault(SAMPLER, "") + schedule())
           .toLowerCase(Locale.ROOT)
           .contains("karras");
     }

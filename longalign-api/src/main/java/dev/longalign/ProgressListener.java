@@ -14,6 +14,14 @@ public interface ProgressListener {
 
   default void onStep(SampleStep step) {}
 
+  /**
+   * A picture goes through the autoencoder in tiles, which differs a little from the whole; told
+   * once a call.
+   *
+   * @param message the size and why, for people
+   */
+  default void onTiles(String message) {}
+
   default void onEnd(SampleResult result) {}
 
   /**

@@ -16,6 +16,7 @@ import java.util.Optional;
  * @param t5 T5, if it took part
  * @param loras in the order of merging
  * @param encoding how prompts reached the UNet; empty if an earlier version did not note it
+ * @param tiled whether the autoencoder worked in tiles
  * @param device as {@code Device.toString()} says, {@code cpu}
  * @param backend what computed there, and on a CPU with how many threads: the last bits depend on
  *     it; empty if an earlier version did not note it
@@ -28,6 +29,7 @@ public record Provenance(
     Optional<Part> t5,
     List<LoraPart> loras,
     Optional<TextEncoding> encoding,
+    boolean tiled,
     String device,
     Optional<String> backend,
     String precision,
@@ -75,6 +77,12 @@ public record Provenance(
     loras = List.copyOf(loras);
   }
 
+  /** The same engine's, of a picture that was decoded in tiles or whole. */
+  Provenance decoded(boolean inTiles) {
+    return new Provenance(
+        model, adapter, t5, loras, encoding, inTiles, device, backend, precision, software);
+  }
+
   /** {@code longalign-java} and the version in the jar's manifest. */
   public static String thisSoftware() {
     return Software.name();
@@ -100,6 +108,7 @@ public record Provenance(
       found.add(
           "encoding: the picture does not say which; here " + name(here.encoding.orElse(null)));
     }
+    compare(found, "autoencoder", decoding(tiled), decoding(here.tiled));
     compare(found, "precision", precision, here.precision);
     if (backend.isPresent() && device.equals(here.device)) {
       compare(found, "computed by", backend.get(), here.backend.orElse(""));
@@ -108,6 +117,10 @@ public record Provenance(
     }
     compare(found, "software", software, here.software);
     return found;
+  }
+
+  private static String decoding(boolean tiled) {
+    return tiled ? "in tiles" : "whole";
   }
 
   private static void compare(List<String> found, String what, Object was, Object is) {

@@ -16,10 +16,10 @@ import org.slf4j.LoggerFactory;
 public final class SampleCall {
   private static final Logger LOG = LoggerFactory.getLogger(SampleCall.class);
 
-  /** Samples, tells the listener each step, and asks the call between steps whether to go on. */
+  /** Samples, tells what happens, and asks the call between steps whether to go on. */
   @FunctionalInterface
   interface Work {
-    SampleResult run(SampleCall call, Consumer<SampleStep> onStep);
+    SampleResult run(SampleCall call, Consumer<SampleStep> onStep, Consumer<String> onTiles);
   }
 
   private final SampleRequest request;
@@ -119,7 +119,9 @@ public final class SampleCall {
     tell(l -> l.onStart(request));
     try {
       checkCancelled();
-      SampleResult result = work.run(this, step -> tell(l -> l.onStep(step)));
+      SampleResult result =
+          work.run(
+              this, step -> tell(l -> l.onStep(step)), message -> tell(l -> l.onTiles(message)));
       tell(l -> l.onEnd(result));
       return result;
     } catch (Throwable e) {

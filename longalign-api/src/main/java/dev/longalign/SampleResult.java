@@ -18,13 +18,16 @@ import java.util.Locale;
  * @param encoding what became of every token of the prompt
  * @param provenance what made the pictures
  * @param timings where the time went
+ * @param tiled whether a picture went through the autoencoder in tiles ({@link
+ *     dev.longalign.pipeline.VaeTiling})
  */
 public record SampleResult(
     List<BufferedImage> images,
     SampleRequest request,
     EncodingReport encoding,
     Provenance provenance,
-    SampleTimings timings) {
+    SampleTimings timings,
+    boolean tiled) {
 
   public SampleResult {
     images = List.copyOf(images);

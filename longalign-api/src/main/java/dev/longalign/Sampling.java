@@ -134,7 +134,13 @@ final class Sampling {
             Duration.ofNanos(denoising),
             Duration.ofNanos(decoding),
             steps);
-    return new SampleResult(pictures, request, prompt.report(), provenance.get(), timings);
+    return new SampleResult(
+        pictures,
+        request,
+        prompt.report(),
+        provenance.get().decoded(decoder.tiled()),
+        timings,
+        decoder.tiled());
   }
 
   /**
@@ -178,9 +184,9 @@ final class Sampling {
     return encoding;
   }
 
-  /** What to move away from; null without guidance. */
+  /** What to move away from; null without guidance or with guidance that is distilled. */
   private PromptEncoder.Encoding negative(SampleRequest request) {
-    return request.guidanceScale().orElseThrow() > 1
+    return request.guidanceScale().orElseThrow() > 1 && !denoiser.unet().hasGuidanceEmbedding()
         ? encoded(request.negativePrompt(), request)
         : null;
   }
@@ -209,14 +215,16 @@ final class Sampling {
     }
     // 0.9f is less than 0.9, and would leave 17 instead of 18 of 20 steps.
     double strength = Double.parseDouble(Float.toString(request.strength()));
-    return scheduler.start(config, steps, strength);
+    return denoiser.unet().hasGuidanceEmbedding()
+        ? scheduler.start(config, steps, strength)
+        : scheduler.startLast(config, steps, strength);
   }
 
   private Tensor startLatents(SampleRequest request, SchedulerRun run, Noise noise) {
-    Tensor first = noise.draw();
     if (request.initImage().isEmpty()) {
-      return first.scale(run.initNoiseSigma());
+      return noise.draw().scale(run.initNoiseSigma());
     }
+    Tensor ofPicture = noise.draw(); // diffusers draws the picture's latents before the noise
     turn.lock();
     try {
       Tensor picture =
@@ -225,10 +233,7 @@ final class Sampling {
               request.initImage().get(),
               request.width().orElseThrow(),
               request.height().orElseThrow());
-      Tensor latents = decoder.encode(picture);
-      Tensor all =
-          Tensor.concat(0, Collections.nCopies(noise.images(), latents).toArray(Tensor[]::new));
-      return run.addNoise(all, first, 0);
+      return run.addNoise(decoder.encode(picture, ofPicture), noise.draw(), 0);
     } finally {
       turn.unlock();
     }
@@ -278,10 +283,6 @@ final class Sampling {
     Noise(List<NoiseSource> sources, Shape shape) {
       this.sources = sources;
       this.shape = shape;
-    }
-
-    int images() {
-      return sources.size();
     }
 
     /** N(0, 1), [images, h, w, C]. */

@@ -80,6 +80,7 @@ final class SettingsJson {
     }
     json.add("loras", loras);
     provenance.encoding().ifPresent(encoding -> json.addProperty("encoding", encoding.name()));
+    json.addProperty("tiled", provenance.tiled());
     json.addProperty("device", provenance.device());
     provenance.backend().ifPresent(backend -> json.addProperty("backend", backend));
     json.addProperty("precision", provenance.precision());
@@ -173,6 +174,7 @@ final class SettingsJson {
         part.apply("t5"),
         loras(json, format),
         encoding,
+        json.getBoolean("tiled", false),
         json.getString("device"),
         json.has("backend") ? Optional.of(json.getString("backend")) : Optional.empty(),
         json.getString("precision"),

@@ -102,11 +102,7 @@ final class ArchitectureTest {
           .should()
           .dependOnClassesThat()
           .resideInAnyPackage(
-              "jcuda..",
-              "ai.onnxruntime..",
-              "ai.djl..",
-              "dev.longalign.onnx..",
-              "dev.longalign.cuda..");
+              "jcuda..", "ai.onnxruntime..", "dev.longalign.onnx..", "dev.longalign.cuda..");
 
   /** Parquet's libraries are optional: one class knows them, so that all else works without. */
   @ArchTest

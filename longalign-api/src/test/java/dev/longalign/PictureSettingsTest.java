@@ -28,6 +28,7 @@ final class PictureSettingsTest {
           Optional.of(part("t5-large", HASH)),
           List.of(lora("align.pt", HASH, 1), lora("reward, old.pt", "f".repeat(64), 0.5f)),
           Optional.of(TextEncoding.LONGALIGN),
+          true,
           "cpu",
           Optional.of("cpu (oneDNN 3.11.0, 2 threads)"),
           "bf16",
@@ -203,6 +204,7 @@ final class PictureSettingsTest {
             Optional.of(part("t5-large", null)),
             List.of(lora("renamed.pt", HASH, 0.5f), lora("new.pt", null, 1)),
             Optional.of(TextEncoding.SEGMENTS),
+            false,
             "cpu",
             Optional.of("cpu (oneDNN 3.11.0, 8 threads)"),
             "f32",
@@ -220,7 +222,8 @@ final class PictureSettingsTest {
         .anyMatch(line -> line.contains("bf16 made the picture, here f32"))
         .anyMatch(line -> line.contains("2 threads") && line.contains("8 threads"))
         .anyMatch(line -> line.startsWith("software: longalign-java 1"))
-        .hasSize(10);
+        .anyMatch(line -> line.equals("autoencoder: in tiles made the picture, here whole"))
+        .hasSize(11);
   }
 
   /** What the first version wrote: names without hashes, no encoding. */

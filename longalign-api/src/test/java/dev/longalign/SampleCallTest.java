@@ -15,6 +15,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
 import org.junit.jupiter.api.Test;
 
 final class SampleCallTest {
@@ -62,7 +63,7 @@ final class SampleCallTest {
   void aFailureEndsTheCall() {
     SampleCall call =
         call(
-            (c, onStep) -> {
+            (c, onStep, onTiles) -> {
               throw new LongAlignException("no");
             });
     assertThatThrownBy(call::execute).isInstanceOf(LongAlignException.class).hasMessage("no");
@@ -81,7 +82,7 @@ final class SampleCallTest {
   void cancelEndsBeforeTheNextStep() {
     SampleCall call =
         call(
-            (c, onStep) -> {
+            (c, onStep, onTiles) -> {
               onStep.accept(step(1, 3));
               c.cancel();
               c.checkCancelled();
@@ -96,7 +97,7 @@ final class SampleCallTest {
     assertThat(call(SampleCallTest::twoSteps).toFuture().get(5, TimeUnit.SECONDS).seeds())
         .containsExactly(42L);
     CompletableFuture<SampleResult> failing =
-        call((c, onStep) -> {
+        call((c, onStep, onTiles) -> {
               throw new OutOfMemoryError("native");
             })
             .toFuture();
@@ -111,7 +112,7 @@ final class SampleCallTest {
     CountDownLatch stopped = new CountDownLatch(1);
     SampleCall call =
         call(
-            (c, onStep) -> {
+            (c, onStep, onTiles) -> {
               started.countDown();
               try {
                 while (true) {
@@ -135,7 +136,7 @@ final class SampleCallTest {
   }
 
   private static SampleResult twoSteps(
-      SampleCall call, java.util.function.Consumer<SampleStep> onStep) {
+      SampleCall call, Consumer<SampleStep> onStep, Consumer<String> onTiles) {
     onStep.accept(step(1, 2));
     onStep.accept(step(2, 2));
     return new SampleResult(
@@ -148,11 +149,13 @@ final class SampleCallTest {
             Optional.empty(),
             List.of(),
             Optional.empty(),
+            false,
             "cpu",
             Optional.empty(),
             "f32",
             "s"),
-        new SampleTimings(Duration.ZERO, Duration.ofSeconds(1), Duration.ZERO, 2));
+        new SampleTimings(Duration.ZERO, Duration.ofSeconds(1), Duration.ZERO, 2),
+        false);
   }
 
   private static SampleStep step(int number, int of) {

@@ -23,6 +23,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.function.Function;
+import java.util.function.Supplier;
 
 /**
  * A backend that computes with another one and records what leads from {@linkplain #variable
@@ -208,6 +209,16 @@ public final class AutogradBackend implements Backend {
   @Override
   public void limitMemory(long bytes) {
     inner.limitMemory(bytes);
+  }
+
+  @Override
+  public long freeMemory() {
+    return inner.freeMemory();
+  }
+
+  @Override
+  public <T> T withinFreeMemory(Supplier<T> work) {
+    return inner.withinFreeMemory(work);
   }
 
   @Override

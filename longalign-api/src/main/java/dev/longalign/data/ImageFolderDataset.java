@@ -102,8 +102,7 @@ public final class ImageFolderDataset implements Dataset<TrainingExample> {
   @Override
   public TrainingExample example(long index) {
     Path picture = root.resolve(pictures.get(Math.toIntExact(index)));
-    return captions.example(
-        picture.toString(), caption(picture), () -> PictureDecoder.read(picture));
+    return captions.example(picture.toString(), caption(picture), () -> RgbPicture.read(picture));
   }
 
   private String caption(Path picture) {

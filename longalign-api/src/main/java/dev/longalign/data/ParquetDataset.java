@@ -153,14 +153,14 @@ public final class ParquetDataset implements Dataset<TrainingExample> {
     if (rows.embeds()) {
       byte[] bytes = embedded(rows, row);
       if (bytes != null) {
-        return PictureDecoder.decode(id, bytes);
+        return RgbPicture.read(id, bytes);
       }
     }
     if (path == null || path.isEmpty()) {
       throw new LongAlignException(id + ": the row has no picture");
     }
     try {
-      return PictureDecoder.read(resolve(id, path));
+      return RgbPicture.read(resolve(id, path));
     } catch (LongAlignException damaged) {
       String message = damaged.getMessage();
       throw new LongAlignException(message.startsWith(id) ? message : id + ": " + message, damaged);

@@ -1,12 +1,14 @@
 package dev.longalign.data;
 
 import dev.longalign.LongAlignException;
+import dev.longalign.io.PictureResize;
+import dev.longalign.io.ResampleFilter;
 import java.util.function.UnaryOperator;
 
 /**
  * What the reference does to a training picture: the short side is resized to the resolution (the
  * long one to {@code floor(resolution * long / short)}), and the centre is cut out. Resizing is
- * Pillow's bilinear filter on bytes, to the bit: see {@link BilinearResize}. [-1, 1] comes last, in
+ * Pillow's bilinear filter on bytes, to the bit: see {@link PictureResize}. [-1, 1] comes last, in
  * {@link RgbPicture#toFloats}.
  *
  * <pre>{@code
@@ -65,9 +67,11 @@ public record PicturePreprocessing(int resolution) implements UnaryOperator<Trai
               + " are allowed");
     }
     int side = (int) longer;
-    return width <= height
-        ? BilinearResize.resize(picture, resolution, side)
-        : BilinearResize.resize(picture, side, resolution);
+    int toWidth = width <= height ? resolution : side;
+    int toHeight = width <= height ? side : resolution;
+    return picture.resize(
+        new PictureResize.Target(toWidth, toHeight, 0, 0, toWidth, toHeight),
+        ResampleFilter.BILINEAR);
   }
 
   private RgbPicture crop(RgbPicture picture) {

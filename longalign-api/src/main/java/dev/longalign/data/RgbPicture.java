@@ -1,9 +1,13 @@
 package dev.longalign.data;
 
+import dev.longalign.io.PictureFile;
+import dev.longalign.io.PictureResize;
+import dev.longalign.io.ResampleFilter;
 import dev.longalign.tensor.Backend;
 import dev.longalign.tensor.Shape;
 import dev.longalign.tensor.Tensor;
 import java.awt.image.BufferedImage;
+import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 
@@ -33,7 +37,30 @@ public final class RgbPicture {
 
   /** The picture's stored values; grey becomes three channels, transparency is laid over white. */
   public static RgbPicture of(BufferedImage image) {
-    return PictureDecoder.toRgb(image);
+    BufferedImage picture = PictureFile.toRgb(image);
+    int width = picture.getWidth();
+    byte[] rgb = new byte[Math.multiplyExact(3, width * picture.getHeight())];
+    int[] row = new int[width];
+    int at = 0;
+    for (int y = 0; y < picture.getHeight(); y++) {
+      picture.getRGB(0, y, width, 1, row, 0, width);
+      for (int pixel : row) {
+        rgb[at++] = (byte) (pixel >> 16);
+        rgb[at++] = (byte) (pixel >> 8);
+        rgb[at++] = (byte) pixel;
+      }
+    }
+    return owning(width, picture.getHeight(), rgb);
+  }
+
+  /** A picture file, read as {@link PictureFile#readRgb(Path)} does. */
+  static RgbPicture read(Path file) {
+    return of(PictureFile.readRgb(file));
+  }
+
+  /** A picture file in memory; {@code source} names it in messages. */
+  static RgbPicture read(String source, byte[] file) {
+    return of(PictureFile.readRgb(source, file));
   }
 
   /** A picture that owns the bytes: the caller lets go of them. */
@@ -62,6 +89,12 @@ public final class RgbPicture {
   /** The bytes themselves, for reading. */
   byte[] data() {
     return rgb;
+  }
+
+  /** A part of this picture in another size, as Pillow resizes: to the bit. */
+  public RgbPicture resize(PictureResize.Target target, ResampleFilter filter) {
+    return owning(
+        target.width(), target.height(), PictureResize.resize(rgb, width, height, target, filter));
   }
 
   /** As AWT's pictures: of TYPE_INT_RGB. */

@@ -90,8 +90,7 @@ public final class WebDataset implements Dataset<TrainingExample> {
       throw new LongAlignException(id + ": no picture (.jpg, .png or .webp) of that name");
     }
     String caption = caption(tar, sample, id);
-    return captions.example(
-        id, caption, () -> PictureDecoder.decode(id, tar.read(id, sample.picture())));
+    return captions.example(id, caption, () -> RgbPicture.read(id, tar.read(id, sample.picture())));
   }
 
   private String caption(TarShard tar, TarShard.Sample sample, String id) {

@@ -75,7 +75,7 @@ public final class ComponentDirectory {
                         + ": expected one of "
                         + CONFIGS
                         + ", found "
-                        + fileNames()
+                        + Names.some(fileNames())
                         + " (an incomplete download?)"));
   }
 
@@ -84,7 +84,7 @@ public final class ComponentDirectory {
     Path file = path.resolve(fileName);
     if (!Files.isRegularFile(file)) {
       throw new LongAlignException(
-          path + ": expected the file " + fileName + ", found " + fileNames());
+          path + ": expected the file " + fileName + ", found " + Names.some(fileNames()));
     }
     return file;
   }
@@ -94,7 +94,7 @@ public final class ComponentDirectory {
    * shards.
    */
   public TensorFile weights() {
-    return TensorFiles.open(
+    Path file =
         weightsFile()
             .orElseThrow(
                 () ->
@@ -103,8 +103,9 @@ public final class ComponentDirectory {
                             + ": no weights; expected for example "
                             + STEMS.get(0)
                             + ".safetensors or model.safetensors, found "
-                            + fileNames()
-                            + " (an incomplete download? with Git, run 'git lfs pull')")));
+                            + Names.some(fileNames())
+                            + " (an incomplete download? with Git, run 'git lfs pull')"));
+    return StateDict.unwrap(TensorFiles.open(file));
   }
 
   /**
@@ -117,11 +118,15 @@ public final class ComponentDirectory {
         .map(path::resolve)
         .filter(Files::isRegularFile)
         .findFirst()
-        .map(TensorFiles::open)
+        .map(file -> StateDict.unwrap(TensorFiles.open(file)))
         .orElseThrow(
             () ->
                 new LongAlignException(
-                    path + ": no weights of the variant '" + variant + "', found " + fileNames()));
+                    path
+                        + ": no weights of the variant '"
+                        + variant
+                        + "', found "
+                        + Names.some(fileNames())));
   }
 
   /** The file (or index of shards) that {@link #weights()} opens. */

@@ -25,8 +25,8 @@ import java.util.function.Function;
  * }</pre>
  */
 public final class Config {
-  /** BigDecimal takes minutes for millions. */
-  private static final int MAX_DIGITS = 1000;
+  /** Longer numbers cost more to read than any integer needs. */
+  private static final int MAX_DIGITS = 100;
 
   private final String source;
   private final JsonObject json;
@@ -48,7 +48,7 @@ public final class Config {
    */
   public static Config readYaml(Path file) {
     String source = Names.of(file);
-    return new Config(source, Yaml.parseObject(Json.readText(file), source));
+    return new Config(source, Yaml.parseObject(TextFile.read(file, source), source));
   }
 
   /** {@link #readYaml} of a text. */
@@ -119,7 +119,11 @@ public final class Config {
   }
 
   public float getFloat(String key) {
-    return (float) getDouble(key);
+    float value = (float) getDouble(key);
+    if (Float.isInfinite(value)) {
+      throw refusal(key, "a number of at most " + Float.MAX_VALUE);
+    }
+    return value;
   }
 
   public float getFloat(String key, float absent) {
@@ -253,7 +257,9 @@ public final class Config {
 
   private static Double toDouble(JsonElement element) {
     try {
-      return isNumber(element) ? (Double) element.getAsDouble() : null;
+      return isNumber(element) && Double.isFinite(element.getAsDouble())
+          ? (Double) element.getAsDouble()
+          : null;
     } catch (NumberFormatException invalid) {
       return null;
     }

@@ -12,28 +12,10 @@ import java.nio.file.Path;
 
 /** JSON files of a model directory. */
 final class Json {
-  private static final long MAX_BYTES = 64L << 20;
-
   private Json() {}
 
   static JsonObject readObject(Path path) {
-    return parseObject(readText(path), Names.of(path));
-  }
-
-  /** A file in UTF-8, without a byte order mark. */
-  static String readText(Path path) {
-    MappedFile file = MappedFile.open(path);
-    if (file.size() > MAX_BYTES) {
-      throw new LongAlignException(
-          file.source()
-              + ": "
-              + file.size()
-              + " bytes, expected a text of at most "
-              + MAX_BYTES
-              + " bytes");
-    }
-    String text = utf8(file.slice(0, file.size()), file.source());
-    return text.startsWith("\uFEFF") ? text.substring(1) : text;
+    return parseObject(TextFile.read(path, Names.of(path)), Names.of(path));
   }
 
   static JsonObject parseObject(String text, String source) {

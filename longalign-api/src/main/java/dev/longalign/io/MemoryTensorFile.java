@@ -28,11 +28,7 @@ final class MemoryTensorFile implements TensorFile {
 
   @Override
   public StoredTensor tensor(String name) {
-    StoredTensor tensor = tensors.get(name);
-    if (tensor == null) {
-      throw Names.missing(source, name, names());
-    }
-    return tensor;
+    return TensorFiles.find(this, tensors, name);
   }
 
   @Override

@@ -1,16 +1,18 @@
 package dev.longalign.io;
 
 import dev.longalign.LongAlignException;
+import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.Collection;
 import java.util.Comparator;
 import java.util.List;
 import java.util.stream.Collectors;
 
-/** How messages name files and tensors, and how a terminal shows what files hold. */
+/** Names and texts from files: how they are shown, and what paths they stand for. */
 public final class Names {
   private static final int MAX_COMPARED = 20_000;
   private static final int MAX_LENGTH = 200;
+  private static final int MAX_LISTED = 8;
 
   private Names() {}
 
@@ -49,6 +51,63 @@ public final class Names {
         .limit(3)
         .map(ranked -> "'" + printable(ranked.name()) + "'")
         .collect(Collectors.toList());
+  }
+
+  /**
+   * The path that a text of a file gives, seen from a directory.
+   *
+   * @param source the file that has it, and where in it, for the message
+   * @throws LongAlignException if no file can have that name here
+   */
+  public static Path path(Path directory, String text, String source) {
+    try {
+      return directory.resolve(text);
+    } catch (InvalidPathException impossible) {
+      String encoding = System.getProperty("sun.jnu.encoding", "?");
+      boolean ascii = text.codePoints().allMatch(c -> c < 128);
+      throw new LongAlignException(
+          source
+              + ": expected the path of a file, found '"
+              + printable(text)
+              + "'"
+              + (ascii
+                  ? ""
+                  : ", which file names in the encoding "
+                      + encoding
+                      + " cannot express; set LC_ALL=C.UTF-8"),
+          impossible);
+    }
+  }
+
+  /**
+   * As {@link #path}, for a file that must lie in the directory or below it.
+   *
+   * @throws LongAlignException also if the path is absolute, empty, or leads out ({@code ..})
+   */
+  public static Path relativePath(Path directory, String text, String source) {
+    Path path = path(Path.of(""), text, source);
+    boolean inside = !text.isBlank() && !path.isAbsolute() && !text.contains("\\");
+    for (Path part : path) {
+      inside &= !part.toString().equals("..");
+    }
+    if (!inside) {
+      throw new LongAlignException(
+          source
+              + ": expected the path of a file below "
+              + of(directory)
+              + ", found '"
+              + printable(text)
+              + "'");
+    }
+    return directory.resolve(path);
+  }
+
+  /** A list for a message, of which only the first few are written out. */
+  public static String some(Collection<String> names) {
+    String first =
+        names.stream().limit(MAX_LISTED).map(Names::printable).collect(Collectors.joining(", "));
+    int more = names.size() - MAX_LISTED;
+    return more > 0 ? first + " and " + more + " more" : first;
   }
 
   /** A name from an untrusted file, shortened and without control characters. */

@@ -11,23 +11,46 @@ import java.util.Locale;
 import java.util.Map;
 
 /**
- * An interpreter for the part of Python's pickle language that state dicts use. It builds lists,
- * tuples, dicts, scalars and descriptions of tensors; the only callables it knows are those of
- * {@link TorchGlobals}. Nothing recurses, and the number of executed opcodes is bounded, so that
- * neither stack nor heap can be exhausted.
+ * An interpreter for Python's pickle language that executes nothing. It builds lists, tuples, sets,
+ * dicts, scalars and descriptions of tensors; the only callables it knows are those of {@link
+ * TorchGlobals}. An object of any other class, as trainers leave beside the tensors (dates, numpy's
+ * scalars, configs), becomes {@link Inert}: its class is not looked for and its content is thrown
+ * away. Nothing recurses, and the number of executed opcodes is bounded, so that neither stack nor
+ * heap can be exhausted.
  */
 final class PickleMachine {
-  /** Enough for some 30,000 tensors; each opcode makes at most one small object. */
-  private static final int MAX_STEPS = 1_000_000;
+  /** Enough for some 60,000 tensors; each opcode makes at most one small object. */
+  private static final int MAX_STEPS = 2_000_000;
 
   private static final int MAX_LONG_BYTES = 64;
+  private static final int MAX_KEY_DEPTH = 8;
 
   /** A Python tuple; compared by identity, so that no comparison of hostile values can recurse. */
   record Tuple(Object[] items) {}
 
-  /** A Python dict; keys are scalars. */
+  /** A Python dict; keys are scalars, tuples stand as their text. */
   static final class Dict {
     final Map<Object, Object> entries = new LinkedHashMap<>();
+  }
+
+  /** A Python set, in the order of the stream. */
+  record PySet(List<Object> items) {}
+
+  /** A class or function by its name, of which nothing else is known. */
+  record Named(String name) {}
+
+  /** An object of a class of which nothing is known; takes any state and keeps none. */
+  static final class Inert {
+    final String className;
+
+    Inert(String className) {
+      this.className = className;
+    }
+
+    @Override
+    public String toString() {
+      return className;
+    }
   }
 
   private final PickleInput in;
@@ -43,8 +66,8 @@ final class PickleMachine {
   }
 
   /**
-   * Runs to STOP and returns the value: null, Boolean, Long, BigInteger, Double, String, List,
-   * Tuple, Dict, ...
+   * Runs to STOP and returns the value: null, Boolean, Long, BigInteger, Double, String, byte[],
+   * List, Tuple, PySet, Dict, Named, Inert, or what {@link TorchGlobals} makes.
    */
   Object run() {
     while (true) {
@@ -97,7 +120,7 @@ final class PickleMachine {
       case 'V' -> push(in.line());
       case 'B' -> push(in.bytes(in.u32()));
       case 'C' -> push(in.bytes(in.u8()));
-      case 0x8e -> push(in.bytes(in.i64()));
+      case 0x8e, 0x96 -> push(in.bytes(in.i64()));
       default -> {
         return false;
       }
@@ -109,14 +132,10 @@ final class PickleMachine {
     switch (opcode) {
       case ']' -> push(new ArrayList<>());
       case 'l' -> push(new ArrayList<>(Arrays.asList(popToMark())));
-      case 'a' -> {
-        Object item = pop();
-        list(peek()).add(item);
-      }
-      case 'e' -> {
-        Object[] items = popToMark();
-        list(peek()).addAll(Arrays.asList(items));
-      }
+      case 'a' -> append(pop(1));
+      case 'e', 0x90 -> append(popToMark());
+      case 0x8f -> push(new PySet(new ArrayList<>()));
+      case 0x91 -> push(new PySet(Arrays.asList(popToMark())));
       case ')' -> push(new Tuple(new Object[0]));
       case 't' -> push(new Tuple(popToMark()));
       case 0x85 -> push(new Tuple(pop(1)));
@@ -129,14 +148,8 @@ final class PickleMachine {
         putAll(dict, items);
         push(dict);
       }
-      case 's' -> {
-        Object[] items = pop(2);
-        putAll(dict(peek()), items);
-      }
-      case 'u' -> {
-        Object[] items = popToMark();
-        putAll(dict(peek()), items);
-      }
+      case 's' -> setItems(pop(2));
+      case 'u' -> setItems(popToMark());
       default -> {
         return false;
       }
@@ -166,7 +179,20 @@ final class PickleMachine {
       case 'j' -> recall(in.u32());
       case 'c' -> push(globals.resolve(in.line(), in.line()));
       case 0x93 -> stackGlobal();
-      case 'R' -> reduce();
+      case 'R' -> reduce("REDUCE", 2);
+      case 0x81 -> reduce("NEWOBJ", 2);
+      case 0x92 -> reduce("NEWOBJ_EX", 3);
+      case 'i' -> {
+        Object function = globals.resolve(in.line(), in.line());
+        call("INST", function, popToMark());
+      }
+      case 'o' -> {
+        Object[] items = popToMark();
+        if (items.length == 0) {
+          throw in.refusal("OBJ without a class");
+        }
+        call("OBJ", items[0], Arrays.copyOfRange(items, 1, items.length));
+      }
       case 'b' -> build();
       case 'Q' -> push(globals.storage(pop()));
       default -> throw unknown(opcode);
@@ -181,41 +207,50 @@ final class PickleMachine {
     push(globals.resolve(module, name));
   }
 
-  private void reduce() {
-    Object[] call = pop(2);
-    if (!(call[1] instanceof Tuple arguments)) {
-      throw in.refusal("REDUCE with arguments that are no tuple");
+  /** Takes a callable and its arguments from the stack; keywords, if it has them, say nothing. */
+  private void reduce(String opcode, int operands) {
+    if (stack.size() < operands) {
+      throw in.refusal(
+          opcode + " needs " + operands + " operands, the stack holds " + stack.size());
     }
-    Object result = globals.call(call[0], arguments.items());
+    Object[] call = pop(operands);
+    if (!(call[1] instanceof Tuple arguments)) {
+      throw in.refusal(opcode + " with arguments that are no tuple");
+    }
+    call(opcode, call[0], arguments.items());
+  }
+
+  private void call(String opcode, Object function, Object[] arguments) {
+    if (function instanceof Named unknown) {
+      push(new Inert(unknown.name()));
+      return;
+    } else if (!(function instanceof TorchGlobals.Callable)) {
+      throw in.refusal(opcode + " calls something that is no function");
+    }
+    Object result = globals.call((TorchGlobals.Callable) function, arguments, this);
     if (result instanceof Dict dict) {
-      step(dict.entries.size()); // the only call whose result grows with its argument
+      step(dict.entries.size()); // the results of these calls grow with their arguments
+    } else if (result instanceof PySet set) {
+      step(set.items().size());
     }
     push(result);
   }
 
-  /**
-   * An OrderedDict's attributes ({@code _metadata}) say nothing about tensors; nothing else may
-   * have state.
-   */
+  /** State says nothing about tensors: that of an OrderedDict ({@code _metadata}), or of others. */
   private void build() {
-    Object state = pop();
-    if (!(peek() instanceof Dict) || !(state instanceof Dict)) {
-      throw in.refusal("BUILD sets the state of an object that is no dict");
+    pop();
+    if (!(peek() instanceof Dict) && !(peek() instanceof Inert)) {
+      throw in.refusal("BUILD sets the state of an object that has none");
     }
   }
 
   private LongAlignException unknown(int opcode) {
     String name =
         switch (opcode) {
-          case 'i' -> "INST of " + Names.printable(in.line() + "." + in.line());
-          case 'o' -> "OBJ";
-          case 0x81 -> "NEWOBJ";
-          case 0x92 -> "NEWOBJ_EX";
           case 0x82, 0x83, 0x84 -> "EXT";
           case 'P' -> "PERSID";
           case 'S' -> "STRING";
-          case 0x8f, 0x90, 0x91 -> "a set";
-          case 0x96, 0x97, 0x98 -> "an out-of-band buffer";
+          case 0x97, 0x98 -> "an out-of-band buffer";
           default -> null;
         };
     return in.refusal(
@@ -292,18 +327,24 @@ final class PickleMachine {
   }
 
   @SuppressWarnings("unchecked")
-  private List<Object> list(Object value) {
-    if (!(value instanceof ArrayList)) {
+  private void append(Object[] items) {
+    Object to = peek();
+    if (to instanceof ArrayList) {
+      ((List<Object>) to).addAll(Arrays.asList(items));
+    } else if (to instanceof PySet set && set.items() instanceof ArrayList) {
+      set.items().addAll(Arrays.asList(items));
+    } else if (!(to instanceof Inert)) {
       throw in.refusal("items are appended to something that is no list");
     }
-    return (List<Object>) value;
   }
 
-  private Dict dict(Object value) {
-    if (!(value instanceof Dict dict)) {
+  private void setItems(Object[] items) {
+    Object to = peek();
+    if (to instanceof Dict dict) {
+      putAll(dict, items);
+    } else if (!(to instanceof Inert)) {
       throw in.refusal("items are set in something that is no dict");
     }
-    return dict;
   }
 
   private void putAll(Dict dict, Object[] items) {
@@ -311,17 +352,39 @@ final class PickleMachine {
       throw in.refusal("a dict key without a value");
     }
     for (int i = 0; i < items.length; i += 2) {
-      putScalarKey(in, dict, items[i], items[i + 1]);
+      put(dict, items[i], items[i + 1]);
     }
   }
 
-  static void putScalarKey(PickleInput in, Dict dict, Object key, Object value) {
-    boolean scalar =
-        key == null || key instanceof String || key instanceof Number || key instanceof Boolean;
-    if (!scalar) {
-      throw in.refusal("a dict key that is neither text nor number");
+  void put(Dict dict, Object key, Object value) {
+    dict.entries.put(key instanceof Tuple ? keyText(key, 0) : checkedKey(key), value);
+  }
+
+  private Object checkedKey(Object key) {
+    if (key instanceof List
+        || key instanceof Dict
+        || key instanceof PySet
+        || key instanceof TorchGlobals.TensorRef) {
+      throw in.refusal("a dict key that is neither text nor number but a list, dict or tensor");
     }
-    dict.entries.put(key, value);
+    return key;
+  }
+
+  private String keyText(Object key, int depth) {
+    step(1);
+    if (depth > MAX_KEY_DEPTH) {
+      throw in.refusal("a dict key of more than " + MAX_KEY_DEPTH + " levels of tuples");
+    } else if (key instanceof Tuple tuple) {
+      StringBuilder text = new StringBuilder("(");
+      for (Object item : tuple.items()) {
+        text.append(text.length() == 1 ? "" : ", ").append(keyText(item, depth + 1));
+        step(text.length() / 4096); // a long text costs what it takes to build it
+      }
+      return text.append(')').toString();
+    }
+    String text = String.valueOf(checkedKey(key));
+    step(text.length() / 256);
+    return text;
   }
 
   private Object integer(long length) {

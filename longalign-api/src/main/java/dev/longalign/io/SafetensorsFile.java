@@ -14,14 +14,35 @@ import java.util.Set;
  */
 public final class SafetensorsFile implements TensorFile {
   private final MappedFile file;
-  private final Map<String, StoredTensor> tensors;
-  private final Map<String, String> metadata;
+  private final Map<String, StoredTensor> tensors = new LinkedHashMap<>();
+  private final Map<String, String> unsupported = new LinkedHashMap<>();
+  private final SafetensorsHeader header;
 
-  private SafetensorsFile(
-      MappedFile file, Map<String, StoredTensor> tensors, Map<String, String> metadata) {
+  private SafetensorsFile(MappedFile file, Path path, SafetensorsHeader header, long dataStart) {
     this.file = file;
-    this.tensors = tensors;
-    this.metadata = metadata;
+    this.header = header;
+    header
+        .entries()
+        .forEach(
+            (name, entry) -> {
+              if (entry.dtype() == null) {
+                unsupported.put(name, entry.type());
+              } else {
+                tensors.put(name, stored(file, path, name, entry, dataStart + entry.begin()));
+              }
+            });
+  }
+
+  private static StoredTensor stored(
+      MappedFile file, Path path, String name, SafetensorsHeader.Entry entry, long offset) {
+    long bytes = entry.end() - entry.begin();
+    return StoredTensor.inFile(
+        name,
+        entry.dtype(),
+        entry.shape(),
+        file.source(),
+        new FileRegion(path, offset, bytes),
+        () -> file.slice(offset, bytes));
   }
 
   /**
@@ -60,31 +81,15 @@ public final class SafetensorsFile implements TensorFile {
               + file.hint());
     }
     String json = Json.utf8(file.slice(8, length), file.source());
-    if (!json.startsWith("{")) {
+    if (!json.stripLeading().startsWith("{")) {
       throw refusal(file, "the header does not begin with '{'" + file.hint());
     }
     long dataStart = 8 + length;
-    SafetensorsHeader header =
-        SafetensorsHeader.parse(file.source(), json, file.size() - dataStart);
-    Map<String, StoredTensor> tensors = new LinkedHashMap<>();
-    header
-        .entries()
-        .forEach(
-            (name, entry) -> {
-              long offset = dataStart + entry.begin();
-              long bytes = entry.end() - entry.begin();
-              tensors.put(
-                  name,
-                  StoredTensor.inFile(
-                      name,
-                      entry.dtype(),
-                      entry.shape(),
-                      file.source(),
-                      new FileRegion(path, offset, bytes),
-                      () -> file.slice(offset, bytes)));
-            });
     return new SafetensorsFile(
-        file, Collections.unmodifiableMap(tensors), Collections.unmodifiableMap(header.metadata()));
+        file,
+        path,
+        SafetensorsHeader.parse(file.source(), json, file.size() - dataStart),
+        dataStart);
   }
 
   private static LongAlignException refusal(MappedFile file, String reason) {
@@ -102,21 +107,22 @@ public final class SafetensorsFile implements TensorFile {
 
   @Override
   public Set<String> names() {
-    return tensors.keySet();
+    return Collections.unmodifiableSet(header.entries().keySet());
+  }
+
+  @Override
+  public Map<String, String> unsupported() {
+    return Collections.unmodifiableMap(unsupported);
   }
 
   @Override
   public StoredTensor tensor(String name) {
-    StoredTensor tensor = tensors.get(name);
-    if (tensor == null) {
-      throw Names.missing(source(), name, names());
-    }
-    return tensor;
+    return TensorFiles.find(this, tensors, name);
   }
 
   @Override
   public Map<String, String> metadata() {
-    return metadata;
+    return Collections.unmodifiableMap(header.metadata());
   }
 
   @Override
@@ -130,6 +136,6 @@ public final class SafetensorsFile implements TensorFile {
 
   @Override
   public String toString() {
-    return source() + " (" + tensors.size() + " tensors)";
+    return source() + " (" + names().size() + " tensors)";
   }
 }

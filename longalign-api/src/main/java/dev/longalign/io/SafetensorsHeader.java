@@ -19,6 +19,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import java.util.regex.Pattern;
+import java.util.stream.Stream;
 
 /**
  * The JSON header of a safetensors file, read as a stream (no recursion, no number parsed before it
@@ -33,6 +34,24 @@ final class SafetensorsHeader {
   private static final Pattern INTEGER = Pattern.compile("0|[1-9][0-9]{0,18}");
   private static final int MAX_RANK = 64;
 
+  /** Types of the format that no model here has, by their bits. */
+  private static final Map<String, Integer> FOREIGN =
+      Map.of(
+          "C64",
+          64,
+          "F8_E8M0",
+          8,
+          "F8_E4M3FNUZ",
+          8,
+          "F8_E5M2FNUZ",
+          8,
+          "F6_E2M3",
+          6,
+          "F6_E3M2",
+          6,
+          "F4",
+          4);
+
   private final String source;
   private final Map<String, Entry> entries = new LinkedHashMap<>();
   private final Map<String, String> metadata = new LinkedHashMap<>();
@@ -41,8 +60,13 @@ final class SafetensorsHeader {
     this.source = source;
   }
 
-  /** Offsets count from the end of the header. */
-  record Entry(DType dtype, Shape shape, long begin, long end) {}
+  /**
+   * Offsets count from the end of the header.
+   *
+   * @param type as the file calls it
+   * @param dtype null if it is not supported
+   */
+  record Entry(String type, DType dtype, Shape shape, long begin, long end) {}
 
   static SafetensorsHeader parse(String source, String json, long dataBytes) {
     SafetensorsHeader header = new SafetensorsHeader(source);
@@ -90,6 +114,10 @@ final class SafetensorsHeader {
   }
 
   private void readMetadata(JsonReader reader) throws IOException {
+    if (reader.peek() == JsonToken.NULL) {
+      reader.nextNull();
+      return;
+    }
     expect(reader, JsonToken.BEGIN_OBJECT, "__metadata__");
     reader.beginObject();
     while (reader.hasNext()) {
@@ -105,7 +133,7 @@ final class SafetensorsHeader {
   private Entry readEntry(JsonReader reader, String what) throws IOException {
     expect(reader, JsonToken.BEGIN_OBJECT, what);
     reader.beginObject();
-    DType dtype = null;
+    String dtype = null;
     List<Long> dims = null;
     List<Long> offsets = null;
     Set<String> seen = new HashSet<>();
@@ -131,22 +159,28 @@ final class SafetensorsHeader {
     return checked(what, dtype, dims, offsets.get(0), offsets.get(1));
   }
 
-  private Entry checked(String what, DType dtype, List<Long> dims, long begin, long end) {
+  private Entry checked(String what, String type, List<Long> dims, long begin, long end) {
     if (begin > end) {
       throw refusal(what + ": data_offsets [" + begin + ", " + end + "] run backwards");
     }
     Shape shape = Shape.of(dims.stream().mapToLong(Long::longValue).toArray());
-    long bytes;
+    DType dtype = FOREIGN.containsKey(type) ? null : DType.valueOf(type);
+    long bits;
     try {
-      bytes = Math.multiplyExact(shape.size(), (long) dtype.bytes());
+      int width = dtype == null ? FOREIGN.get(type) : 8 * dtype.bytes();
+      bits = Math.multiplyExact(shape.size(), (long) width);
     } catch (ArithmeticException overflow) {
       throw refusal(what + ": shape " + shape + " is larger than 64 bits can count");
     }
+    if (bits % 8 != 0) {
+      throw refusal(what + ": " + type + " " + shape + " does not end at a whole byte");
+    }
+    long bytes = bits / 8;
     if (bytes != end - begin) {
       throw refusal(
           what
               + ": "
-              + dtype
+              + type
               + " "
               + shape
               + " takes "
@@ -158,16 +192,15 @@ final class SafetensorsHeader {
               + "] give "
               + (end - begin));
     }
-    return new Entry(dtype, shape, begin, end);
+    return new Entry(type, dtype, shape, begin, end);
   }
 
-  private DType readDType(JsonReader reader, String what) throws IOException {
+  private String readDType(JsonReader reader, String what) throws IOException {
     expect(reader, JsonToken.STRING, what + ": dtype");
     String name = reader.nextString();
-    for (DType dtype : DType.values()) {
-      if (dtype.name().equals(name)) {
-        return dtype;
-      }
+    if (FOREIGN.containsKey(name)
+        || Stream.of(DType.values()).anyMatch(dtype -> dtype.name().equals(name))) {
+      return name;
     }
     throw refusal(
         what

@@ -49,15 +49,18 @@ final class ShardedTensorFile implements TensorFile {
     List<String> missing = new ArrayList<>();
     for (Map.Entry<String, JsonElement> entry : weightMap.getAsJsonObject().entrySet()) {
       String shardName = shardName(source, entry.getKey(), entry.getValue());
-      Path shardPath = index.resolveSibling(shardName);
+      Path shardPath = Names.path(index.resolveSibling(""), shardName, source);
       if (!shards.containsKey(shardName) && !Files.isRegularFile(shardPath)) {
         throw new LongAlignException(
-            source + ": shard " + shardName + " is not there (an incomplete download?)");
+            source
+                + ": shard "
+                + Names.printable(shardName)
+                + " is not there (an incomplete download?)");
       }
       TensorFile shard = shards.computeIfAbsent(shardName, name -> TensorFiles.open(shardPath));
       shardOf.put(entry.getKey(), shard);
       if (!shard.contains(entry.getKey())) {
-        missing.add("'" + Names.printable(entry.getKey()) + "' in " + shardName);
+        missing.add("'" + Names.printable(entry.getKey()) + "' in " + Names.printable(shardName));
       }
     }
     if (!missing.isEmpty()) {
@@ -116,6 +119,14 @@ final class ShardedTensorFile implements TensorFile {
       throw Names.missing(source, name, names());
     }
     return shard.tensor(name);
+  }
+
+  @Override
+  public Map<String, String> unsupported() {
+    Map<String, String> unsupported = new LinkedHashMap<>();
+    shards.values().forEach(shard -> unsupported.putAll(shard.unsupported()));
+    unsupported.keySet().retainAll(shardOf.keySet());
+    return unsupported;
   }
 
   @Override

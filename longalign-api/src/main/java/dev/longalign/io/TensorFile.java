@@ -19,9 +19,18 @@ public interface TensorFile extends AutoCloseable {
   /**
    * The tensor of that name.
    *
-   * @throws LongAlignException if there is none; the message names the file and the closest names
+   * @throws LongAlignException if there is none, or its type is not supported; the message names
+   *     the file and the closest names or the type
    */
   StoredTensor tensor(String name);
+
+  /**
+   * By name, the type of those tensors that cannot be read because their type is not supported
+   * ({@code C64}); {@link #tensor} refuses them, {@link #names} has them.
+   */
+  default Map<String, String> unsupported() {
+    return Map.of();
+  }
 
   /** Free text that travels with the tensors; empty if there is none. */
   Map<String, String> metadata();
@@ -38,9 +47,12 @@ public interface TensorFile extends AutoCloseable {
     return tensor(name).expect(expected);
   }
 
-  /** All tensors, in the order of the file. */
+  /** All tensors of a supported type, in the order of the file. */
   default List<StoredTensor> tensors() {
-    return names().stream().map(this::tensor).toList();
+    return names().stream()
+        .filter(name -> !unsupported().containsKey(name))
+        .map(this::tensor)
+        .toList();
   }
 
   @Override

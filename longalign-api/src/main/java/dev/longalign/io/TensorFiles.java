@@ -1,10 +1,14 @@
 package dev.longalign.io;
 
 import dev.longalign.LongAlignException;
+import dev.longalign.tensor.DType;
 import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.Collection;
+import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 
 /** Opens weight files of any supported kind. */
 public final class TensorFiles {
@@ -36,7 +40,8 @@ public final class TensorFiles {
     }
     throw new LongAlignException(
         file.source()
-            + ": expected weights (.safetensors, .safetensors.index.json, .pt, .bin), found something else"
+            + ": expected weights (.safetensors, .safetensors.index.json, .pt, .bin), found"
+            + " something else"
             + file.hint());
   }
 
@@ -45,12 +50,33 @@ public final class TensorFiles {
     return new MemoryTensorFile(source, tensors);
   }
 
+  /** The tensor of that name among those of a file, or the refusal. */
+  static StoredTensor find(TensorFile file, Map<String, StoredTensor> tensors, String name) {
+    StoredTensor tensor = tensors.get(name);
+    if (tensor != null) {
+      return tensor;
+    } else if (file.unsupported().containsKey(name)) {
+      throw new LongAlignException(
+          "tensor '"
+              + Names.printable(name)
+              + "' in "
+              + file.source()
+              + ": expected one of the types "
+              + List.of(DType.values())
+              + ", found "
+              + Names.printable(file.unsupported().get(name))
+              + "; convert it to one of them");
+    }
+    throw Names.missing(file.source(), name, file.names());
+  }
+
   private static boolean looksLikeSafetensors(MappedFile file) {
     if (file.size() < 10) {
       return false;
     }
-    ByteBuffer start = file.slice(0, 9);
+    ByteBuffer start = file.slice(0, Math.min(file.size(), 64));
     long length = start.getLong();
-    return length > 0 && length <= file.size() - 8 && start.get() == '{';
+    String header = StandardCharsets.ISO_8859_1.decode(start).toString();
+    return length > 0 && length <= file.size() - 8 && header.stripLeading().startsWith("{");
   }
 }

@@ -13,9 +13,10 @@ import java.util.Set;
 
 /**
  * A file of {@code torch.save}, in the zip format or the stream format before torch 1.6, read by an
- * interpreter that knows tensors, dicts, lists, tuples and scalars and executes nothing. Tensors of
- * nested dicts and lists are named by their path ({@code state.0.exp_avg}); views that are not
- * contiguous are copied when their data is asked for.
+ * interpreter that knows tensors, dicts, lists, tuples, sets and scalars and executes nothing;
+ * other objects beside the tensors are left out. Tensors of nested dicts and lists are named by
+ * their path ({@code state.0.exp_avg}); views that are not contiguous are copied when their data is
+ * asked for.
  *
  * <pre>{@code
  * try (TorchFile file = TorchFile.open(Path.of("s28750_lora_vis.pt"))) {
@@ -40,8 +41,8 @@ public final class TorchFile implements TensorFile {
   /**
    * Opens and checks a file; all tensors are known to be in range afterwards.
    *
-   * @throws LongAlignException if it is no torch file, damaged, or asks for anything but tensors
-   *     and plain values
+   * @throws LongAlignException if it is no torch file, damaged, an object of a class instead of
+   *     tensors, or made to do harm
    */
   public static TorchFile open(Path path) {
     return open(path, MappedFile.WINDOW);
@@ -155,7 +156,7 @@ public final class TorchFile implements TensorFile {
       if (file.size() - at < 8) {
         throw refusal(file, "storage '" + key + "' is missing (an incomplete download?)");
       }
-      int width = used.get(key).width();
+      int width = used.get(key).type().width();
       long elements = file.slice(at, 8).getLong();
       at += 8;
       if (elements < 0 || elements > (file.size() - at) / width) {
@@ -192,8 +193,9 @@ public final class TorchFile implements TensorFile {
   }
 
   /**
-   * The whole content: {@link Map}, {@link List} (also for tuples), {@link StoredTensor}, String,
-   * Long, BigInteger, Double, Boolean, byte[] or null. Unmodifiable.
+   * The whole content: {@link Map}, {@link List} (also for tuples and sets), {@link StoredTensor},
+   * String, Long, BigInteger, Double, Boolean, read-only {@link java.nio.ByteBuffer} or null; of
+   * other objects the name of their class. Unmodifiable.
    */
   public Object value() {
     return tree.root();
@@ -225,16 +227,17 @@ public final class TorchFile implements TensorFile {
 
   @Override
   public Set<String> names() {
-    return tree.tensors().keySet();
+    return tree.names();
+  }
+
+  @Override
+  public Map<String, String> unsupported() {
+    return tree.unsupported();
   }
 
   @Override
   public StoredTensor tensor(String name) {
-    StoredTensor tensor = tree.tensors().get(name);
-    if (tensor == null) {
-      throw Names.missing(source(), name, names());
-    }
-    return tensor;
+    return TensorFiles.find(this, tree.tensors(), name);
   }
 
   /** The scalars beside the tensors, by path. */

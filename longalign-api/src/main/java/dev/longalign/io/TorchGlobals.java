@@ -1,18 +1,23 @@
 package dev.longalign.io;
 
 import dev.longalign.io.PickleMachine.Dict;
+import dev.longalign.io.PickleMachine.Inert;
+import dev.longalign.io.PickleMachine.Named;
+import dev.longalign.io.PickleMachine.PySet;
 import dev.longalign.io.PickleMachine.Tuple;
 import dev.longalign.tensor.DType;
 import dev.longalign.tensor.Shape;
+import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
 
 /**
- * The names that a torch pickle may refer to, and what they build: an allow-list; every other name
- * is refused. Python: {@code torch/_utils.py} ({@code _rebuild_tensor_v2} and its relatives),
- * {@code torch/serialization.py} (persistent ids of storages).
+ * The names of a torch pickle that mean tensors, and what they build. Every other name stands for
+ * itself and what is made of it is inert; a few that only an attack needs refuse the file. Python:
+ * {@code torch/_utils.py} ({@code _rebuild_tensor_v2} and its relatives), {@code
+ * torch/serialization.py} (persistent ids of storages), {@code torch/_weights_only_unpickler.py}.
  */
 final class TorchGlobals {
   /**
@@ -23,85 +28,122 @@ final class TorchGlobals {
 
   private static final int MAX_RANK = 64;
 
-  private static final Map<String, DType> STORAGES =
-      Map.ofEntries(
-          Map.entry("DoubleStorage", DType.F64), Map.entry("FloatStorage", DType.F32),
-          Map.entry("HalfStorage", DType.F16), Map.entry("BFloat16Storage", DType.BF16),
-          Map.entry("LongStorage", DType.I64), Map.entry("IntStorage", DType.I32),
-          Map.entry("ShortStorage", DType.I16), Map.entry("CharStorage", DType.I8),
-          Map.entry("ByteStorage", DType.U8), Map.entry("BoolStorage", DType.BOOL));
+  /** What to do about a pickle that holds other things. */
+  static final String REMEDY =
+      "Save only tensors (torch.save(model.state_dict(), ...)) or use safetensors";
 
-  private static final Map<String, DType> DTYPES =
-      Map.ofEntries(
-          Map.entry("float64", DType.F64),
-          Map.entry("double", DType.F64),
-          Map.entry("float32", DType.F32),
-          Map.entry("float", DType.F32),
-          Map.entry("float16", DType.F16),
-          Map.entry("half", DType.F16),
-          Map.entry("bfloat16", DType.BF16),
-          Map.entry("int64", DType.I64),
-          Map.entry("long", DType.I64),
-          Map.entry("int32", DType.I32),
-          Map.entry("int", DType.I32),
-          Map.entry("int16", DType.I16),
-          Map.entry("short", DType.I16),
-          Map.entry("int8", DType.I8),
-          Map.entry("uint8", DType.U8),
-          Map.entry("uint16", DType.U16),
-          Map.entry("uint32", DType.U32),
-          Map.entry("uint64", DType.U64),
-          Map.entry("bool", DType.BOOL),
-          Map.entry("float8_e4m3fn", DType.F8_E4M3),
-          Map.entry("float8_e5m2", DType.F8_E5M2));
+  /** Modules whose functions no side data is made of: a file that names them means harm. */
+  private static final Set<String> HARMFUL =
+      Set.of(
+          "os",
+          "posix",
+          "nt",
+          "sys",
+          "subprocess",
+          "commands",
+          "pty",
+          "runpy",
+          "code",
+          "codeop",
+          "importlib",
+          "shutil",
+          "socket",
+          "ctypes",
+          "pickle",
+          "_pickle",
+          "marshal",
+          "webbrowser",
+          "multiprocessing",
+          "threading",
+          "asyncio",
+          "imp",
+          "pip",
+          "timeit",
+          "bdb",
+          "pdb");
 
-  /** Classes that checkpoints of whole trainings name, as a key beside the weights: just a text. */
-  private static final Set<String> NAMES =
-      Set.of("pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint");
+  /** What side data may take from Python's own names. */
+  private static final Set<String> BUILTINS =
+      Set.of(
+          "set",
+          "frozenset",
+          "bytearray",
+          "bytes",
+          "complex",
+          "dict",
+          "list",
+          "tuple",
+          "int",
+          "float",
+          "bool",
+          "str",
+          "unicode",
+          "long",
+          "object",
+          "slice",
+          "range",
+          "xrange",
+          "type",
+          "Ellipsis",
+          "NotImplemented");
 
-  private enum Callable {
+  /** The functions whose results matter. */
+  enum Callable {
     ORDERED_DICT,
+    COUNTER,
+    DEFAULT_DICT,
+    SET,
+    SIZE,
+    DEVICE,
+    LAYOUT,
     REBUILD_TENSOR,
     REBUILD_TENSOR_V2,
     REBUILD_TENSOR_V3,
     REBUILD_PARAMETER,
-    REBUILD_PARAMETER_WITH_STATE
+    REBUILD_PARAMETER_WITH_STATE,
+    REBUILD_FROM_TYPE
   }
 
   private static final Map<String, Callable> CALLABLES =
-      Map.of(
-          "collections.OrderedDict", Callable.ORDERED_DICT,
-          "torch._utils._rebuild_tensor", Callable.REBUILD_TENSOR,
-          "torch._utils._rebuild_tensor_v2", Callable.REBUILD_TENSOR_V2,
-          "torch._utils._rebuild_tensor_v3", Callable.REBUILD_TENSOR_V3,
-          "torch._utils._rebuild_parameter", Callable.REBUILD_PARAMETER,
-          "torch._utils._rebuild_parameter_with_state", Callable.REBUILD_PARAMETER_WITH_STATE);
-
-  /**
-   * @param dtype null for untyped bytes
-   */
-  private record StorageType(DType dtype) {}
+      Map.ofEntries(
+          Map.entry("collections.OrderedDict", Callable.ORDERED_DICT),
+          Map.entry("collections.Counter", Callable.COUNTER),
+          Map.entry("collections.defaultdict", Callable.DEFAULT_DICT),
+          Map.entry("builtins.set", Callable.SET),
+          Map.entry("__builtin__.set", Callable.SET),
+          Map.entry("builtins.frozenset", Callable.SET),
+          Map.entry("__builtin__.frozenset", Callable.SET),
+          Map.entry("torch.Size", Callable.SIZE),
+          Map.entry("torch.device", Callable.DEVICE),
+          Map.entry("torch.serialization._get_layout", Callable.LAYOUT),
+          Map.entry("torch._utils._rebuild_tensor", Callable.REBUILD_TENSOR),
+          Map.entry("torch._utils._rebuild_tensor_v2", Callable.REBUILD_TENSOR_V2),
+          Map.entry("torch._utils._rebuild_tensor_v3", Callable.REBUILD_TENSOR_V3),
+          Map.entry("torch._utils._rebuild_parameter", Callable.REBUILD_PARAMETER),
+          Map.entry(
+              "torch._utils._rebuild_parameter_with_state", Callable.REBUILD_PARAMETER_WITH_STATE),
+          Map.entry("torch._tensor._rebuild_from_type_v2", Callable.REBUILD_FROM_TYPE));
 
   /**
    * A persistent id: the storage of a key.
    *
-   * @param dtype null for untyped bytes
    * @param bytes how long the storage claims to be
    */
-  record StorageRef(String key, DType dtype, long bytes) {
-    int width() {
-      return dtype == null ? 1 : dtype.bytes();
-    }
-  }
+  record StorageRef(String key, TorchType type, long bytes) {}
 
   /**
    * A view into a storage; in range and of countable size, but the storage itself has not been
    * looked up.
    *
+   * @param type its dtype is null for a type that is not supported: then nothing else is checked
    * @param offset of the first element, in elements
    * @param strides in elements
    */
-  record TensorRef(StorageRef storage, DType dtype, long offset, Shape shape, long[] strides) {}
+  record TensorRef(StorageRef storage, TorchType type, long offset, Shape shape, long[] strides) {
+    DType dtype() {
+      return type.dtype();
+    }
+  }
 
   private final PickleInput in;
   private final Map<String, StorageRef> storages = new HashMap<>();
@@ -115,27 +157,25 @@ final class TorchGlobals {
     return storages;
   }
 
-  /** What a name stands for: a callable, a storage type or a dtype. */
+  /** What a name stands for: a {@link Callable}, a {@link TorchType} or a {@link Named}. */
   Object resolve(String module, String name) {
     String qualified = module + "." + name;
-    Object known = CALLABLES.get(qualified);
-    if (known == null && module.equals("torch") && STORAGES.containsKey(name)) {
-      known = new StorageType(STORAGES.get(name));
-    } else if (known == null && module.equals("torch")) {
-      known = DTYPES.get(name);
-    } else if (known == null && qualified.equals("torch.storage.UntypedStorage")) {
-      known = new StorageType(null);
-    } else if (known == null && NAMES.contains(qualified)) {
-      known = qualified;
-    }
-    if (known == null) {
+    String outer = module.replaceFirst("\\..*", "");
+    boolean builtin = outer.equals("builtins") || outer.equals("__builtin__");
+    if (HARMFUL.contains(outer)
+        || builtin && !BUILTINS.contains(name)
+        || qualified.equals("torch.load")
+        || qualified.startsWith("torch.hub.")) {
       throw in.refusal(
           "it asks for "
               + Names.printable(qualified)
-              + ", which weights do not need; "
-              + "nothing was executed. Save only tensors (torch.save(model.state_dict(), ...)) or use safetensors");
+              + ", which weights do not need; nothing was executed. "
+              + REMEDY);
+    } else if (CALLABLES.containsKey(qualified)) {
+      return CALLABLES.get(qualified);
     }
-    return known;
+    TorchType type = TorchType.of(qualified);
+    return type != null ? type : new Named(qualified);
   }
 
   /** The storage of a persistent id ('storage', type, key, location, elements[, view]). */
@@ -143,32 +183,46 @@ final class TorchGlobals {
     if (persistentId instanceof Tuple tuple
         && (tuple.items().length == 5 || tuple.items().length == 6 && tuple.items()[5] == null)
         && "storage".equals(tuple.items()[0])
-        && tuple.items()[1] instanceof StorageType type
+        && tuple.items()[1] instanceof TorchType type
         && tuple.items()[2] instanceof String key
         && tuple.items()[3] instanceof String
         && tuple.items()[4] instanceof Long elements) {
       if (!key.matches("[A-Za-z0-9_]{1,64}")) {
         throw in.refusal("storage key '" + Names.printable(key) + "' is no plain number or name");
       }
-      int width = type.dtype() == null ? 1 : type.dtype().bytes();
-      if (elements < 0 || elements > Long.MAX_VALUE / width) {
+      if (type.width() == 0 || elements < 0 || elements > Long.MAX_VALUE / type.width()) {
         throw in.refusal("storage " + key + " of " + elements + " elements");
       }
-      StorageRef storage = new StorageRef(key, type.dtype(), elements * width);
+      StorageRef storage = new StorageRef(key, type, elements * type.width());
       storages.putIfAbsent(key, storage);
       return storage;
     }
     throw in.refusal("a persistent id that is not ('storage', type, key, location, elements)");
   }
 
-  Object call(Object callable, Object[] arguments) {
-    if (!(callable instanceof Callable function)) {
-      throw in.refusal("REDUCE calls something that is no function");
-    }
+  Object call(Callable function, Object[] arguments, PickleMachine machine) {
     int n = arguments.length;
     switch (function) {
-      case ORDERED_DICT -> {
-        return orderedDict(arguments);
+      case ORDERED_DICT, COUNTER -> {
+        return dict(arguments, machine);
+      }
+      case DEFAULT_DICT -> {
+        return new Dict(); // made of the factory of its values; the items follow
+      }
+      case SET -> {
+        if (n == 0 || n == 1 && arguments[0] instanceof List) {
+          return new PySet(n == 0 ? new ArrayList<>() : new ArrayList<>((List<?>) arguments[0]));
+        }
+      }
+      case SIZE -> {
+        if (n == 1 && (arguments[0] instanceof Tuple || arguments[0] instanceof List)) {
+          return arguments[0];
+        }
+      }
+      case DEVICE, LAYOUT -> {
+        if (n >= 1 && arguments[0] instanceof String name) {
+          return name;
+        }
       }
       case REBUILD_TENSOR -> {
         if (n == 4) {
@@ -181,14 +235,25 @@ final class TorchGlobals {
         }
       }
       case REBUILD_TENSOR_V3 -> {
-        if ((n == 7 || n == 8 && isEmpty(arguments[7])) && arguments[6] instanceof DType dtype) {
+        if ((n == 7 || n == 8 && isEmpty(arguments[7]))
+            && arguments[6] instanceof TorchType dtype) {
           return tensor(arguments, dtype);
         }
       }
       case REBUILD_PARAMETER, REBUILD_PARAMETER_WITH_STATE -> {
         if (n == (function == Callable.REBUILD_PARAMETER ? 3 : 4)
-            && arguments[0] instanceof TensorRef) {
+            && (arguments[0] instanceof TensorRef || arguments[0] instanceof Inert)) {
           return arguments[0];
+        }
+      }
+      case REBUILD_FROM_TYPE -> {
+        if (n == 4
+            && arguments[0] instanceof Callable rebuild
+            && rebuild != Callable.REBUILD_FROM_TYPE
+            && arguments[2] instanceof Tuple inner) {
+          return call(rebuild, inner.items(), machine); // a tensor with attributes of its own
+        } else if (n == 4 && arguments[0] instanceof Named unknown) {
+          return new Inert(unknown.name());
         }
       }
       default -> throw new IllegalStateException(function.name());
@@ -201,9 +266,13 @@ final class TorchGlobals {
     return value == null || value instanceof Dict dict && dict.entries.isEmpty();
   }
 
-  /** Empty, or, as Python 2 wrote it, from a list of pairs. */
-  private Dict orderedDict(Object[] arguments) {
+  /** Empty, a copy, or, as Python 2 wrote it, from a list of pairs. */
+  private Dict dict(Object[] arguments, PickleMachine machine) {
     Dict dict = new Dict();
+    if (arguments.length == 1 && arguments[0] instanceof Dict from) {
+      dict.entries.putAll(from.entries);
+      return dict;
+    }
     if (arguments.length > 1 || arguments.length == 1 && !(arguments[0] instanceof List)) {
       throw in.refusal("OrderedDict from something that is no list of pairs");
     }
@@ -211,23 +280,23 @@ final class TorchGlobals {
       Object[] items =
           pair instanceof Tuple tuple
               ? tuple.items()
-              : pair instanceof List<?> l ? l.toArray() : null;
+              : pair instanceof List<?> l && l.size() == 2 ? l.toArray() : null;
       if (items == null || items.length != 2) {
         throw in.refusal("OrderedDict from something that is no list of pairs");
       }
-      PickleMachine.putScalarKey(in, dict, items[0], items[1]);
+      machine.put(dict, items[0], items[1]);
     }
     return dict;
   }
 
-  private TensorRef tensor(Object[] arguments, DType viewed) {
+  private TensorRef tensor(Object[] arguments, TorchType viewed) {
     if (!(arguments[0] instanceof StorageRef storage) || !(arguments[1] instanceof Long offset)) {
       throw in.refusal("a tensor that is not made of a storage, an offset, a size and a stride");
     }
     long[] sizes = integers(arguments[2], "size");
     long[] strides = integers(arguments[3], "stride");
-    DType dtype = viewed != null ? viewed : storage.dtype();
-    if (dtype == null) {
+    TorchType type = viewed != null ? viewed : storage.type();
+    if (type == TorchType.UNTYPED) {
       throw in.refusal("a tensor over untyped bytes without a dtype");
     }
     if (sizes.length != strides.length || sizes.length > MAX_RANK) {
@@ -235,8 +304,10 @@ final class TorchGlobals {
           "a tensor with " + sizes.length + " sizes and " + strides.length + " strides");
     }
     Shape shape = Shape.of(sizes);
-    checkRange(storage, dtype, offset, shape, strides);
-    return new TensorRef(storage, dtype, offset, shape, strides);
+    if (type.dtype() != null) {
+      checkRange(storage, type.dtype(), offset, shape, strides);
+    }
+    return new TensorRef(storage, type, offset, shape, strides);
   }
 
   private void checkRange(

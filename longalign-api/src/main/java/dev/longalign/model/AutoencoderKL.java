@@ -157,6 +157,16 @@ public final class AutoencoderKL implements AutoCloseable {
     }
   }
 
+  /**
+   * Bytes without which no picture of so many latents passes: the widest convolution's input and
+   * output. What lies around it takes as much again, and more.
+   */
+  public long leastBytes(int height, int width) {
+    long pixels = (long) height * width * config.downscale() * config.downscale();
+    int widest = config.blockOutChannels().stream().limit(2).max(Integer::compare).orElseThrow();
+    return pixels * 2 * widest * dtype.bytes();
+  }
+
   /** The autoencoder's latents of the diffusion model's. */
   public Tensor unscale(Tensor scaled) {
     return Affine.of(scaled, 1 / config.scalingFactor(), config.shiftFactor());

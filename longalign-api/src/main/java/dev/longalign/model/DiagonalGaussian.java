@@ -28,7 +28,7 @@ public final class DiagonalGaussian {
   }
 
   /** From moments [B, h, w, 2 * latent]: mean, then log variance, which is limited to [-30, 20]. */
-  static DiagonalGaussian of(Tensor moments) {
+  public static DiagonalGaussian of(Tensor moments) {
     int latent = moments.dim(3) / 2;
     float[] values = moments.toFloats();
     float[] mean = new float[values.length / 2];
@@ -58,16 +58,22 @@ public final class DiagonalGaussian {
     return Tensor.of(backend, shape, std);
   }
 
-  /** {@code mean + std * noise}, f32; noise is standard normal [B, h, w, latent]. */
+  /**
+   * {@code mean + std * noise}, f32.
+   *
+   * @param noise standard normal [N, h, w, latent]: as many draws as there are rows, or any number
+   *     of one row's
+   */
   public Tensor sample(Tensor noise) {
-    if (!noise.shape().equals(shape)) {
+    boolean fits = shape.dim(0) == 1 ? noise.shape().rank() == 4 : noise.dim(0) == shape.dim(0);
+    if (!fits || !noise.shape().with(0, shape.intDim(0)).equals(shape)) {
       throw new LongAlignException(
           "VAE sample: expected noise " + shape + ", found " + noise.shape());
     }
     float[] values = noise.toFloats();
     for (int i = 0; i < values.length; i++) {
-      values[i] = mean[i] + std[i] * values[i];
+      values[i] = mean[i % mean.length] + std[i % mean.length] * values[i];
     }
-    return Tensor.of(backend, shape, values);
+    return Tensor.of(backend, noise.shape(), values);
   }
 }

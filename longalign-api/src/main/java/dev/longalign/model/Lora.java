@@ -1,5 +1,6 @@
 package dev.longalign.model;
 
+import dev.longalign.LongAlignException;
 import dev.longalign.io.StoredTensor;
 import dev.longalign.io.TensorFile;
 import dev.longalign.io.TensorFiles;
@@ -7,6 +8,7 @@ import dev.longalign.nn.LayerBranches;
 import dev.longalign.nn.LayerSpec;
 import dev.longalign.nn.WeightSource;
 import dev.longalign.tensor.DType;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Collections;
 import java.util.LinkedHashMap;
@@ -30,6 +32,14 @@ import org.slf4j.LoggerFactory;
  */
 public final class Lora {
   private static final Logger LOG = LoggerFactory.getLogger(Lora.class);
+
+  /** What PEFT and diffusers call the file in a directory of theirs. */
+  private static final List<String> IN_DIRECTORIES =
+      List.of(
+          "adapter_model.safetensors",
+          "pytorch_lora_weights.safetensors",
+          "adapter_model.bin",
+          "pytorch_lora_weights.bin");
 
   private final String source;
   private final Map<String, Entry> entries;
@@ -62,25 +72,49 @@ public final class Lora {
     REFUSE
   }
 
-  /** Reads a file, ignoring what it has for the text encoder. */
+  /** Reads a file, or the one of a directory, ignoring what it has for the text encoder. */
   public static Lora read(Path file, List<LayerSpec> layers) {
     return read(file, layers, TextEncoderTensors.IGNORE);
   }
 
   /**
    * @param layers of the UNet, see {@link UNet2DCondition#layers}
-   * @throws dev.longalign.LongAlignException listing every tensor that matches no layer or has a
-   *     wrong shape
+   * @throws LongAlignException listing every tensor that matches no layer or has a wrong shape
    */
   public static Lora read(Path file, List<LayerSpec> layers, TextEncoderTensors policy) {
-    TensorFile tensors = TensorFiles.open(file);
-    return log(
-        new LoraReader(tensors, layers).read(policy, LoraReader.alphaOverRank(file, tensors)));
+    Path path = file(file);
+    TensorFile tensors = TensorFiles.open(path);
+    return log(new LoraReader(tensors, layers, PeftConfig.of(path, tensors)).read(policy));
   }
 
   /** A LoRA from tensors that are already at hand; those named 0, 1, 2, ... are a bare list. */
   public static Lora of(TensorFile tensors, List<LayerSpec> layers, TextEncoderTensors policy) {
-    return log(new LoraReader(tensors, layers).read(policy, 1));
+    return log(new LoraReader(tensors, layers, PeftConfig.none()).read(policy));
+  }
+
+  /**
+   * The file of a LoRA: the path itself, or in a directory that PEFT or diffusers wrote, the file
+   * of their name.
+   *
+   * @throws LongAlignException if there is none
+   */
+  public static Path file(Path path) {
+    if (Files.isRegularFile(path)) {
+      return path;
+    } else if (!Files.isDirectory(path)) {
+      throw new LongAlignException(path + ": expected a LoRA file, found nothing there");
+    }
+    return IN_DIRECTORIES.stream()
+        .map(path::resolve)
+        .filter(Files::isRegularFile)
+        .findFirst()
+        .orElseThrow(
+            () ->
+                new LongAlignException(
+                    path
+                        + ": expected a LoRA file, or a directory with one of "
+                        + IN_DIRECTORIES
+                        + "; found a directory without them; name the file"));
   }
 
   private static Lora log(Lora lora) {
@@ -118,8 +152,8 @@ public final class Lora {
    *
    * @param layers of the UNet, see {@link UNet2DCondition#layers}
    * @param dtype F16, which LoRA files mostly have, BF16 or F32
-   * @throws dev.longalign.LongAlignException if the file cannot be written, or the format or type
-   *     cannot hold this LoRA
+   * @throws LongAlignException if the file cannot be written, or the format or type cannot hold
+   *     this LoRA
    */
   public void write(Path file, LoraFormat format, List<LayerSpec> layers, DType dtype) {
     LoraWriter writer = new LoraWriter(file, this, dtype);

@@ -18,15 +18,18 @@ record LoraKey(String module, Part part) {
   enum Part {
     UP,
     DOWN,
+    /** Between them, for the kernel of a convolution whose factors are 1 x 1. */
+    MID,
     ALPHA
   }
 
   private static final Pattern FACTOR =
-      Pattern.compile("(.+?)([._])lora[._](up|down|A|B)(?:\\.[^.]+)?\\.weight");
+      Pattern.compile(
+          "(.+?)([._])lora(?:_linear_layer)?[._](up|down|mid|A|B)(?:\\.[^.]+)?\\.weight");
   private static final Pattern ALPHA = Pattern.compile("(.+?)(?:([._])lora)?\\.alpha");
   private static final Pattern TEXT_ENCODER =
       Pattern.compile(
-          "lora_te\\d?_.*|(?:base_model\\.model\\.)?(?:text_encoder(?:_\\d)?|text_model)\\..*");
+          "lora_te\\d?[._].*|(?:base_model\\.model\\.)?(?:text_encoder(?:_\\d)?|text_model)\\..*");
 
   static boolean isTextEncoder(String name) {
     return TEXT_ENCODER.matcher(name).matches();
@@ -36,8 +39,13 @@ record LoraKey(String module, Part part) {
   static LoraKey of(String name) {
     Matcher factor = FACTOR.matcher(name);
     if (factor.matches()) {
-      boolean up = factor.group(3).equals("up") || factor.group(3).equals("B");
-      return new LoraKey(module(factor.group(1), factor.group(2)), up ? Part.UP : Part.DOWN);
+      Part part =
+          switch (factor.group(3)) {
+            case "up", "B" -> Part.UP;
+            case "mid" -> Part.MID;
+            default -> Part.DOWN;
+          };
+      return new LoraKey(module(factor.group(1), factor.group(2)), part);
     }
     Matcher alpha = ALPHA.matcher(name);
     return alpha.matches() ? new LoraKey(module(alpha.group(1), alpha.group(2)), Part.ALPHA) : null;

@@ -1,42 +1,55 @@
 package dev.longalign.model;
 
 import dev.longalign.LongAlignException;
-import dev.longalign.io.Config;
+import dev.longalign.io.Names;
+import dev.longalign.io.StateDict;
 import dev.longalign.io.StoredTensor;
 import dev.longalign.io.TensorFile;
+import dev.longalign.nn.FiniteCheck;
 import dev.longalign.nn.LayerSpec;
 import dev.longalign.tensor.Conv2dGeometry;
+import dev.longalign.tensor.DType;
 import dev.longalign.tensor.Shape;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.regex.Pattern;
 
 /** Finds the layer of every tensor in a LoRA file. */
 final class LoraReader {
-  private static final int MAX_LISTED = 40;
+  private static final int MAX_LISTED = 8;
+  private static final Pattern NUMBER = Pattern.compile("\\d{1,9}");
 
   private final TensorFile file;
   private final List<LayerSpec> layers;
+  private final PeftConfig config;
+  private final Map<String, LayerSpec> byName;
   private final Map<String, Lora.Entry> entries = new LinkedHashMap<>();
   private final List<String> problems = new ArrayList<>();
   private int textEncoderTensors;
 
-  LoraReader(TensorFile file, List<LayerSpec> layers) {
-    this.file = file;
+  /**
+   * @param config what a file beside this one says of tensors without an alpha of their own
+   */
+  LoraReader(TensorFile file, List<LayerSpec> layers, PeftConfig config) {
     this.layers = layers;
+    this.config = config;
+    this.byName = byName(layers);
+    this.file = StateDict.unwrap(file, name -> NUMBER.matcher(name).matches() || isKnown(name));
   }
 
-  /**
-   * @param alphaOverRank what a file beside this one says of tensors without an alpha of their own
-   */
-  Lora read(Lora.TextEncoderTensors policy, float alphaOverRank) {
-    if (!file.names().isEmpty() && file.names().stream().allMatch(name -> name.matches("\\d+"))) {
+  Lora read(Lora.TextEncoderTensors policy) {
+    String refusal = WeightsKind.of(file).refusal();
+    if (!refusal.isEmpty()) {
+      throw new LongAlignException(file.source() + " is " + refusal);
+    }
+    boolean bare = file.names().stream().allMatch(name -> NUMBER.matcher(name).matches());
+    if (bare && !file.names().isEmpty()) {
       readPositional();
     } else {
-      readNamed(alphaOverRank);
+      readNamed();
     }
     if (textEncoderTensors > 0 && policy == Lora.TextEncoderTensors.REFUSE) {
       problems.add(
@@ -51,7 +64,10 @@ final class LoraReader {
           file.source()
               + ": expected a LoRA for the UNet, found none among its "
               + file.names().size()
-              + " tensors");
+              + " tensors"
+              + (textEncoderTensors > 0
+                  ? ", of which " + textEncoderTensors + " are for the text encoder"
+                  : ""));
     }
     if (!problems.isEmpty()) {
       int shown = Math.min(problems.size(), MAX_LISTED);
@@ -62,6 +78,29 @@ final class LoraReader {
       throw new LongAlignException(String.join("\n", problems.subList(0, shown)) + more);
     }
     return new Lora(file.source(), entries, textEncoderTensors);
+  }
+
+  /** By every name that a tool gives it. */
+  private static Map<String, LayerSpec> byName(List<LayerSpec> layers) {
+    OriginalUNetNames originalNames = OriginalUNetNames.of(layers);
+    Map<String, LayerSpec> byName = new HashMap<>();
+    for (LayerSpec layer : layers) {
+      if (!layer.norm()) {
+        String original = originalNames.of(layer.path() + ".weight").replaceFirst("\\.weight$", "");
+        for (String path : List.of(layer.path(), original)) {
+          byName.put(path, layer);
+          for (String prefix : List.of(LoraKey.KOHYA, "lycoris_unet_", "lycoris_")) {
+            byName.put(prefix + path.replace('.', '_'), layer);
+          }
+        }
+      }
+    }
+    return byName;
+  }
+
+  private boolean isKnown(String name) {
+    LoraKey key = LoraKey.of(name);
+    return key != null && byName.containsKey(key.module()) || LoraKey.isTextEncoder(name);
   }
 
   /** A bare list, up before down, in the order in which the reference walks the UNet. */
@@ -81,23 +120,14 @@ final class LoraReader {
       return;
     }
     for (int i = 0; i < targets.size(); i++) {
-      add(
-          targets.get(i),
-          file.tensor(String.valueOf(2 * i)),
-          file.tensor(String.valueOf(2 * i + 1)),
-          null,
-          1);
+      Map<LoraKey.Part, StoredTensor> parts = new LinkedHashMap<>();
+      parts.put(LoraKey.Part.UP, file.tensor(String.valueOf(2 * i)));
+      parts.put(LoraKey.Part.DOWN, file.tensor(String.valueOf(2 * i + 1)));
+      add(targets.get(i), parts);
     }
   }
 
-  private void readNamed(float alphaOverRank) {
-    Map<String, LayerSpec> byName = new LinkedHashMap<>();
-    for (LayerSpec layer : layers) {
-      if (!layer.norm()) {
-        byName.put(layer.path(), layer);
-        byName.put(LoraKey.KOHYA + layer.path().replace('.', '_'), layer);
-      }
-    }
+  private void readNamed() {
     Map<LayerSpec, Map<LoraKey.Part, StoredTensor>> found = new LinkedHashMap<>();
     List<String> unmatched = new ArrayList<>();
     for (String name : file.names()) {
@@ -120,42 +150,70 @@ final class LoraReader {
               + unmatched.size()
               + " of "
               + file.names().size()
-              + " tensors match no layer of this UNet (a LoRA for another model, or of another kind such as DoRA, LoHa"
-              + " or LoKr? expected up/down pairs with kohya, PEFT or diffusers names): "
-              + String.join(", ", unmatched));
+              + " tensors match no layer of this UNet (a LoRA for another model? expected up/down"
+              + " pairs with kohya, PEFT or diffusers names): "
+              + Names.some(unmatched));
     }
-    found.forEach((layer, parts) -> addNamed(layer, parts, alphaOverRank));
+    found.forEach(this::addNamed);
   }
 
-  private void addNamed(
-      LayerSpec layer, Map<LoraKey.Part, StoredTensor> parts, float alphaOverRank) {
-    StoredTensor up = parts.get(LoraKey.Part.UP);
-    StoredTensor down = parts.get(LoraKey.Part.DOWN);
-    if (up == null || down == null) {
+  private void addNamed(LayerSpec layer, Map<LoraKey.Part, StoredTensor> parts) {
+    boolean up = parts.containsKey(LoraKey.Part.UP);
+    boolean down = parts.containsKey(LoraKey.Part.DOWN);
+    if (up && down) {
+      add(layer, parts);
+    } else {
+      String found = up ? "up but not down" : down ? "down but not up" : "neither up nor down";
       problems.add(
-          file.source()
-              + ": layer "
-              + layer.path()
-              + " has "
-              + (up != null
-                  ? "up but not down"
-                  : down != null ? "down but not up" : "neither up nor down")
-              + "; the file is incomplete");
+          file.source() + ": layer " + layer.path() + " has " + found + "; the file is incomplete");
+    }
+  }
+
+  private void add(LayerSpec layer, Map<LoraKey.Part, StoredTensor> parts) {
+    StoredTensor up = parts.get(LoraKey.Part.UP);
+    StoredTensor alpha = parts.get(LoraKey.Part.ALPHA);
+    for (StoredTensor part : parts.values()) {
+      if (!part.dtype().isFloating() && part != alpha) {
+        problems.add(part + ": expected floating point numbers");
+        return;
+      }
+    }
+    StoredTensor mid = parts.get(LoraKey.Part.MID);
+    StoredTensor down = parts.get(LoraKey.Part.DOWN);
+    if (mid != null) {
+      down = withMid(layer, mid, down);
+    }
+    if (down == null || !fits(layer, up, down)) {
       return;
     }
-    add(layer, up, down, parts.get(LoraKey.Part.ALPHA), alphaOverRank);
+    int rank = down.shape().intDim(0);
+    if (alpha != null && alpha.shape().size() != 1) {
+      mismatch(alpha, "alpha", layer, "one number");
+      return;
+    }
+    try {
+      FiniteCheck.check(up);
+      FiniteCheck.check(down);
+      float scale = alpha == null ? config.scale(layer.path(), rank) : alpha.toFloats()[0] / rank;
+      if (!Float.isFinite(scale)) {
+        problems.add(
+            (alpha == null ? file.source() : alpha.toString())
+                + ": layer "
+                + layer.path()
+                + ": expected a finite alpha, found "
+                + scale * rank);
+        return;
+      }
+      entries.put(layer.path(), new Lora.Entry(layer, up, down, scale));
+    } catch (LongAlignException wrong) {
+      problems.add(wrong.getMessage());
+    }
   }
 
-  private void add(
-      LayerSpec layer,
-      StoredTensor up,
-      StoredTensor down,
-      StoredTensor alpha,
-      float alphaOverRank) {
+  private boolean fits(LayerSpec layer, StoredTensor up, StoredTensor down) {
     Shape weight = layer.weight();
-    Conv2dGeometry conv = layer.conv();
+    boolean pointwise = isPointwise(layer);
     long rank = down.shape().rank() < 2 ? -1 : down.shape().dim(0);
-    boolean pointwise = conv == null || conv.kernelHeight() * conv.kernelWidth() == 1;
     Shape wanted =
         pointwise
             ? Shape.of(rank < 0 ? 0 : rank, weight.dim(1))
@@ -169,19 +227,53 @@ final class LoraReader {
       mismatch(down, "down", layer, downShape);
     } else if (!squeezed(up.shape()).equals(Shape.of(weight.dim(0), rank))) {
       mismatch(up, "up", layer, "[" + weight.dim(0) + ", " + rank + "]");
-    } else if (!up.dtype().isFloating() || !down.dtype().isFloating()) {
-      problems.add(
-          layer.path()
-              + " in "
-              + file.source()
-              + ": expected floating point numbers, found "
-              + up.dtype());
-    } else if (alpha != null && alpha.shape().size() != 1) {
-      mismatch(alpha, "alpha", layer, "one number");
-    } else {
-      float scale = alpha == null ? alphaOverRank : alpha.toFloats()[0] / rank;
-      entries.put(layer.path(), new Lora.Entry(layer, up, down, scale));
+      return false;
     }
+    return fits;
+  }
+
+  private static boolean isPointwise(LayerSpec layer) {
+    Conv2dGeometry conv = layer.conv();
+    return conv == null || conv.kernelHeight() * conv.kernelWidth() == 1;
+  }
+
+  /**
+   * One factor of two: {@code down'[a, i, y, x] = sum_b mid[a, b, y, x] down[b, i]}. LyCORIS's
+   * LoCon with a Tucker decomposition runs down and up as 1 x 1 convolutions around that of the
+   * kernel.
+   *
+   * @return [r, in, kh, kw]; null, with the problem noted, if the shapes do not fit
+   */
+  private StoredTensor withMid(LayerSpec layer, StoredTensor mid, StoredTensor down) {
+    Shape weight = layer.weight();
+    Shape kernel = mid.shape();
+    long rank = kernel.rank() == 4 ? kernel.dim(0) : 0;
+    if (rank < 1
+        || weight.rank() != 4
+        || !kernel.equals(Shape.of(rank, rank, weight.dim(2), weight.dim(3)))) {
+      mismatch(mid, "mid", layer, "[r, r, kh, kw]");
+      return null;
+    } else if (!squeezed(down.shape()).equals(Shape.of(rank, weight.dim(1)))) {
+      mismatch(down, "down", layer, "[" + rank + ", " + weight.dim(1) + ", 1, 1]");
+      return null;
+    }
+    Shape joined = Shape.of(rank, weight.dim(1), weight.dim(2), weight.dim(3));
+    int in = weight.intDim(1);
+    int taps = weight.intDim(2) * weight.intDim(3);
+    int r = kernel.intDim(0);
+    float[] m = mid.toFloats(); // [r, r, taps]
+    float[] d = down.toFloats(); // [r, in]
+    float[] out = new float[Math.toIntExact(joined.size())]; // [r, in, taps]
+    for (int a = 0; a < r; a++) {
+      for (int b = 0; b < r; b++) {
+        for (int i = 0; i < in; i++) {
+          for (int tap = 0; tap < taps; tap++) {
+            out[(a * in + i) * taps + tap] += m[(a * r + b) * taps + tap] * d[b * in + i];
+          }
+        }
+      }
+    }
+    return StoredTensor.ofFloats(down.name(), DType.F32, joined, out);
   }
 
   private void mismatch(StoredTensor tensor, String part, LayerSpec layer, String expected) {
@@ -206,35 +298,5 @@ final class LoraReader {
   private static Shape squeezed(Shape shape) {
     boolean pointwise = shape.rank() == 4 && shape.dim(2) == 1 && shape.dim(3) == 1;
     return pointwise ? Shape.of(shape.dim(0), shape.dim(1)) : shape;
-  }
-
-  /**
-   * Alpha over rank as PEFT writes it beside the file, or diffusers into its metadata; 1 if neither
-   * does.
-   */
-  static float alphaOverRank(Path path, TensorFile file) {
-    Path beside = path.resolveSibling("adapter_config.json");
-    if (path.getFileName().toString().startsWith("adapter_model") && Files.exists(beside)) {
-      return alphaOverRank(Config.read(beside), "");
-    }
-    String metadata = file.metadata().get("lora_adapter_metadata");
-    return metadata == null
-        ? 1
-        : alphaOverRank(Config.parse(file.source() + " metadata", metadata), "unet.");
-  }
-
-  private static float alphaOverRank(Config config, String prefix) {
-    for (String pattern : new String[] {"alpha_pattern", "rank_pattern"}) {
-      if (config.has(prefix + pattern) && !config.getConfig(prefix + pattern).keys().isEmpty()) {
-        throw config.refusal(prefix + pattern, "nothing (one rank and one alpha for all layers)");
-      }
-    }
-    if (!config.has(prefix + "r")) {
-      return 1;
-    }
-    float rank = config.getFloat(prefix + "r");
-    boolean rootRank = config.getBoolean(prefix + "use_rslora", false);
-    return config.getFloat(prefix + "lora_alpha", rank)
-        / (rootRank ? (float) Math.sqrt(rank) : rank);
   }
 }

@@ -20,7 +20,12 @@ public final class TiledAutoencoder {
    * Tiles as large as the pictures that the autoencoder was trained on, a quarter of them shared.
    */
   public TiledAutoencoder(AutoencoderKL vae) {
-    this(vae, Math.max(1, vae.config().sampleSize() / vae.config().downscale()), 0.25);
+    this(vae, latentTile(vae), 0.25);
+  }
+
+  /** The side of these tiles in latents. */
+  public static int latentTile(AutoencoderKL vae) {
+    return Math.max(1, vae.config().sampleSize() / vae.config().downscale());
   }
 
   /**

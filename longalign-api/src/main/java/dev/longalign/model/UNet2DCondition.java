@@ -70,7 +70,8 @@ public final class UNet2DCondition implements AutoCloseable {
             first,
             config.timeEmbedDim(),
             config.flipSinToCos(),
-            config.freqShift());
+            config.freqShift(),
+            config.timeCondProjDim());
     for (int i = 0; i < count; i++) {
       int in = levels.get(Math.max(0, i - 1)).channels();
       downBlocks.add(
@@ -210,6 +211,21 @@ public final class UNet2DCondition implements AutoCloseable {
   /** What a timestep for each picture is to the network, f32 [B, C0]. */
   public Tensor sinusoids(float... timesteps) {
     return timeEmbedding.sinusoids(backend, timesteps);
+  }
+
+  /**
+   * The same to a network that is told the guidance scale (it needs no unconditional pass), else
+   * {@link #sinusoids(float...)}.
+   */
+  public Tensor guidedSinusoids(float guidanceScale, float... timesteps) {
+    try (TensorScope scope = TensorScope.open()) {
+      return scope.keep(timeEmbedding.sinusoids(backend, guidanceScale, dtype, timesteps));
+    }
+  }
+
+  /** Whether the network is told the guidance scale, which was distilled into it. */
+  public boolean hasGuidanceEmbedding() {
+    return config.timeCondProjDim() > 0;
   }
 
   /**

@@ -15,6 +15,8 @@ import java.util.List;
  *     separately
  * @param mid the block in the middle, or null for none
  * @param normEps of the residual blocks
+ * @param timeCondProjDim width of the guidance scale's embedding, which a network with distilled
+ *     guidance is told beside the timestep; 0 for none
  * @param downsamplePadding 1, or 0 for one row below and one column to the right
  */
 public record UNet2DConditionConfig(
@@ -26,6 +28,7 @@ public record UNet2DConditionConfig(
     Mid mid,
     int crossAttentionDim,
     int timeEmbedDim,
+    int timeCondProjDim,
     int normNumGroups,
     float normEps,
     boolean useLinearProjection,
@@ -104,6 +107,7 @@ public record UNet2DConditionConfig(
         mid(config),
         crossAttentionDim(config, count),
         config.getInt("time_embedding_dim", 4 * channels.get(0)),
+        timeCondProjDim(config),
         groups,
         config.getFloat("norm_eps", 1e-5f),
         config.getBoolean("use_linear_projection", false),
@@ -135,7 +139,6 @@ public record UNet2DConditionConfig(
         "addition_embed_type",
         "encoder_hid_dim",
         "encoder_hid_dim_type",
-        "time_cond_proj_dim",
         "time_embedding_act_fn",
         "timestep_post_act",
         "cross_attention_norm",
@@ -195,6 +198,14 @@ public record UNet2DConditionConfig(
       throw config.refusal("cross_attention_dim", "one positive number, the same for every level");
     }
     return dims.get(0);
+  }
+
+  private static int timeCondProjDim(Config config) {
+    int width = config.getInt("time_cond_proj_dim", 0);
+    if (config.has("time_cond_proj_dim") && width < 4) {
+      throw config.refusal("time_cond_proj_dim", "null or at least 4");
+    }
+    return width;
   }
 
   private static int sampleSize(Config config) {

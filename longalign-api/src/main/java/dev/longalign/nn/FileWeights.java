@@ -1,6 +1,7 @@
 package dev.longalign.nn;
 
 import dev.longalign.LongAlignException;
+import dev.longalign.io.Names;
 import dev.longalign.io.StoredTensor;
 import dev.longalign.io.TensorFile;
 import dev.longalign.tensor.Backend;
@@ -91,7 +92,7 @@ public final class FileWeights implements WeightSource {
               + " tensor"
               + (names.size() == 1 ? "" : "s")
               + ", as its config describes the model: "
-              + String.join(", ", names));
+              + Names.some(names));
     }
   }
 

@@ -46,7 +46,7 @@ public final class FiniteCheck {
   private static boolean isFinite(StoredTensor tensor) {
     long exponents = exponentMask(tensor.dtype());
     if (exponents == 0) {
-      return true; // 8-bit types and integers
+      return true; // integers
     }
     ByteBuffer data = tensor.data();
     long lowest = exponents & ~(exponents << 1);
@@ -76,6 +76,8 @@ public final class FiniteCheck {
       case F32 -> 0x7f8000007f800000L;
       case F16 -> 0x7c007c007c007c00L;
       case BF16 -> 0x7f807f807f807f80L;
+      case F8_E5M2 -> 0x7c7c7c7c7c7c7c7cL;
+      case F8_E4M3 -> 0x7f7f7f7f7f7f7f7fL; // no infinities, and one NaN: all bits but the sign
       default -> 0;
     };
   }
@@ -84,6 +86,8 @@ public final class FiniteCheck {
     return switch (dtype) {
       case F64 -> Double.isFinite(data.getDouble(at));
       case F32 -> Float.isFinite(data.getFloat(at));
+      case F8_E5M2 -> (data.get(at) & 0x7c) != 0x7c;
+      case F8_E4M3 -> (data.get(at) & 0x7f) != 0x7f;
       case F16 -> (data.getShort(at) & 0x7c00) != 0x7c00;
       default -> (data.getShort(at) & 0x7f80) != 0x7f80;
     };

@@ -45,13 +45,17 @@ public final class Denoiser {
     this.turn = turn;
   }
 
+  public UNet2DCondition unet() {
+    return unet;
+  }
+
   /**
    * Takes all steps of the run.
    *
    * @param start latents as the first step wants them, f32 [B, H, W, C]
    * @param conditional context of the prompts, [B, S, D]
    * @param unconditional context to move away from, [B, S, D]; null for no guidance
-   * @param guidanceScale g; without effect if unconditional is null
+   * @param guidanceScale g; without effect if unconditional is null and the network is not told it
    * @param noise draws N(0, 1) of the latents' shape for the steps that ask for it
    * @return the last latents, registered with the caller's scope
    */
@@ -70,7 +74,8 @@ public final class Denoiser {
       TensorFunction predict =
           unet.backend()
               .repeated(x -> predict(x[0], x[1], prepared, unconditional != null, guidanceScale));
-      Tensor sinusoids = inTurn(() -> unet.sinusoids(timesteps(run, prepared.batch())));
+      Tensor sinusoids =
+          inTurn(() -> unet.guidedSinusoids(guidanceScale, timesteps(run, prepared.batch())));
       Tensor latents = start;
       for (int i = 0; i < run.steps(); i++) {
         observer.beforeStep(i);

@@ -1,9 +1,9 @@
 package dev.longalign.pipeline;
 
-import com.google.gson.JsonElement;
 import dev.longalign.LongAlignException;
 import dev.longalign.io.ComponentDirectory;
 import dev.longalign.io.Config;
+import dev.longalign.io.Names;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.FileVisitOption;
@@ -36,6 +36,7 @@ final class ModelFileList {
     copies.put(INDEX, model.resolve(INDEX));
     Set<String> parts = new LinkedHashSet<>(files.model().index().keys());
     parts.addAll(BESIDE);
+    parts.removeIf(part -> !PART.matcher(part).matches());
     for (String part : parts) {
       Path from =
           switch (part) {
@@ -43,7 +44,7 @@ final class ModelFileList {
             case "adapter" -> files.adapter().orElse(null);
             default -> model.resolve(part);
           };
-      if (PART.matcher(part).matches() && from != null && Files.isDirectory(from)) {
+      if (from != null && Files.isDirectory(from)) {
         copies.putAll(filesOf(part, from));
       }
     }
@@ -89,8 +90,8 @@ final class ModelFileList {
     Set<Path> used = new LinkedHashSet<>(List.of(first));
     if (first.toString().endsWith(".json")) {
       Config map = Config.read(first).getConfig("weight_map");
-      for (Map.Entry<String, JsonElement> entry : map.json().entrySet()) {
-        used.add(directory.resolve(entry.getValue().getAsString()));
+      for (String tensor : map.keys()) {
+        used.add(Names.relativePath(directory, map.getString(tensor), map.source()));
       }
     }
     return used;

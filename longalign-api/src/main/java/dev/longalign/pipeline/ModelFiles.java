@@ -79,12 +79,9 @@ public record ModelFiles(
     if (loras.isEmpty() && ownLora && Files.isRegularFile(own)) {
       used = List.of(new LoraFile(own, 1));
     }
-    for (LoraFile lora : used) {
-      if (!Files.isRegularFile(lora.file())) {
-        throw new LongAlignException(lora.file() + ": expected a LoRA file, found nothing there");
-      }
-    }
-    return new ModelFiles(model, foundAdapter, foundT5, used);
+    List<LoraFile> files =
+        used.stream().map(lora -> new LoraFile(Lora.file(lora.file()), lora.scale())).toList();
+    return new ModelFiles(model, foundAdapter, foundT5, files);
   }
 
   /** Where the LoRA of the align stage lies in a complete directory. */

@@ -1,11 +1,11 @@
 package dev.longalign.pipeline;
 
 import dev.longalign.LongAlignException;
+import dev.longalign.data.RgbPicture;
+import dev.longalign.io.PictureResize;
+import dev.longalign.io.ResampleFilter;
 import dev.longalign.tensor.Backend;
-import dev.longalign.tensor.Shape;
 import dev.longalign.tensor.Tensor;
-import java.awt.Graphics2D;
-import java.awt.RenderingHints;
 import java.awt.image.BufferedImage;
 import java.util.ArrayList;
 import java.util.List;
@@ -52,40 +52,22 @@ public final class Pictures {
   }
 
   /**
-   * [1, height, width, 3]; the picture is cropped at its centre to the shape and scaled smoothly.
+   * [1, height, width, 3]. A picture of another size is resized with Lanczos' filter and cropped at
+   * its centre, as diffusers' {@code VaeImageProcessor.preprocess(resize_mode="crop")} does it.
    */
   public static Tensor toTensor(Backend backend, BufferedImage picture, int width, int height) {
-    BufferedImage fitted = fit(picture, width, height);
-    int[] pixels = fitted.getRGB(0, 0, width, height, null, 0, width);
-    float[] values = new float[3 * pixels.length];
-    for (int i = 0; i < pixels.length; i++) {
-      values[3 * i] = (pixels[i] >> 16 & 255) / 127.5f - 1;
-      values[3 * i + 1] = (pixels[i] >> 8 & 255) / 127.5f - 1;
-      values[3 * i + 2] = (pixels[i] & 255) / 127.5f - 1;
-    }
-    return Tensor.of(backend, Shape.of(1, height, width, 3), values);
+    RgbPicture fitted = fit(RgbPicture.of(picture), width, height);
+    return RgbPicture.toTensor(backend, List.of(fitted));
   }
 
-  private static BufferedImage fit(BufferedImage picture, int width, int height) {
-    if (picture.getWidth() == width && picture.getHeight() == height) {
-      return picture;
-    }
-    double scale =
-        Math.max((double) width / picture.getWidth(), (double) height / picture.getHeight());
-    int scaledWidth = Math.max(width, (int) Math.round(picture.getWidth() * scale));
-    int scaledHeight = Math.max(height, (int) Math.round(picture.getHeight() * scale));
-    BufferedImage fitted = new BufferedImage(width, height, BufferedImage.TYPE_INT_RGB);
-    Graphics2D graphics = fitted.createGraphics();
-    graphics.setRenderingHint(
-        RenderingHints.KEY_INTERPOLATION, RenderingHints.VALUE_INTERPOLATION_BICUBIC);
-    graphics.drawImage(
-        picture,
-        (width - scaledWidth) / 2,
-        (height - scaledHeight) / 2,
-        scaledWidth,
-        scaledHeight,
-        null);
-    graphics.dispose();
-    return fitted;
+  private static RgbPicture fit(RgbPicture picture, int width, int height) {
+    boolean wider = (double) width / height > (double) picture.width() / picture.height();
+    long fullWidth = wider ? width : (long) picture.width() * height / picture.height();
+    long fullHeight = wider ? (long) picture.height() * width / picture.width() : height;
+    long left = fullWidth / 2 - width / 2;
+    long top = fullHeight / 2 - height / 2;
+    return picture.resize(
+        new PictureResize.Target(fullWidth, fullHeight, left, top, width, height),
+        ResampleFilter.LANCZOS);
   }
 }

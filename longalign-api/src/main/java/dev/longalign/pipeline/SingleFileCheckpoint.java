@@ -8,18 +8,22 @@ import dev.longalign.LongAlignException;
 import dev.longalign.io.AtomicDirectories;
 import dev.longalign.io.Config;
 import dev.longalign.io.ModelDirectory;
+import dev.longalign.io.Names;
 import dev.longalign.io.SafetensorsWriter;
+import dev.longalign.io.StateDict;
 import dev.longalign.io.StoredTensor;
-import dev.longalign.io.TensorFile;
 import dev.longalign.io.TensorFiles;
 import dev.longalign.model.AutoencoderKL;
 import dev.longalign.model.AutoencoderKLConfig;
 import dev.longalign.model.ClipTextConfig;
+import dev.longalign.model.OriginalUNetNames;
 import dev.longalign.model.UNet2DCondition;
 import dev.longalign.model.UNet2DConditionConfig;
+import dev.longalign.model.WeightsKind;
 import dev.longalign.nn.FiniteCheck;
 import dev.longalign.nn.LayerSpec;
 import dev.longalign.nn.Parameter;
+import dev.longalign.scheduler.PredictionType;
 import dev.longalign.tensor.DType;
 import dev.longalign.tensor.Shape;
 import java.io.IOException;
@@ -37,6 +41,7 @@ import java.util.Set;
 import java.util.SortedMap;
 import java.util.TreeMap;
 import java.util.function.Function;
+import java.util.regex.Pattern;
 import java.util.stream.Stream;
 
 /**
@@ -46,7 +51,7 @@ import java.util.stream.Stream;
  * which is what everything else reads.
  *
  * <pre>{@code
- * SingleFileCheckpoint.convert(Path.of("v1-5-pruned-emaonly.safetensors"), null, null, directory);
+ * SingleFileCheckpoint.convert(Path.of("v1-5-pruned-emaonly.safetensors"), null, null, null, directory);
  * LongAlign.builder().model(directory).build();
  * }</pre>
  */
@@ -55,6 +60,11 @@ public final class SingleFileCheckpoint {
   private static final String VAE = "vae";
   private static final String TEXT_ENCODER = "text_encoder";
   private static final String INDEX = "model_index.json";
+
+  private static final String SCHEDULER = "scheduler/scheduler_config.json";
+
+  /** Tensors that only say something of the others. */
+  private static final Set<String> MARKERS = Set.of("v_pred", "ztsnr");
 
   /** Of Stable Diffusion 1.5, in the resources of this package. */
   private static final String BUILT_IN = "stable-diffusion-v1/";
@@ -65,41 +75,40 @@ public final class SingleFileCheckpoint {
           "unet/config.json",
           "vae/config.json",
           "text_encoder/config.json",
-          "scheduler/scheduler_config.json",
           "tokenizer/merges.txt",
           "tokenizer/special_tokens_map.json",
           "tokenizer/tokenizer_config.json");
 
-  /** Trainers wrap the tensors with their own state. */
-  private static final String WRAPPED = "state_dict.";
-
-  /** Names that tell other kinds of models. */
-  private static final Map<String, String> OTHER_KINDS =
-      Map.of(
-          "conditioner.embedders.", "a Stable Diffusion XL model",
-          "cond_stage_model.model.", "a Stable Diffusion 2.x model (OpenCLIP's text encoder)",
-          "model.diffusion_model.joint_blocks.", "a Stable Diffusion 3 model",
-          "model.diffusion_model.double_blocks.", "a Flux model",
-          "double_blocks.", "a Flux model");
+  /** How the names of its parts begin. */
+  private static final Pattern PARTS =
+      Pattern.compile(
+          "(model\\.diffusion_model|first_stage_model|cond_stage_model|model_ema)\\..*");
 
   /**
    * What was written.
    *
    * @param tensors how many
+   * @param notes what the file says of its noise schedule, and what of it is not honoured
    * @param unused how many tensors of the file have no place in a diffusers directory, by the
    *     beginning of their names: a moving average ({@code model_ema}), constants of the schedule
    */
-  public record Conversion(Path directory, int tensors, SortedMap<String, Integer> unused) {}
+  public record Conversion(
+      Path directory, int tensors, List<String> notes, SortedMap<String, Integer> unused) {
+    public Conversion {
+      notes = List.copyOf(notes);
+    }
+  }
 
-  private final TensorFile file;
-  private final String prefix;
+  private final StateDict file;
+  private final CheckpointSchedule schedule;
   private final ModelDirectory like;
   private final DType dtype;
-  private final Set<String> used = new HashSet<>();
+  private final Set<String> used = new HashSet<>(MARKERS);
 
-  private SingleFileCheckpoint(TensorFile file, ModelDirectory like, DType dtype) {
+  private SingleFileCheckpoint(
+      StateDict file, CheckpointSchedule schedule, ModelDirectory like, DType dtype) {
     this.file = file;
-    this.prefix = file.names().stream().anyMatch(n -> n.startsWith(WRAPPED)) ? WRAPPED : "";
+    this.schedule = schedule;
     this.like = like;
     this.dtype = dtype;
   }
@@ -110,16 +119,21 @@ public final class SingleFileCheckpoint {
    * @param like a diffusers directory of the same kind of model, whose configs, scheduler and
    *     tokenizer are taken; null: those of Stable Diffusion 1.5
    * @param dtype of the weights: F32, F16 or BF16; null: as they are
+   * @param prediction what the network predicts; null: what the file says, else as {@code like}
    * @param directory is made; must not exist or be empty
    * @throws LongAlignException if the file is no such checkpoint or damaged, a tensor is missing or
    *     has another shape than the configs ask for, a number is too large for {@code dtype}, or the
    *     directory cannot be written; nothing is left then
    */
-  public static Conversion convert(Path file, Path like, DType dtype, Path directory) {
+  public static Conversion convert(
+      Path file, Path like, DType dtype, PredictionType prediction, Path directory) {
     refuseFull(directory);
     ModelDirectory configs = like == null ? null : ModelDirectory.open(like);
-    try (TensorFile tensors = TensorFiles.open(file)) {
-      SingleFileCheckpoint checkpoint = new SingleFileCheckpoint(tensors, configs, dtype);
+    try (StateDict tensors =
+        StateDict.unwrap(TensorFiles.open(file), name -> PARTS.matcher(name).matches())) {
+      SingleFileCheckpoint checkpoint =
+          new SingleFileCheckpoint(
+              tensors, CheckpointSchedule.of(file, tensors, prediction), configs, dtype);
       checkpoint.refuseOtherKinds();
       Map<String, List<StoredTensor>> parts = checkpoint.parts();
       List<StoredTensor> all = parts.values().stream().flatMap(List::stream).toList();
@@ -132,7 +146,8 @@ public final class SingleFileCheckpoint {
               SafetensorsWriter.write(beside.resolve(part.getKey()), part.getValue());
             }
           });
-      return new Conversion(directory, all.size(), checkpoint.unused());
+      return new Conversion(
+          directory, all.size(), checkpoint.schedule.notes(), checkpoint.unused());
     }
   }
 
@@ -151,23 +166,17 @@ public final class SingleFileCheckpoint {
   }
 
   private void refuseOtherKinds() {
-    for (Map.Entry<String, String> kind : OTHER_KINDS.entrySet()) {
-      String beginning = prefix + kind.getKey();
-      if (file.names().stream().anyMatch(name -> name.startsWith(beginning))) {
-        throw new LongAlignException(
-            file.source()
-                + " is "
-                + kind.getValue()
-                + ", expected a Stable Diffusion 1.x checkpoint");
-      }
+    WeightsKind kind = WeightsKind.of(file);
+    if (!kind.refusal().isEmpty()) {
+      throw new LongAlignException(file.source() + " is " + kind.refusal());
     }
-    if (!file.names().contains(prefix + "model.diffusion_model.input_blocks.0.0.weight")) {
+    if (!file.names().contains("model.diffusion_model.input_blocks.0.0.weight")) {
       throw new LongAlignException(
           file.source()
-              + " is no whole checkpoint: expected tensors such as"
-              + " model.diffusion_model.input_blocks.0.0.weight, found "
-              + file.names().stream().limit(3).toList()
-              + (file.names().size() > 3 ? " and others" : "")
+              + " is no whole checkpoint but "
+              + kind.label()
+              + ": expected tensors such as model.diffusion_model.input_blocks.0.0.weight, found "
+              + Names.some(file.names())
               + "; longalign inspect tells what it is");
     }
   }
@@ -178,12 +187,12 @@ public final class SingleFileCheckpoint {
     AutoencoderKLConfig vae = AutoencoderKLConfig.of(config(VAE));
     int levels = vae.blockOutChannels().size();
     Map<String, List<StoredTensor>> parts = new LinkedHashMap<>();
+    List<LayerSpec> layers = UNet2DCondition.layers(unet);
+    OriginalUNetNames names = OriginalUNetNames.of(layers);
     parts.put(
         "unet/diffusion_pytorch_model.safetensors",
         collect(
-            UNET,
-            LayerSpec.parameters(UNet2DCondition.layers(unet)),
-            name -> List.of(OriginalNames.unet(name, unet))));
+            UNET, LayerSpec.parameters(layers), name -> List.of(OriginalNames.unet(name, names))));
     parts.put(
         "vae/diffusion_pytorch_model.safetensors",
         collect(
@@ -209,8 +218,7 @@ public final class SingleFileCheckpoint {
     for (Parameter p : parameters) {
       List<String> names = original.apply(p.name());
       names.stream()
-          .map(name -> prefix + name)
-          .filter(file.names()::contains)
+          .filter(file::contains)
           .findFirst()
           .ifPresentOrElse(
               name -> tensors.add(fitted(part, file.tensor(name), p)),
@@ -272,11 +280,10 @@ public final class SingleFileCheckpoint {
   }
 
   private SortedMap<String, Integer> unused() {
-    SortedMap<String, Integer> unused = new TreeMap<>();
+    SortedMap<String, Integer> unused = new TreeMap<>(file.beside());
     for (String name : file.names()) {
       if (!used.contains(name) && !name.endsWith(".position_ids")) { // 0, 1, 2, ...
-        String inside = name.startsWith(prefix) ? name.substring(prefix.length()) : name;
-        unused.merge(inside.replaceFirst("\\..*", ""), 1, Integer::sum);
+        unused.merge(name.replaceFirst("\\..*", ""), 1, Integer::sum);
       }
     }
     return unused;
@@ -296,6 +303,7 @@ public final class SingleFileCheckpoint {
       for (String name : BUILT_IN_FILES) {
         write(directory.resolve(name), builtIn(name));
       }
+      writeScheduler(directory, Config.parse("scheduler", builtIn(SCHEDULER)));
       write(
           directory.resolve("tokenizer/vocab.json"),
           ClipMerges.vocabulary(builtIn("tokenizer/merges.txt")).toString());
@@ -310,7 +318,12 @@ public final class SingleFileCheckpoint {
         Files.copy(entry.getValue(), directory.resolve(name));
       }
     }
+    writeScheduler(directory, Config.read(like.path().resolve(SCHEDULER)));
     write(directory.resolve(INDEX), indexOf(parts).toString());
+  }
+
+  private void writeScheduler(Path directory, Config config) throws IOException {
+    write(directory.resolve(SCHEDULER), schedule.applied(config.json()).toString());
   }
 
   /** {@code model_index.json}, in which parts that are not written are absent. */

@@ -1,10 +1,11 @@
 package dev.longalign.preference;
 
+import dev.longalign.io.ResampleFilter;
+
 /**
  * Antialiased bilinear resize along one axis, as torch's {@code interpolate(mode="bilinear",
- * antialias=True, align_corners=False)} and torchvision's tensor Resize do it: a matrix [out, in]
- * of which each row is a triangle, widened by in / out when shrinking. Only the entries that are
- * not zero are kept.
+ * antialias=True, align_corners=False)} and torchvision's tensor Resize do it; linear, so that
+ * gradients go back by the transpose.
  */
 final class Resampling {
   private final int in;
@@ -18,26 +19,15 @@ final class Resampling {
   }
 
   static Resampling of(int in, int out) {
-    double scale = (double) in / out;
-    double support = Math.max(scale, 1);
-    int[] first = new int[out];
+    ResampleFilter.Weights exact = ResampleFilter.BILINEAR.weights(in, out);
     float[][] weights = new float[out][];
     for (int i = 0; i < out; i++) {
-      double centre = scale * (i + 0.5);
-      first[i] = Math.max((int) (centre - support + 0.5), 0);
-      int end = Math.min((int) (centre + support + 0.5), in);
-      double[] row = new double[end - first[i]];
-      double sum = 0;
-      for (int j = 0; j < row.length; j++) {
-        row[j] = Math.max(0, 1 - Math.abs((j + first[i] - centre + 0.5) / support));
-        sum += row[j];
-      }
-      weights[i] = new float[row.length];
-      for (int j = 0; j < row.length; j++) {
-        weights[i][j] = (float) (row[j] / sum);
+      weights[i] = new float[exact.values()[i].length];
+      for (int j = 0; j < weights[i].length; j++) {
+        weights[i][j] = (float) exact.values()[i][j];
       }
     }
-    return new Resampling(in, first, weights);
+    return new Resampling(in, exact.first(), weights);
   }
 
   int in() {

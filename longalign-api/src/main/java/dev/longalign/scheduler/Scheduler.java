@@ -88,11 +88,23 @@ public enum Scheduler {
 
   /**
    * From a picture with noise added ({@link SchedulerRun#addNoise}): the last {@code floor(steps *
-   * strength)} steps, or for {@link #LCM} all steps from a lower noise level.
+   * strength)} steps, or for {@link #LCM} all steps from a lower noise level, as diffusers'
+   * pipeline of networks with a guidance embedding does.
    *
    * @param strength how much of the picture is replaced: above 0, at most 1
    */
   public SchedulerRun start(SchedulerConfig config, int steps, double strength) {
+    check(config, steps, strength);
+    return strength == 1 ? create(config, steps, 0) : createPartial(config, steps, strength);
+  }
+
+  /** As {@link #start(SchedulerConfig, int, double)}, but the last steps for {@link #LCM} too. */
+  public SchedulerRun startLast(SchedulerConfig config, int steps, double strength) {
+    check(config, steps, strength);
+    return createLast(config, steps, strength);
+  }
+
+  private void check(SchedulerConfig config, int steps, double strength) {
     int most = config.noise().numTrainTimesteps();
     if (steps < 1 || steps > most) {
       throw new LongAlignException(this + ": expected 1 to " + most + " steps, found " + steps);
@@ -101,12 +113,15 @@ public enum Scheduler {
       throw new LongAlignException(
           this + ": expected a strength above 0 and at most 1, found " + strength);
     }
-    return strength == 1 ? create(config, steps, 0) : createPartial(config, steps, strength);
   }
 
   abstract SchedulerRun create(SchedulerConfig config, int steps, int first);
 
   SchedulerRun createPartial(SchedulerConfig config, int steps, double strength) {
+    return createLast(config, steps, strength);
+  }
+
+  private SchedulerRun createLast(SchedulerConfig config, int steps, double strength) {
     int remaining = Math.min((int) (steps * strength), steps);
     if (remaining == 0) {
       throw new LongAlignException(

@@ -5,14 +5,12 @@ import com.google.gson.JsonObject;
 import com.google.gson.JsonParseException;
 import com.google.gson.JsonParser;
 import dev.longalign.LongAlignException;
+import dev.longalign.io.TextFile;
 import dev.longalign.scheduler.SchedulerConfig.BetaSchedule;
 import dev.longalign.scheduler.SchedulerConfig.FinalSigma;
 import dev.longalign.scheduler.SchedulerConfig.SolverType;
 import dev.longalign.scheduler.SchedulerConfig.TimestepSpacing;
 import dev.longalign.scheduler.SchedulerConfig.VarianceType;
-import java.io.IOException;
-import java.io.Reader;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashSet;
@@ -31,10 +29,10 @@ final class SchedulerConfigReader {
   }
 
   static SchedulerConfigReader open(Path file) {
-    try (Reader reader = Files.newBufferedReader(file)) {
+    try {
       return new SchedulerConfigReader(
-          file.toString(), JsonParser.parseReader(reader).getAsJsonObject());
-    } catch (IOException | JsonParseException | IllegalStateException e) {
+          file.toString(), JsonParser.parseString(TextFile.read(file)).getAsJsonObject());
+    } catch (JsonParseException | IllegalStateException e) {
       throw new LongAlignException(
           file + ": expected a scheduler_config.json of diffusers, found " + e.getMessage(), e);
     }

@@ -3,6 +3,7 @@ package dev.longalign.tensor;
 import dev.longalign.LongAlignException;
 import java.nio.ByteBuffer;
 import java.util.Map;
+import java.util.function.Supplier;
 
 /**
  * What a device can do. Each operation is declared once, here; {@link Tensor} checks shapes before
@@ -38,6 +39,19 @@ public interface Backend extends AutoCloseable {
       throw new LongAlignException(
           name() + " has no limit of memory but the device's; leave maxMemory at 0");
     }
+  }
+
+  /** Bytes that operations may still take, as far as is known; else {@link Long#MAX_VALUE}. */
+  default long freeMemory() {
+    return Long.MAX_VALUE;
+  }
+
+  /**
+   * Runs work that may take what is free and no more: where it needs more it ends with an {@link
+   * OutOfMemoryException}, even if the system would hand out memory that it does not have.
+   */
+  default <T> T withinFreeMemory(Supplier<T> work) {
+    return work.get();
   }
 
   /**

@@ -14,6 +14,9 @@ public interface Tokenizer extends AutoCloseable {
   /** The vocabulary entry of an id, as written in the tokenizer's files; used in reports. */
   String token(int id);
 
+  /** One more than the largest id that it gives. */
+  int size();
+
   /** The id put before the text (CLIP's start of text), or -1 if there is none. */
   int bosId();
 

@@ -84,13 +84,14 @@ final class ImageFolderDatasetTest {
           .contains("cut.jpg: ")
           .contains("none.jpg: no caption; expected none.txt or none.json beside it")
           .contains("empty.jpg: the caption is empty")
-          .contains("page.jpg: expected a picture (JPEG, PNG or WebP), found something else")
+          .contains(
+              "page.jpg: expected a picture (PNG, JPEG, WebP, GIF, BMP or TIFF), found a web page")
           .contains("latin.txt: the caption is not valid UTF-8")
           .contains("key.json: expected a JSON object with the key 'caption'")
           .contains("kind.json: the caption under 'caption' is not a string")
           .contains("json.json: not valid JSON")
           .contains("gone.jpg: no such file")
-          .contains("folder.jpg: not a file");
+          .contains("folder.jpg is no file");
     }
   }
 

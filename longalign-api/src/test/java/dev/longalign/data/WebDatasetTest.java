@@ -34,7 +34,7 @@ final class WebDatasetTest {
       assertThat(dataset.example(0).caption()).isEqualTo("First.");
       assertThat(dataset.example(1).caption()).isEqualTo("Second.");
       assertThat(dataset.example(1).picture())
-          .isEqualTo(PictureDecoder.decode("", Fixtures.bytes("baseline.jpg")));
+          .isEqualTo(RgbPicture.read("", Fixtures.bytes("baseline.jpg")));
       assertThat(dataset.source()).endsWith("0.tar and 1 more shards");
     }
   }
@@ -58,7 +58,8 @@ final class WebDatasetTest {
           .containsExactly(
               shard + ":no-picture: no picture (.jpg, .png or .webp) of that name",
               shard + ":no-caption: no caption (.txt or .json) of that name",
-              shard + ":broken: expected a picture (JPEG, PNG or WebP), found something else");
+              shard
+                  + ":broken: expected a picture (PNG, JPEG, WebP, GIF, BMP or TIFF), found something else");
     }
   }
 

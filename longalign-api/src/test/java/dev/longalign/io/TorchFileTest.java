@@ -78,7 +78,7 @@ class TorchFileTest {
           .containsEntry(
               "callbacks.pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint", "3");
     }
-    refuses("\u0080\2" + name + ")R.", "REDUCE calls something that is no function");
+    refuses("\u0080\2" + name + ")R.", "ModelCheckpoint, expected tensors");
   }
 
   @Test
@@ -167,7 +167,7 @@ class TorchFileTest {
     refuses("\u0080\2\u008f.", "a set");
     refuses("\u0080\6.", "protocol 6");
     refuses("\u0080\2N}s.", "an operand");
-    refuses("\u0080\2}()K\1u.", "neither text nor number");
+    refuses("\u0080\2}(]K\1u.", "neither text nor number");
     refuses("\u0080\2K\1)R.", "no function");
     refuses("\u0080\2]}b.", "BUILD");
     refuses("\u0080\2\u008a\u00ff" + "\1".repeat(255) + ".", "integer of 255 bytes");

@@ -155,13 +155,13 @@ class LoraNamesTest {
   @Test
   void listsWhatMatchesNoLayer() {
     List<StoredTensor> tensors = tensors(naming("kohya"));
-    tensors.add(one("lora_unet_input_blocks_1_1_proj_in.lora_up.weight"));
-    tensors.add(one("lora_unet_down_blocks_0_attentions_0_proj_in.hada_w1_a"));
+    tensors.add(one("lora_unet_input_blocks_99_1_proj_in.lora_up.weight"));
+    tensors.add(one("lora_unet_down_blocks_0_attentions_0_proj_in.factor"));
     assertThatThrownBy(() -> lora(tensors))
         .isInstanceOf(LongAlignException.class)
         .hasMessageContaining("2 of 448 tensors match no layer")
         .hasMessageContaining(
-            "input_blocks_1_1_proj_in.lora_up.weight, lora_unet_down_blocks_0_attentions_0_proj_in.hada_w1_a");
+            "input_blocks_99_1_proj_in.lora_up.weight, lora_unet_down_blocks_0_attentions_0_proj_in.factor");
   }
 
   @Test

@@ -67,9 +67,7 @@ class TilesTest {
     }
   }
 
-  /**
-   * Tiles 0 and 1 of one row, four of eight columns shared: the second goes from 0 to 1 over these.
-   */
+  /** Tiles 0, 1 and 2 of one row, four of eight columns shared: each goes over from the last. */
   @Test
   void blendsLinearly() {
     try (TensorScope scope = TensorScope.open()) {
@@ -84,7 +82,8 @@ class TilesTest {
                     Arrays.fill(constant, index.getAndIncrement());
                     return Tensor.of(backend, part.shape(), constant);
                   });
-      assertThat(out.toFloats()).containsExactly(0, 0, 0, 0, 0, 0.25f, 0.5f, 0.75f, 1, 1, 1, 1);
+      assertThat(out.toFloats())
+          .containsExactly(0, 0, 0, 0, 0, 0.25f, 0.5f, 0.75f, 1, 1.25f, 1.5f, 1.75f);
     }
   }
 }

@@ -113,7 +113,6 @@ class UNet2DConditionInputTest {
         "resnet_time_scale_shift | \"scale_shift\"",
         "class_embed_type | \"timestep\"",
         "addition_embed_type | \"text_time\"",
-        "time_cond_proj_dim | 256",
         "dual_cross_attention | true",
         "only_cross_attention | [true, true, true, false]",
         "mid_block_type | \"UNetMidBlock2DSimpleCrossAttn\"",

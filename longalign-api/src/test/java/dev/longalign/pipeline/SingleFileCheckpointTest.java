@@ -14,6 +14,7 @@ import dev.longalign.io.TorchWriter;
 import dev.longalign.model.AutoencoderKL;
 import dev.longalign.model.AutoencoderKLConfig;
 import dev.longalign.model.ClipTextConfig;
+import dev.longalign.model.OriginalUNetNames;
 import dev.longalign.model.UNet2DCondition;
 import dev.longalign.model.UNet2DConditionConfig;
 import dev.longalign.nn.LayerSpec;
@@ -129,6 +130,7 @@ class SingleFileCheckpointTest {
             file(name -> name, extra("model_ema.decay"), extra("alphas_cumprod"), extra("betas")),
             TINY,
             null,
+            null,
             directory);
     isTiny(directory);
     assertThat(done.directory()).isEqualTo(directory);
@@ -146,7 +148,7 @@ class SingleFileCheckpointTest {
     TorchWriter.writeDict(file, tensors);
     Path directory = temp.resolve("model");
     SingleFileCheckpoint.Conversion done =
-        SingleFileCheckpoint.convert(file, TINY, null, directory);
+        SingleFileCheckpoint.convert(file, TINY, null, null, directory);
     isTiny(directory);
     assertThat(done.unused()).isEqualTo(Map.of("optimizer_states", 1));
   }
@@ -158,6 +160,7 @@ class SingleFileCheckpointTest {
         file(name -> name.replace("transformer.text_model.", "transformer.")),
         TINY,
         null,
+        null,
         directory);
     isTiny(directory);
   }
@@ -165,7 +168,7 @@ class SingleFileCheckpointTest {
   @Test
   void convertsNumbers() {
     Path directory = temp.resolve("model");
-    SingleFileCheckpoint.convert(file(name -> name), TINY, DType.F16, directory);
+    SingleFileCheckpoint.convert(file(name -> name), TINY, DType.F16, null, directory);
     try (TensorFile found = ModelDirectory.open(directory).weights("unet");
         TensorFile expected = ModelDirectory.open(TINY).weights("unet")) {
       assertThat(found.tensors()).allMatch(tensor -> tensor.dtype() == DType.F16);
@@ -193,7 +196,7 @@ class SingleFileCheckpointTest {
   }
 
   private void convert(Path file, Path like) {
-    SingleFileCheckpoint.convert(file, like, null, temp.resolve("model"));
+    SingleFileCheckpoint.convert(file, like, null, null, temp.resolve("model"));
   }
 
   @ParameterizedTest
@@ -238,7 +241,8 @@ class SingleFileCheckpointTest {
         .isEqualTo(123_060_480);
     List<String> tiny =
         names().stream().filter(n -> n.part.equals("unet")).map(Named::original).toList();
-    List<String> original = ofUNet.stream().map(p -> OriginalNames.unet(p.name(), unet)).toList();
+    OriginalUNetNames names = OriginalUNetNames.of(UNet2DCondition.layers(unet));
+    List<String> original = ofUNet.stream().map(p -> OriginalNames.unet(p.name(), names)).toList();
     assertThat(original).doesNotHaveDuplicates().containsAll(tiny);
     assertThat(original)
         .filteredOn(name -> !tiny.contains(name)) // where only its channels grow

@@ -43,6 +43,11 @@ class EncodingReportTest {
     }
 
     @Override
+    public int size() {
+      return 50_000;
+    }
+
+    @Override
     public int modelMaxLength() {
       return 6;
     }

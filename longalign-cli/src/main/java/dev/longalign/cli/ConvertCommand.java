@@ -2,6 +2,7 @@ package dev.longalign.cli;
 
 import dev.longalign.LongAlignException;
 import dev.longalign.pipeline.SingleFileCheckpoint;
+import dev.longalign.scheduler.PredictionType;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Locale;
@@ -53,6 +54,14 @@ final class ConvertCommand implements Callable<Integer> {
       description = "Of the weights: ${COMPLETION-CANDIDATES}. Default: as they are.")
   WeightPrecision precision;
 
+  @Option(
+      names = "--prediction-type",
+      paramLabel = "TYPE",
+      description =
+          "What the network predicts: ${COMPLETION-CANDIDATES}. Default: what the file says (tensors"
+              + " v_pred and ztsnr, metadata, a .yaml beside it), else epsilon.")
+  PredictionType prediction;
+
   @Override
   public Integer call() {
     if (!Files.isRegularFile(checkpoint)) {
@@ -60,12 +69,14 @@ final class ConvertCommand implements Callable<Integer> {
           checkpoint + ": expected a checkpoint file, found none; check the path");
     }
     SingleFileCheckpoint.Conversion done =
-        SingleFileCheckpoint.convert(checkpoint, like, WeightPrecision.dtype(precision), out);
+        SingleFileCheckpoint.convert(
+            checkpoint, like, WeightPrecision.dtype(precision), prediction, out);
     if (common.json) {
       common.printJson(done);
       return ExitCode.OK;
     }
     common.out().printf(Locale.ROOT, "%s: %,d tensors%n", done.directory(), done.tensors());
+    done.notes().forEach(note -> common.out().println("  " + note));
     done.unused()
         .forEach(
             (name, count) ->

@@ -4,6 +4,7 @@ import dev.longalign.LongAlign;
 import dev.longalign.LongAlignBuilder;
 import dev.longalign.Precision;
 import dev.longalign.pipeline.TextEncoding;
+import dev.longalign.pipeline.VaeTiling;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -56,6 +57,13 @@ final class EngineOptions {
   @Option(names = "--precision", description = "One of: ${COMPLETION-CANDIDATES}. Default: f32.")
   Precision precision;
 
+  @Option(
+      names = "--vae-tiling",
+      description =
+          "Large pictures through the autoencoder in tiles, one of: ${COMPLETION-CANDIDATES}."
+              + " Default: auto, only where memory does not suffice for the whole.")
+  VaeTiling vaeTiling;
+
   LongAlign open() {
     return builder().build();
   }
@@ -65,6 +73,9 @@ final class EngineOptions {
     LongAlignBuilder builder = LongAlign.builder().device(on.device).threads(on.threads);
     if (precision != null) {
       builder.precision(precision);
+    }
+    if (vaeTiling != null) {
+      builder.vaeTiling(vaeTiling);
     }
     if (model != null) {
       builder.model(model);

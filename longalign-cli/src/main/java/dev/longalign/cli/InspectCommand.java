@@ -71,7 +71,7 @@ final class InspectCommand implements Callable<Integer> {
               + ": expected a model directory, a weights file or a PNG, found nothing; check the path");
     }
     String name = path.getFileName().toString().toLowerCase(Locale.ROOT);
-    if (PICTURES.stream().anyMatch(name::endsWith)) {
+    if (PICTURES.stream().anyMatch(name::endsWith) || PictureFile.isPicture(path)) {
       picture(path);
     } else {
       weights(path);
@@ -115,8 +115,8 @@ final class InspectCommand implements Callable<Integer> {
   }
 
   private void picture(Path file) {
-    Map<String, String> texts = PictureFile.texts(file);
-    var image = PictureFile.readRgb(file);
+    PictureFile.Info image = PictureFile.info(file);
+    Map<String, String> texts = image.texts();
     Optional<PictureSettings> settings = Optional.empty();
     String unreadable = "";
     try {
@@ -126,11 +126,11 @@ final class InspectCommand implements Callable<Integer> {
     }
     if (common.json) {
       common.printJson(
-          new PictureReport("picture", file, image.getWidth(), image.getHeight(), settings, texts));
+          new PictureReport("picture", file, image.width(), image.height(), settings, texts));
       return;
     }
     PrintWriter out = common.out();
-    out.println(file + ": picture, " + image.getWidth() + " x " + image.getHeight());
+    out.println(file + ": picture, " + image.width() + " x " + image.height());
     settings.ifPresent(found -> print(found, file, out));
     if (!unreadable.isEmpty()) {
       out.println(unreadable);

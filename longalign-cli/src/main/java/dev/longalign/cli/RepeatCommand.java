@@ -74,6 +74,9 @@ final class RepeatCommand {
         .forEach(lora -> option("--lora", lora.file(), ":" + lora.scale()));
     made.encoding().ifPresent(encoding -> command.option("--encoding", word(encoding)));
     command.option("--precision", made.precision());
+    if (made.tiled()) {
+      command.option("--vae-tiling", "always");
+    }
     if (!made.device().equals("cpu")) {
       command.option("--device", made.device());
     }

@@ -229,6 +229,12 @@ final class SampleCommand implements Callable<Integer> {
     }
 
     @Override
+    public void onTiles(String message) {
+      common.err().println("longalign: " + message);
+      common.err().flush();
+    }
+
+    @Override
     public void close() {
       if (progress != null) {
         progress.close();

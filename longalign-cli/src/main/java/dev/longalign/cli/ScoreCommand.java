@@ -78,6 +78,7 @@ final class ScoreCommand implements Callable<Integer> {
 
   @Override
   public Integer call() {
+    pictures.forEach(PictureFile::info); // what is no picture is refused before models are loaded
     List<String> texts = captions();
     try (Scoring scoring = Scoring.open(with, threads);
         Progress progress = common.progress("scoring", pictures.size())) {

@@ -8,9 +8,8 @@ import com.google.gson.JsonParser;
 import dev.longalign.LongAlignException;
 import dev.longalign.io.AtomicFiles;
 import dev.longalign.io.Config;
-import java.io.IOException;
+import dev.longalign.io.TextFile;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -29,12 +28,7 @@ public record CaptionedScene(String caption, Scene scene) {
    * @throws LongAlignException if the file is something else
    */
   public static List<CaptionedScene> read(Path file) {
-    try {
-      return parse(file.toString(), Files.readString(file));
-    } catch (IOException unreadable) {
-      throw new LongAlignException(
-          file + " cannot be read as captioned scenes: " + unreadable, unreadable);
-    }
+    return parse(file.toString(), TextFile.read(file));
   }
 
   /**

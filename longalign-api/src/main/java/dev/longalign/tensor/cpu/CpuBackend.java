@@ -104,6 +104,16 @@ public final class CpuBackend implements Backend {
   }
 
   @Override
+  public long freeMemory() {
+    return memory.available();
+  }
+
+  @Override
+  public <T> T withinFreeMemory(Supplier<T> work) {
+    return memory.withinAvailable(work);
+  }
+
+  @Override
   public Map<String, OperationCost> costs() {
     lock.lock();
     try {

@@ -3,14 +3,15 @@ package dev.longalign.tensor.cpu;
 import com.sun.jna.Function;
 import com.sun.jna.NativeLibrary;
 import com.sun.jna.Platform;
-import dev.longalign.LongAlignException;
 import dev.longalign.tensor.MemoryUse;
+import dev.longalign.tensor.OutOfMemoryException;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.HashMap;
 import java.util.Locale;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.function.Supplier;
 import org.bytedeco.javacpp.Pointer;
 
 /**
@@ -35,6 +36,8 @@ final class CpuMemory {
   private long cached;
   private long peak;
   private long limit;
+  private Thread bounded;
+  private long bound;
   private boolean closed;
 
   /**
@@ -115,11 +118,47 @@ final class CpuMemory {
     return sizes.get(address);
   }
 
+  /** What the system has to give, what is kept for reuse, and no more than the limit leaves. */
+  long available() {
+    long system = FreeMemory.bytes();
+    synchronized (this) {
+      return Math.min(system + cached, limit == 0 ? Long.MAX_VALUE : Math.max(0, limit - live));
+    }
+  }
+
+  /** Runs work on this thread, to which {@link #available} is a limit meanwhile. */
+  <T> T withinAvailable(Supplier<T> work) {
+    long most = available();
+    synchronized (this) {
+      bounded = Thread.currentThread();
+      bound = live + most;
+    }
+    try {
+      return work.get();
+    } finally {
+      synchronized (this) {
+        bounded = null;
+      }
+    }
+  }
+
   private long reserve(long size) {
+    if (Thread.currentThread() == bounded && live + cached + size > bound) {
+      trim();
+      if (live + size > bound) {
+        throw new OutOfMemoryException(
+            String.format(
+                Locale.ROOT,
+                "out of memory: asked for %,d bytes, found %,d free; use a smaller picture or"
+                    + " batch, BF16, or VAE tiling",
+                size,
+                Math.max(0, bound - live)));
+      }
+    }
     if (limit > 0 && live + cached + size > limit) {
       trim();
       if (live + size > limit) {
-        throw new LongAlignException(
+        throw new OutOfMemoryException(
             String.format(
                 Locale.ROOT,
                 "out of memory: expected at most %,d bytes (the limit), found %,d in use and %,d"
@@ -138,7 +177,7 @@ final class CpuMemory {
       block = Pointer.malloc(size + alignment);
     }
     if (block == null || block.isNull()) {
-      throw new LongAlignException(
+      throw new OutOfMemoryException(
           "out of memory: asked for "
               + size
               + " bytes, "

@@ -5,6 +5,7 @@ import dev.longalign.io.ComponentDirectory;
 import dev.longalign.io.TensorFile;
 import dev.longalign.nn.FileWeights;
 import dev.longalign.tensor.Backend;
+import dev.longalign.tensor.Device;
 import dev.longalign.text.EncoderProvider;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -23,7 +24,7 @@ import java.util.stream.Stream;
  * @param root the golden directory
  * @param threads for encoders, 0 for one per core
  */
-record Bench(Path root, Backend backend, int threads) {
+record Bench(Path root, Device device, Backend backend, int threads) {
   private static final Pattern MODEL_PATH = Pattern.compile("models/[\\w.-]+(?:/[\\w.-]+)*");
 
   EncoderProvider encoders() {

@@ -16,8 +16,14 @@ final class PictureBytes {
    * @param pictures [B, H, W, 3] in [-1, 1]; the reference's bytes have the same layout
    */
   static void check(Vectors vectors, String name, Tensor pictures, Comparison comparison) {
-    List<BufferedImage> images = Pictures.fromTensor(pictures);
-    float[] bytes = new float[Math.toIntExact(pictures.shape().size())];
+    check(vectors, name, Pictures.fromTensor(pictures), comparison);
+  }
+
+  static void check(
+      Vectors vectors, String name, List<BufferedImage> images, Comparison comparison) {
+    BufferedImage first = images.get(0);
+    Shape shape = Shape.of(images.size(), first.getHeight(), first.getWidth(), 3);
+    float[] bytes = new float[Math.toIntExact(shape.size())];
     int at = 0;
     for (BufferedImage image : images) {
       int width = image.getWidth();
@@ -27,7 +33,6 @@ final class PictureBytes {
         bytes[at++] = rgb & 255;
       }
     }
-    Shape shape = pictures.shape();
     comparison.closeBytes(name, vectors.shape(name), vectors.floats(name), shape, bytes, MOST);
   }
 }

@@ -94,7 +94,7 @@ public final class Verifier {
     List<CaseResult> results = new ArrayList<>();
     Consumer<CaseResult> both = listener.andThen(results::add);
     try (Backend backend = device.open(threads)) {
-      Bench bench = new Bench(root, backend, threads);
+      Bench bench = new Bench(root, device, backend, threads);
       for (String area : areas()) {
         if (only.isEmpty() || only.stream().anyMatch(path -> path.split("/")[0].equals(area))) {
           for (Path file : files(area)) {
@@ -162,6 +162,7 @@ public final class Verifier {
       case "unet/activations" -> new ActivationCases(bench, vectors);
       case "unet/lora" -> new LoraCases(bench, vectors);
       case "unet/vae" -> new VaeCases(bench, vectors);
+      case "sample/pictures" -> new PictureCases(bench, vectors);
       case "denscore/denscore" -> new DenscoreCases(bench, vectors);
       case "denscore/training" -> new DenscoreTrainingCases(bench, vectors);
       case "align/trajectory" -> new TrajectoryCases(bench, vectors);

@@ -178,6 +178,11 @@ public final class CudaBackend implements Backend {
     memory.limit(bytes);
   }
 
+  @Override
+  public long freeMemory() {
+    return together(memory::available);
+  }
+
   /**
    * What runs inside of a captured graph is not timed one by one: a replay is one operation, {@code
    * replay}. With {@code -Dlongalign.cuda.graphs=false} nothing is captured, and everything timed.

@@ -5,8 +5,8 @@ import static jcuda.driver.JCudaDriver.cuMemAlloc;
 import static jcuda.driver.JCudaDriver.cuMemFree;
 import static jcuda.driver.JCudaDriver.cuMemGetInfo;
 
-import dev.longalign.LongAlignException;
 import dev.longalign.tensor.MemoryUse;
+import dev.longalign.tensor.OutOfMemoryException;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.EnumMap;
@@ -246,12 +246,20 @@ final class CudaMemory {
     return block.address();
   }
 
-  private LongAlignException outOfMemory(long size, String what) {
+  /** What the device has to give and what is kept for reuse, and no more than the limit leaves. */
+  synchronized long available() {
+    long[] unused = new long[1];
+    check(cuMemGetInfo(unused, new long[1]), "asking for the memory of " + device.name());
+    return Math.min(
+        unused[0] + cached.bytes, limit == 0 ? Long.MAX_VALUE : Math.max(0, limit - live()));
+  }
+
+  private OutOfMemoryException outOfMemory(long size, String what) {
     long[] unused = new long[1];
     long[] total = new long[1];
     cuMemGetInfo(unused, total);
     long others = Math.max(0, total[0] - unused[0] - live() - cached.bytes);
-    return new LongAlignException(
+    return new OutOfMemoryException(
         String.format(
             Locale.ROOT,
             "out of memory on %s: %,d bytes more needed for %s; of %,d bytes %,d are free, %,d are"

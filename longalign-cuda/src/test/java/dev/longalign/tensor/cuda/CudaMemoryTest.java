@@ -63,10 +63,13 @@ class CudaMemoryTest {
   @Test
   void countsWhatIsLiveAndCached() {
     long before = unused();
+    assertThat(memory.available()).isEqualTo(before);
     long address = memory.allocate(1 << 20);
     assertThat(memory.use().live()).isEqualTo(1 << 20);
     assertThat(memory.use().cached()).isZero();
+    assertThat(memory.available()).isEqualTo(unused());
     memory.free(address);
+    assertThat(memory.available()).isEqualTo(unused() + (1 << 20));
     assertThat(memory.use().live()).isZero();
     assertThat(memory.use().cached()).isEqualTo(1 << 20);
     assertThat(memory.use().peak()).isEqualTo(1 << 20);
@@ -87,6 +90,7 @@ class CudaMemoryTest {
   @Test
   void aLimitHoldsForLiveAndCachedTogether() {
     memory.limit(4 << 20);
+    assertThat(memory.available()).isEqualTo(4 << 20);
     memory.free(memory.allocate(3 << 20));
     long address = memory.allocate(2 << 20); // the cached block goes
     assertThat(memory.use().cached()).isZero();

@@ -1,12 +1,10 @@
 package dev.longalign.onnx.tokenizer;
 
-import com.google.gson.JsonArray;
-import com.google.gson.JsonElement;
-import com.google.gson.JsonObject;
-import com.google.gson.JsonParser;
+import dev.longalign.io.Names;
 import dev.longalign.text.Tokenizer;
 import java.nio.file.Path;
-import java.util.HashMap;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Map;
 
 /**
@@ -20,6 +18,10 @@ import java.util.Map;
  * }</pre>
  */
 public final class ClipTokenizers {
+  private static final String WORDS =
+      "'s|'t|'re|'ve|'m|'ll|'d|[\\p{L}]+|[\\p{N}]|[^\\s\\p{L}\\p{N}]+";
+  private static final String MARKS = "<\\|startoftext\\|>|<\\|endoftext\\|>|";
+
   private ClipTokenizers() {}
 
   /** Stable Diffusion's: {@link #openSlow}. */
@@ -38,84 +40,121 @@ public final class ClipTokenizers {
 
   /**
    * transformers' CLIPTokenizerFast, as preference models use it (CLIPProcessor): no repairs but
-   * NFC, white space and lower case. Close it to free native memory.
+   * NFC, white space and lower case.
    *
-   * @throws dev.longalign.LongAlignException if a file is missing or damaged
+   * @throws dev.longalign.LongAlignException if a file is missing or damaged, or tokenizer.json
+   *     describes another tokenizer
    */
   public static Tokenizer openFast(Path directory) {
     TokenizerFiles files = new TokenizerFiles(directory);
     ClipVocabulary vocabulary = ClipVocabulary.read(files);
-    JsonObject json =
-        files.has("tokenizer.json") ? files.json("tokenizer.json") : fastLayout(vocabulary);
-    Map<Integer, String> names = new HashMap<>();
-    vocabulary.tokens().forEach((token, id) -> names.putIfAbsent(id, token));
-    return new NativeTokenizer(
-        json,
+    JsonValue json = files.json("tokenizer.json");
+    List<SpecialToken> added = new ArrayList<>();
+    ClipWords words = ClipWords.FAST;
+    int unknown = vocabulary.unknown().id();
+    FastTokenizer.Template template =
+        new FastTokenizer.Template(
+            new int[] {vocabulary.bos().id()}, new int[] {vocabulary.eos().id()});
+    if (files.has("tokenizer.json")) {
+      checkNormalizer(json.get("normalizer"));
+      words = words(json.get("pre_tokenizer"));
+      unknown = checkModel(json.get("model"), vocabulary.tokens());
+      template = TokenizerJson.template(json.get("post_processor"));
+      added.addAll(AddedTokens.ofTokenizerJson(json));
+    }
+    checkMerges(files, vocabulary);
+    added.addAll(vocabulary.special().values());
+    Map<String, Integer> tokens = vocabulary.tokens();
+    AddedVocabulary all =
+        new AddedVocabulary(
+            directory, added, tokens::get, tokens.size(), ClipTokenizers::normalize);
+    BytePairEncoding encoding = new BytePairEncoding(tokens, vocabulary.merges(), unknown, false);
+    Map<Integer, String> names = vocabulary.names();
+    ClipWords pattern = words;
+    return new FastTokenizer(
         directory,
-        new NativeTokenizer.Facts(
-            names,
-            vocabulary.bosId(),
-            vocabulary.eosId(),
-            vocabulary.padId(),
+        all,
+        (slice, ids) ->
+            pattern.forEach(
+                slice.text(),
+                word -> {
+                  for (int id : encoding.encode(word)) {
+                    ids.accept(id);
+                  }
+                }),
+        template,
+        new FastTokenizer.Facts(
+            names::get,
+            vocabulary.size(),
+            all.id(vocabulary.bos().content()),
+            all.id(vocabulary.eos().content()),
+            all.id(vocabulary.pad().content()),
             vocabulary.modelMaxLength()));
   }
 
-  /** The tokenizer.json that transformers makes of vocab.json and merges.txt. */
-  private static JsonObject fastLayout(ClipVocabulary vocabulary) {
-    JsonObject json =
-        JsonParser.parseString(
-                """
-        {"version": "1.0",
-         "normalizer": {"type": "Sequence", "normalizers": [
-           {"type": "NFC"},
-           {"type": "Replace", "pattern": {"Regex": "\\\\s+"}, "content": " "},
-           {"type": "Lowercase"}]},
-         "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
-           {"type": "Split", "behavior": "Removed", "invert": true, "pattern":
-             {"Regex": "'s|'t|'re|'ve|'m|'ll|'d|[\\\\p{L}]+|[\\\\p{N}]|[^\\\\s\\\\p{L}\\\\p{N}]+"}},
-           {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true}]},
-         "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true},
-         "model": {"type": "BPE", "dropout": null, "continuing_subword_prefix": "", "end_of_word_suffix": "</w>",
-           "fuse_unk": false, "byte_fallback": false, "ignore_merges": false}}
-        """)
-            .getAsJsonObject();
-    JsonArray added = new JsonArray();
-    vocabulary.special().forEach(token -> added.add(token.toJson()));
-    json.add("added_tokens", added);
+  private static Slice normalize(Slice slice) {
+    String text = PythonText.blanks(Nfc.ofUnicode10(slice.text()));
+    return new Slice(PythonText.lowerLetters(text), slice.leading());
+  }
 
-    JsonObject roberta = new JsonObject();
-    roberta.addProperty("type", "RobertaProcessing");
-    roberta.add("sep", tokenAndId(vocabulary, vocabulary.eosId()));
-    roberta.add("cls", tokenAndId(vocabulary, vocabulary.bosId()));
-    roberta.addProperty("trim_offsets", false);
-    roberta.addProperty("add_prefix_space", false);
-    json.add("post_processor", roberta);
-
-    JsonObject model = json.getAsJsonObject("model");
-    model.addProperty("unk_token", name(vocabulary, vocabulary.unknownId()));
-    JsonObject tokens = new JsonObject();
-    vocabulary.tokens().forEach(tokens::addProperty);
-    model.add("vocab", tokens);
-    JsonArray merges = new JsonArray();
-    for (String[] pair : vocabulary.merges()) {
-      merges.add(pair[0] + " " + pair[1]);
+  private static void checkNormalizer(JsonValue json) {
+    json.get("type").expect("Sequence");
+    List<JsonValue> steps = json.get("normalizers").list();
+    if (steps.size() != 3) {
+      throw json.refusal("NFC, Replace and Lowercase");
     }
-    model.add("merges", merges);
-    return json;
+    steps.get(0).get("type").expect("NFC");
+    steps.get(1).get("type").expect("Replace");
+    steps.get(1).get("pattern").get("Regex").expect("\\s+");
+    steps.get(1).get("content").expect(" ");
+    steps.get(2).get("type").expect("Lowercase");
   }
 
-  private static JsonElement tokenAndId(ClipVocabulary vocabulary, int id) {
-    JsonArray pair = new JsonArray();
-    pair.add(name(vocabulary, id));
-    pair.add(id);
-    return pair;
+  private static ClipWords words(JsonValue json) {
+    json.get("type").expect("Sequence");
+    List<JsonValue> steps = json.get("pretokenizers").list();
+    if (steps.size() != 2) {
+      throw json.refusal("Split and ByteLevel");
+    }
+    JsonValue split = steps.get(0);
+    split.get("type").expect("Split");
+    split.get("pattern").get("Regex").expect(WORDS, MARKS + WORDS);
+    split.get("behavior").expect("Removed");
+    split.get("invert").expect(true);
+    JsonValue bytes = steps.get(1);
+    bytes.get("type").expect("ByteLevel");
+    bytes.get("add_prefix_space").expect(false);
+    bytes.get("use_regex").expect(true, null);
+    return split.get("pattern").get("Regex").is(WORDS) ? ClipWords.FAST : ClipWords.FAST_WITH_MARKS;
   }
 
-  private static String name(ClipVocabulary vocabulary, int id) {
-    return vocabulary.special().stream()
-        .filter(t -> t.id() == id)
-        .findFirst()
-        .orElseThrow()
-        .content();
+  /** The id of what the vocabulary lacks. */
+  private static int checkModel(JsonValue json, Map<String, Integer> tokens) {
+    json.get("type").expect("BPE", null);
+    json.get("dropout").expect((Object) null);
+    json.get("continuing_subword_prefix").expect("", null);
+    json.get("end_of_word_suffix").expect(BytePairEncoding.END_OF_WORD);
+    for (String key : List.of("fuse_unk", "byte_fallback", "ignore_merges")) {
+      json.get(key).expect(false, null);
+    }
+    Integer unknown = tokens.get(json.get("unk_token").text());
+    if (unknown == null) {
+      throw json.get("unk_token").refusal("a token of the vocabulary");
+    }
+    return unknown;
+  }
+
+  private static void checkMerges(TokenizerFiles files, ClipVocabulary vocabulary) {
+    for (String[] pair : vocabulary.merges()) {
+      for (String symbol : List.of(pair[0], pair[1], pair[0] + pair[1])) {
+        if (!vocabulary.tokens().containsKey(symbol)) {
+          throw files.damaged(
+              files.has("merges.txt") ? "merges.txt" : "tokenizer.json",
+              "merges of symbols that are in the vocabulary",
+              Names.printable(symbol),
+              null);
+        }
+      }
+    }
   }
 }

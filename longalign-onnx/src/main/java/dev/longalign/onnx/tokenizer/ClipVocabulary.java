@@ -1,31 +1,31 @@
 package dev.longalign.onnx.tokenizer;
 
-import com.google.gson.JsonArray;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import dev.longalign.LongAlignException;
+import dev.longalign.io.Names;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
 /**
- * What CLIP's tokenizer knows, from {@code vocab.json} + {@code merges.txt} (with {@code
- * special_tokens_map.json} and {@code tokenizer_config.json} where present) or from {@code
- * tokenizer.json}.
+ * What CLIP's tokenizer knows, from {@code vocab.json} + {@code merges.txt} or {@code
+ * tokenizer.json}, with the files beside them that name its special and added tokens.
  *
- * @param tokens vocabulary entry -> id
+ * @param tokens vocabulary entry -> id, without tokens that were added later
  * @param merges pairs of symbols, most important first
- * @param special tokens found before words are made
+ * @param special tokens found before words are made, by content
  */
 record ClipVocabulary(
     Map<String, Integer> tokens,
     List<String[]> merges,
-    List<SpecialToken> special,
-    int bosId,
-    int eosId,
-    int padId,
-    int unknownId,
+    Map<String, SpecialToken> special,
+    SpecialToken bos,
+    SpecialToken eos,
+    SpecialToken pad,
+    SpecialToken unknown,
     int modelMaxLength) {
 
   static final String START = "<|startoftext|>";
@@ -38,19 +38,15 @@ record ClipVocabulary(
     Map<String, Integer> tokens = new LinkedHashMap<>();
     List<String[]> merges;
     if (files.has("vocab.json") && files.has("merges.txt")) {
-      readTokens(files, "vocab.json", files.json("vocab.json"), tokens);
+      readTokens(files, "vocab.json", files.json("vocab.json").json(), tokens);
       merges = mergesOfText(files);
     } else if (files.has("tokenizer.json")) {
-      JsonElement model = files.json("tokenizer.json").get("model");
-      if (model == null
-          || !model.isJsonObject()
-          || !model.getAsJsonObject().has("vocab")
-          || !model.getAsJsonObject().get("vocab").isJsonObject()
-          || !model.getAsJsonObject().has("merges")) {
+      JsonValue model = files.json("tokenizer.json").get("model");
+      if (!model.get("vocab").json().isJsonObject() || !model.get("merges").exists()) {
         throw files.damaged("tokenizer.json", "a BPE model with vocab and merges", "none", null);
       }
-      readTokens(files, "tokenizer.json", model.getAsJsonObject().getAsJsonObject("vocab"), tokens);
-      merges = mergesOfJson(files, model.getAsJsonObject().get("merges"));
+      readTokens(files, "tokenizer.json", model.get("vocab").json(), tokens);
+      merges = mergesOfJson(files, model.get("merges"));
     } else {
       throw new LongAlignException(
           files.directory()
@@ -60,73 +56,65 @@ record ClipVocabulary(
                   : files.has("merges.txt") ? "only merges.txt" : "neither")
               + "; download the tokenizer again");
     }
-    return complete(files, tokens, merges);
-  }
-
-  private static ClipVocabulary complete(
-      TokenizerFiles files, Map<String, Integer> tokens, List<String[]> merges) {
-    JsonObject config = files.jsonOrEmpty("tokenizer_config.json");
-    JsonObject map = files.jsonOrEmpty("special_tokens_map.json");
+    AddedTokens added = AddedTokens.read(files);
     Map<String, SpecialToken> special = new LinkedHashMap<>();
-    JsonElement added = config.get("added_tokens_decoder");
-    if (added != null && added.isJsonObject()) {
-      for (Map.Entry<String, JsonElement> e : added.getAsJsonObject().entrySet()) {
-        SpecialToken token = SpecialToken.parse(e.getValue(), parseId(files, e.getKey()));
-        if (token != null) {
-          special.put(token.content(), token);
-          tokens.putIfAbsent(token.content(), token.id());
-        }
-      }
-    }
-    SpecialToken bos = role("bos_token", START, config, map, tokens, special);
-    SpecialToken eos = role("eos_token", END, config, map, tokens, special);
-    SpecialToken unknown = role("unk_token", END, config, map, tokens, special);
-    SpecialToken pad = role("pad_token", END, config, map, tokens, special);
+    added.byId().values().stream()
+        .filter(token -> !token.content().isEmpty())
+        .forEach(token -> special.put(token.content(), token));
+    SpecialToken bos = withId(added.role("bos_token", START), tokens, special);
+    SpecialToken eos = withId(added.role("eos_token", END), tokens, special);
+    SpecialToken unknown = withId(added.role("unk_token", END), tokens, special);
+    SpecialToken pad = withId(added.role("pad_token", END), tokens, special);
+    added.additional().forEach(token -> withId(token, tokens, special));
     return new ClipVocabulary(
-        tokens,
-        merges,
-        List.copyOf(special.values()),
-        bos.id(),
-        eos.id(),
-        pad.id(),
-        unknown.id(),
-        files.modelMaxLength(77));
+        tokens, merges, special, bos, eos, pad, unknown, files.modelMaxLength(77));
   }
 
-  private static SpecialToken role(
-      String role,
-      String otherwise,
-      JsonObject config,
-      JsonObject map,
-      Map<String, Integer> tokens,
-      Map<String, SpecialToken> special) {
-    JsonElement json = map.has(role) ? map.get(role) : config.get(role);
-    SpecialToken token = SpecialToken.parse(json, -1);
-    if (token == null) {
-      token = new SpecialToken(otherwise, -1, false, false, true);
-    }
-    SpecialToken known = special.get(token.content());
-    if (known == null) {
-      int next = 1 + tokens.values().stream().mapToInt(i -> i).max().orElse(-1);
-      Integer id = tokens.putIfAbsent(token.content(), next);
-      known = token.withId(id == null ? next : id);
-      special.put(known.content(), known);
-    }
-    return known;
+  /** The token as the files list it, else with its id in the vocabulary, else with the next one. */
+  private static SpecialToken withId(
+      SpecialToken token, Map<String, Integer> tokens, Map<String, SpecialToken> special) {
+    return special.computeIfAbsent(
+        token.content(),
+        content -> {
+          Integer id = tokens.get(content);
+          return token.withId(id == null ? size(tokens, special) : id);
+        });
+  }
+
+  private static int size(Map<String, Integer> tokens, Map<String, SpecialToken> special) {
+    int largest = tokens.values().stream().mapToInt(id -> id).max().orElse(-1);
+    return 1 + special.values().stream().mapToInt(SpecialToken::id).reduce(largest, Math::max);
+  }
+
+  /** One more than the largest id. */
+  int size() {
+    return size(tokens, special);
+  }
+
+  /** The names of all ids; of several names the first. */
+  Map<Integer, String> names() {
+    Map<Integer, String> names = new HashMap<>();
+    tokens.forEach((token, id) -> names.putIfAbsent(id, token));
+    special.values().forEach(token -> names.putIfAbsent(token.id(), token.content()));
+    return names;
   }
 
   private static void readTokens(
-      TokenizerFiles files, String name, JsonObject json, Map<String, Integer> tokens) {
+      TokenizerFiles files, String name, JsonElement vocabulary, Map<String, Integer> tokens) {
+    JsonObject json = vocabulary.getAsJsonObject();
     for (Map.Entry<String, JsonElement> e : json.entrySet()) {
-      int id = TokenizerFiles.integer(e.getValue()).orElse(-1);
-      if (id < 0) {
+      double id =
+          e.getValue().isJsonPrimitive() && e.getValue().getAsJsonPrimitive().isNumber()
+              ? e.getValue().getAsDouble()
+              : -1;
+      if (!(id >= 0 && id < TokenizerFiles.MAX_TOKENS && id == (int) id)) {
         throw files.damaged(
             name,
             "token ids that are whole numbers from 0",
-            "\"" + e.getKey() + "\": " + e.getValue(),
+            Names.printable("\"" + e.getKey() + "\": " + e.getValue()),
             null);
       }
-      tokens.put(e.getKey(), id);
+      tokens.put(e.getKey(), (int) id);
     }
     if (tokens.isEmpty()) {
       throw files.damaged(name, "a vocabulary (token -> id)", "an empty one", null);
@@ -145,16 +133,13 @@ record ClipVocabulary(
     return merges;
   }
 
-  private static List<String[]> mergesOfJson(TokenizerFiles files, JsonElement json) {
+  private static List<String[]> mergesOfJson(TokenizerFiles files, JsonValue json) {
     List<String[]> merges = new ArrayList<>();
-    JsonArray array = json.isJsonArray() ? json.getAsJsonArray() : new JsonArray();
-    for (JsonElement e : array) {
+    for (JsonValue e : json.list()) {
       String[] parts =
-          e.isJsonArray()
-              ? e.getAsJsonArray().asList().stream()
-                  .map(JsonElement::getAsString)
-                  .toArray(String[]::new)
-              : e.getAsString().split(" ");
+          e.json().isJsonArray()
+              ? e.stream().map(JsonValue::text).toArray(String[]::new)
+              : e.text().split(" ");
       merges.add(pair(files, "tokenizer.json", merges.size() + 1, parts));
     }
     return merges;
@@ -165,14 +150,5 @@ record ClipVocabulary(
       throw files.damaged(name, "two symbols in merge " + number, parts.length + " symbols", null);
     }
     return parts;
-  }
-
-  private static int parseId(TokenizerFiles files, String id) {
-    try {
-      return Integer.parseInt(id);
-    } catch (NumberFormatException e) {
-      throw files.damaged(
-          "tokenizer_config.json", "ids as keys of added_tokens_decoder", "\"" + id + "\"", e);
-    }
   }
 }

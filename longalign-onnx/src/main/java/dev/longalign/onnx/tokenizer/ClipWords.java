@@ -6,26 +6,28 @@ import java.util.function.Consumer;
 
 /**
  * CLIP's word pattern: {@code
- * <|startoftext|>|<|endoftext|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+}, blind
- * to case. Written out, because the newest letters and numbers make a slow regular expression.
+ * <|startoftext|>|<|endoftext|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+}. Written
+ * out, because the newest letters and numbers make a slow regular expression.
  */
-final class ClipWords {
-  private static final List<String> WHOLE =
-      List.of(
-          ClipVocabulary.START, ClipVocabulary.END, "'s", "'t", "'re", "'ve", "'m", "'ll", "'d");
+enum ClipWords {
+  /** The original's: blind to case, by the newest Unicode. */
+  SLOW,
+  /** The fast tokenizer's: without the marks, as written, by Unicode 16. */
+  FAST,
+  /** The same with the marks, which the byte level that follows cuts in three. */
+  FAST_WITH_MARKS;
+
+  private static final String TABLE = "newer-characters.txt";
+  private static final List<String> MARKS = List.of(ClipVocabulary.START, ClipVocabulary.END);
+  private static final List<String> ENDINGS = List.of("'s", "'t", "'re", "'ve", "'m", "'ll", "'d");
 
   /** Those of Unicode versions after Java 17's. */
-  private static final BitSet NEWER_LETTERS = new BitSet();
+  private static final BitSet NEWER_LETTERS = Resources.characters(TABLE, 'L');
 
-  private static final BitSet NEWER_NUMBERS = new BitSet();
+  private static final BitSet NEWER_NUMBERS = Resources.characters(TABLE, 'N');
 
-  static {
-    for (String line : Resources.lines("newer-letters-and-numbers.txt")) {
-      String[] ends = line.substring(2).split("-");
-      (line.charAt(0) == 'L' ? NEWER_LETTERS : NEWER_NUMBERS)
-          .set(Integer.parseInt(ends[0], 16), Integer.parseInt(ends[ends.length - 1], 16) + 1);
-    }
-  }
+  /** Of these, what Unicode 16 does not know yet. */
+  private static final BitSet NEWEST = Resources.characters(TABLE, 'X');
 
   private enum Kind {
     LETTER,
@@ -34,12 +36,17 @@ final class ClipWords {
     NONE
   }
 
-  private ClipWords() {}
-
   /** Calls {@code action} with every word, in order. */
-  static void forEach(String text, Consumer<String> action) {
+  void forEach(String text, Consumer<String> action) {
     for (int start = 0; start < text.length(); ) {
       int end = start + wholeLength(text, start);
+      if (this == FAST_WITH_MARKS && end > start && text.charAt(start) == '<') {
+        action.accept(text.substring(start, start + 2));
+        action.accept(text.substring(start + 2, end - 2));
+        action.accept(text.substring(end - 2, end));
+        start = end;
+        continue;
+      }
       if (end == start) {
         int c = text.codePointAt(start);
         Kind kind = kind(c);
@@ -61,26 +68,28 @@ final class ClipWords {
     }
   }
 
-  private static int wholeLength(String text, int start) {
+  private int wholeLength(String text, int start) {
     char first = text.charAt(start);
-    if (first == '\'' || first == '<') {
-      for (String word : WHOLE) {
-        if (text.regionMatches(true, start, word, 0, word.length())) {
-          return word.length();
-        }
+    List<String> candidates =
+        first == '\'' ? ENDINGS : first == '<' && this != FAST ? MARKS : List.of();
+    for (String word : candidates) {
+      if (text.regionMatches(this == SLOW, start, word, 0, word.length())) {
+        return word.length();
       }
     }
     return 0;
   }
 
-  private static Kind kind(int c) {
+  private Kind kind(int c) {
     if (c >= 'a' && c <= 'z') {
       return Kind.LETTER;
     }
-    if (PythonText.isSpace(c) || c == 0x345) {
-      return Kind
-          .NONE; // Python's case-blind matching takes the combining iota for a letter and for none
-      // at once
+    // Python's case-blind matching takes the combining iota for a letter and for none at once.
+    if (PythonText.isSpace(c) || c == 0x345 && this == SLOW) {
+      return Kind.NONE;
+    }
+    if (this != SLOW && NEWEST.get(c)) {
+      return Kind.OTHER;
     }
     if (Character.isLetter(c) || NEWER_LETTERS.get(c)) {
       return Kind.LETTER;

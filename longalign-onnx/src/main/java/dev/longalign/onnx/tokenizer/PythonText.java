@@ -31,9 +31,14 @@ final class PythonText {
         || c == 0x3000;
   }
 
+  /** Runs of white space become one blank. */
+  static String blanks(String text) {
+    return SPACES.matcher(text).replaceAll(" ");
+  }
+
   /** Runs of white space become one blank; none at the ends. */
   static String collapseSpaces(String text) {
-    String collapsed = SPACES.matcher(text).replaceAll(" ");
+    String collapsed = blanks(text);
     int start = collapsed.startsWith(" ") ? 1 : 0;
     int end =
         collapsed.length() > start && collapsed.endsWith(" ")
@@ -73,6 +78,35 @@ final class PythonText {
       i += width;
     }
     return out.toString();
+  }
+
+  /** Rust's {@code char::to_lowercase}, letter by letter, by Unicode 17. */
+  static String lowerLetters(String text) {
+    StringBuilder out = new StringBuilder(text.length() + 8);
+    text.codePoints()
+        .forEach(
+            c -> {
+              if (c == 0x130) {
+                out.append("i\u0307");
+              } else {
+                out.appendCodePoint(lowerNewest(c));
+              }
+            });
+    return out.toString();
+  }
+
+  private static int lowerNewest(int c) {
+    if (c >= 0x10d50 && c <= 0x10d65) {
+      return c + 0x20; // Garay
+    } else if (c >= 0x16ea0 && c <= 0x16eb8) {
+      return c + 0x1b; // Beria Erfe
+    }
+    return switch (c) {
+      case 0x1c89, 0xa7cc, 0xa7ce, 0xa7d2, 0xa7d4, 0xa7da -> c + 1;
+      case 0xa7cb -> 0x264;
+      case 0xa7dc -> 0x19b;
+      default -> lower(c);
+    };
   }
 
   private static int lower(int c) {

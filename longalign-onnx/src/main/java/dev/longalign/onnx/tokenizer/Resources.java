@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
+import java.util.BitSet;
 import java.util.List;
 import java.util.stream.Collectors;
 
@@ -21,6 +22,35 @@ final class Resources {
     } catch (IOException e) {
       throw new UncheckedIOException("cannot read resource " + name, e);
     }
+  }
+
+  /** Takes a kind of characters, from {@code first} to {@code last}. */
+  interface Range {
+    void accept(char kind, int first, int last);
+  }
+
+  /** Reads a table of lines {@code kind first[-last] ...}, hexadecimal. */
+  static void ranges(String name, Range action) {
+    for (String line : lines(name)) {
+      for (String range : line.substring(2).split(" ")) {
+        String[] ends = range.split("-");
+        int first = Integer.parseInt(ends[0], 16);
+        action.accept(line.charAt(0), first, Integer.parseInt(ends[ends.length - 1], 16));
+      }
+    }
+  }
+
+  /** The characters of one kind in such a table. */
+  static BitSet characters(String name, char wanted) {
+    BitSet set = new BitSet();
+    ranges(
+        name,
+        (kind, first, last) -> {
+          if (kind == wanted) {
+            set.set(first, last + 1);
+          }
+        });
+    return set;
   }
 
   /** The lines of a table, without comments (#) and blank lines. */

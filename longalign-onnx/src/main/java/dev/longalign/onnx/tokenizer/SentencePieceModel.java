@@ -32,7 +32,12 @@ record SentencePieceModel(List<Piece> pieces, boolean unigram, int unknownId, by
     CodedInputStream in = CodedInputStream.newInstance(file);
     for (int tag = in.readTag(); tag != 0; tag = in.readTag()) {
       switch (WireFormat.getTagFieldNumber(tag)) {
-        case 1 -> pieces.add(piece(in.readBytes().newCodedInput()));
+        case 1 -> {
+          pieces.add(piece(in.readBytes().newCodedInput()));
+          if (pieces.size() > TokenizerFiles.MAX_TOKENS) {
+            throw new IOException("more than " + TokenizerFiles.MAX_TOKENS + " pieces");
+          }
+        }
         case 2 -> trainer(in.readBytes().newCodedInput(), trainer);
         case 3 -> charsMap[0] = normalizer(in.readBytes().newCodedInput());
         default -> in.skipField(tag);
@@ -53,6 +58,9 @@ record SentencePieceModel(List<Piece> pieces, boolean unigram, int unknownId, by
         case 3 -> type = in.readEnum();
         default -> in.skipField(tag);
       }
+    }
+    if (!Float.isFinite(score) || text.length() > TokenizerFiles.MAX_TOKEN_LENGTH) {
+      throw new IOException("a piece of " + text.length() + " characters with the score " + score);
     }
     return new Piece(text, score, type);
   }

@@ -1,60 +1,47 @@
 package dev.longalign.onnx.tokenizer;
 
-import com.google.gson.JsonElement;
-import com.google.gson.JsonObject;
-
 /**
- * A token that is found in the text as it stands, before words are made.
+ * A token that is found in the text as it stands, before words are made: those that mark start, end
+ * and padding, and those that were added to a vocabulary later.
  *
  * @param leftStrip whether it swallows white space before it
  * @param rightStrip whether it swallows white space after it
+ * @param singleWord whether it counts only where no word goes on beside it
  * @param normalized whether it is searched for in the normalised text (fast tokenizers only)
+ * @param special whether the tokenizer itself needs it
  */
 record SpecialToken(
-    String content, int id, boolean leftStrip, boolean rightStrip, boolean normalized) {
+    String content,
+    int id,
+    boolean leftStrip,
+    boolean rightStrip,
+    boolean singleWord,
+    boolean normalized,
+    boolean special) {
 
-  /** From a string or an AddedToken object; null if it is neither. */
-  static SpecialToken parse(JsonElement json, int id) {
-    String content = content(json);
-    if (content == null) {
-      return null;
-    }
-    JsonObject o = json.isJsonObject() ? json.getAsJsonObject() : new JsonObject();
-    return new SpecialToken(
-        content, id, flag(o, "lstrip"), flag(o, "rstrip"), flag(o, "normalized"));
+  /** What transformers makes of a bare text. */
+  static SpecialToken of(String content, int id, boolean special) {
+    return new SpecialToken(content, id, false, false, false, !special, special);
   }
 
-  static String content(JsonElement json) {
-    if (json == null) {
-      return null;
+  /** From a text or an AddedToken object. */
+  static SpecialToken parse(JsonValue json, int id, boolean special) {
+    JsonValue content = json.get("content");
+    if (!content.exists()) {
+      return of(json.token(), id, special);
     }
-    if (json.isJsonObject()) {
-      return content(json.getAsJsonObject().get("content"));
-    }
-    return json.isJsonPrimitive() && json.getAsJsonPrimitive().isString()
-        ? json.getAsString()
-        : null;
+    boolean marked = special || json.get("special").flag(false);
+    return new SpecialToken(
+        content.token(),
+        id,
+        json.get("lstrip").flag(false),
+        json.get("rstrip").flag(false),
+        json.get("single_word").flag(false),
+        json.get("normalized").flag(!marked),
+        marked);
   }
 
   SpecialToken withId(int newId) {
-    return new SpecialToken(content, newId, leftStrip, rightStrip, normalized);
-  }
-
-  /** As tokenizer.json lists it. */
-  JsonObject toJson() {
-    JsonObject o = new JsonObject();
-    o.addProperty("id", id);
-    o.addProperty("content", content);
-    o.addProperty("single_word", false);
-    o.addProperty("lstrip", leftStrip);
-    o.addProperty("rstrip", rightStrip);
-    o.addProperty("normalized", normalized);
-    o.addProperty("special", true);
-    return o;
-  }
-
-  private static boolean flag(JsonObject o, String name) {
-    JsonElement value = o.get(name);
-    return value != null && value.isJsonPrimitive() && value.getAsBoolean();
+    return new SpecialToken(content, newId, leftStrip, rightStrip, singleWord, normalized, special);
   }
 }

@@ -94,7 +94,7 @@ public final class TextRepair {
       text = replaceLoneSurrogates(text);
       text = TERMINAL_ESCAPE.matcher(text).replaceAll("");
       text = CONTROL.matcher(text).replaceAll("");
-      text = Normalizer.normalize(text, Normalizer.Form.NFC);
+      text = Nfc.of(text);
     } while (!text.equals(before));
     return text;
   }

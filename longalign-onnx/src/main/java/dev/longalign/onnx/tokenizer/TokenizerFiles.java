@@ -1,22 +1,31 @@
 package dev.longalign.onnx.tokenizer;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
+
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import com.google.gson.JsonParseException;
 import com.google.gson.JsonParser;
 import dev.longalign.LongAlignException;
+import dev.longalign.io.Names;
 import java.io.IOException;
+import java.nio.ByteBuffer;
 import java.nio.charset.CharacterCodingException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.OptionalInt;
 
 /**
  * Reads the files of a Hugging Face tokenizer directory; refusals name the file, what was expected
  * and found.
  */
 final class TokenizerFiles {
+  /** In characters; what is longer would make every text slow, and no vocabulary has it. */
+  static final int MAX_TOKEN_LENGTH = 1024;
+
+  static final int MAX_TOKENS = 1 << 22;
+
+  private static final long MAX_BYTES = 32L << 20;
+
   private final Path directory;
 
   TokenizerFiles(Path directory) {
@@ -44,6 +53,10 @@ final class TokenizerFiles {
 
   byte[] bytes(String name) {
     try {
+      long size = Files.size(path(name));
+      if (size > MAX_BYTES) {
+        throw damaged(name, "at most " + MAX_BYTES + " bytes", size + " bytes", null);
+      }
       return Files.readAllBytes(path(name));
     } catch (IOException e) {
       throw new LongAlignException(
@@ -53,32 +66,30 @@ final class TokenizerFiles {
 
   String text(String name) {
     try {
-      return Files.readString(path(name), StandardCharsets.UTF_8);
+      String text = UTF_8.newDecoder().decode(ByteBuffer.wrap(bytes(name))).toString();
+      return text.startsWith("\uFEFF") ? text.substring(1) : text;
     } catch (CharacterCodingException e) {
       throw damaged(name, "UTF-8 text", "bytes that are not UTF-8", e);
-    } catch (IOException e) {
-      throw new LongAlignException(
-          path(name) + ": cannot be read (" + e + "); download the tokenizer again", e);
     }
   }
 
-  JsonObject json(String name) {
+  /** The object in the file, or an empty one if there is no such file. */
+  JsonValue json(String name) {
+    if (!has(name)) {
+      return new JsonValue(path(name), "", new JsonObject());
+    }
     JsonElement element;
     try {
       element = JsonParser.parseString(text(name));
     } catch (JsonParseException | StackOverflowError e) {
-      throw damaged(name, "a JSON object", "text that is not JSON (" + e.getMessage() + ")", e);
+      String reason = Names.printable(String.valueOf(e.getMessage()));
+      throw damaged(name, "a JSON object", "text that is not JSON (" + reason + ")", e);
     }
     if (!element.isJsonObject()) {
       throw damaged(
           name, "a JSON object", element.isJsonArray() ? "a JSON array" : "something else", null);
     }
-    return element.getAsJsonObject();
-  }
-
-  /** The object in the file, or an empty one if there is no such file. */
-  JsonObject jsonOrEmpty(String name) {
-    return has(name) ? json(name) : new JsonObject();
+    return new JsonValue(path(name), "", element);
   }
 
   LongAlignException damaged(String name, String expected, String found, Throwable cause) {
@@ -97,17 +108,9 @@ final class TokenizerFiles {
    * limit.
    */
   int modelMaxLength(int otherwise) {
-    JsonElement value = jsonOrEmpty("tokenizer_config.json").get("model_max_length");
-    OptionalInt length = integer(value);
-    return length.isPresent() && length.getAsInt() > 1 ? length.getAsInt() : otherwise;
-  }
-
-  /** A JSON number that is a whole number of int range. */
-  static OptionalInt integer(JsonElement value) {
-    if (value == null || !value.isJsonPrimitive() || !value.getAsJsonPrimitive().isNumber()) {
-      return OptionalInt.empty();
-    }
-    double number = value.getAsDouble();
-    return number == (int) number ? OptionalInt.of((int) number) : OptionalInt.empty();
+    JsonElement value = json("tokenizer_config.json").get("model_max_length").json();
+    double length =
+        value.isJsonPrimitive() && value.getAsJsonPrimitive().isNumber() ? value.getAsDouble() : 0;
+    return length > 1 && length == (int) length ? (int) length : otherwise;
   }
 }

@@ -11,7 +11,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-final class PictureDecoderTest {
+final class RgbPictureTest {
   @ParameterizedTest
   @ValueSource(
       strings = {
@@ -36,8 +36,8 @@ final class PictureDecoderTest {
   }
 
   private static double meanDifference(String name) {
-    byte[] expected = PictureDecoder.decode(name, Fixtures.bytes(name + ".expected.png")).bytes();
-    byte[] actual = PictureDecoder.decode(name, Fixtures.bytes(name)).bytes();
+    byte[] expected = RgbPicture.read(name, Fixtures.bytes(name + ".expected.png")).bytes();
+    byte[] actual = RgbPicture.read(name, Fixtures.bytes(name)).bytes();
     assertThat(actual).hasSameSizeAs(expected);
     double sum = 0;
     for (int i = 0; i < expected.length; i++) {
@@ -54,7 +54,7 @@ final class PictureDecoderTest {
     int last = name.endsWith(".png") ? whole.length - 30 : whole.length - 1; // the last row is in
     for (int length = 0; length < last; length += Math.max(1, whole.length / 40)) {
       byte[] cut = Arrays.copyOf(whole, length);
-      assertThatThrownBy(() -> PictureDecoder.decode("x/" + name, cut))
+      assertThatThrownBy(() -> RgbPicture.read("x/" + name, cut))
           .as("%s of %s bytes", length, whole.length)
           .isInstanceOf(LongAlignException.class)
           .hasMessageStartingWith("x/" + name);
@@ -73,7 +73,7 @@ final class PictureDecoderTest {
         changed[30 + random.nextInt(changed.length - 30)] = (byte) random.nextInt();
       }
       try {
-        assertThat(PictureDecoder.decode(name, changed).width()).isPositive();
+        assertThat(RgbPicture.read(name, changed).width()).isPositive();
       } catch (LongAlignException refusal) {
         assertThat(refusal).hasMessageStartingWith(name);
       }
@@ -84,7 +84,7 @@ final class PictureDecoderTest {
   void enormousPicturesAreNotDecoded() {
     byte[] bomb = Fixtures.bytes("plain.png");
     bomb[16] = 0x01; // the header's width, so wide that it cannot be decoded
-    assertThatThrownBy(() -> PictureDecoder.decode("bomb.png", bomb))
+    assertThatThrownBy(() -> RgbPicture.read("bomb.png", bomb))
         .isInstanceOf(LongAlignException.class)
         .hasMessageContaining("bomb.png");
   }
