@@ -1,7 +1,10 @@
 package dev.longalign;
 
+import dev.longalign.host.CacheFolder;
+import dev.longalign.io.Reasons;
 import java.io.BufferedInputStream;
 import java.io.BufferedReader;
+import java.io.FileInputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.InputStreamReader;
@@ -9,14 +12,11 @@ import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
-import java.util.Comparator;
 import java.util.HexFormat;
 import java.util.List;
-import java.util.stream.Stream;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -25,11 +25,10 @@ import org.slf4j.LoggerFactory;
  * {@code adapter/}, {@code denscore/}, {@code lora_vis.pt} and {@code sd15-reward.pt}, the UNet in
  * fp16, 32 MB.
  *
- * <p>{@link #directory()} puts it in a per-user cache ({@code -Dlongalign.cache}, else {@code
- * $XDG_CACHE_HOME/longalign}, else {@code ~/.cache/longalign}) under the hash of its content, and
- * checks every file's size and SHA-256, so that a damaged cache repairs itself. Every file is
- * written beside its place and renamed, so threads and processes may call this at once. Where the
- * cache cannot be written, a temporary directory serves until the process ends.
+ * <p>{@link #directory()} puts it in the {@linkplain #cacheRoot() cache folder} under the hash of
+ * its content, and checks every file's size and SHA-256, so that a damaged cache repairs itself.
+ * Every file is written beside its place and renamed, so threads and processes may call this at
+ * once.
  */
 public final class EmbeddedModel {
   /** What the embedded model was tuned for; 7.5 oversaturates it. */
@@ -44,61 +43,37 @@ public final class EmbeddedModel {
   /**
    * The model's directory on disk, complete and checked.
    *
-   * @throws LongAlignException if neither the cache nor a temporary directory can hold it
+   * @throws LongAlignException if the folder cannot hold it
    */
   public static Path directory() {
-    return directory(cacheRoot());
-  }
-
-  /** The directory that holds what this library caches; it need not exist yet. */
-  public static Path cacheRoot() {
-    String property = System.getProperty("longalign.cache");
-    if (property != null && !property.isBlank()) {
-      return Path.of(property);
-    }
-    String xdg = System.getenv("XDG_CACHE_HOME");
-    Path base =
-        xdg != null && Path.of(xdg).isAbsolute()
-            ? Path.of(xdg)
-            : Path.of(System.getProperty("user.home"), ".cache");
-    return base.resolve("longalign");
-  }
-
-  static Path directory(Path cache) {
-    List<Entry> index = index();
-    Path directory = cache.resolve(contentHash(index).substring(0, 16)).resolve(NAME);
     try {
-      complete(directory, index);
-      return directory;
+      return CacheFolder.use(EmbeddedModel::directory);
     } catch (IOException e) {
-      LOG.warn(
-          "the embedded model cannot be cached in {} ({}); it is unpacked to a temporary directory"
-              + " instead. Set -Dlongalign.cache to a directory that can be written to.",
-          directory,
-          e.toString());
-      return temporary(index, directory, e);
-    }
-  }
-
-  private static Path temporary(List<Entry> index, Path wanted, IOException why) {
-    try {
-      Path created = Files.createTempDirectory("longalign-");
-      Runtime.getRuntime().addShutdownHook(new Thread(() -> delete(created)));
-      Path directory = created.resolve(NAME);
-      complete(directory, index);
-      return directory;
-    } catch (IOException e) {
-      e.addSuppressed(why);
       throw new LongAlignException(
-          "embedded model: expected about 32 MB of writable space in "
-              + wanted
-              + " or in the temporary directory, found "
-              + why
-              + " and "
-              + e
-              + "; set -Dlongalign.cache to a directory that can be written to",
+          "embedded model: expected 32 MB of writable space, found "
+              + Reasons.of(e)
+              + "; make room, or set -Dlongalign.cache to another folder",
           e);
     }
+  }
+
+  /**
+   * The folder that holds what this library caches, natives among it: absolute, and closed to all
+   * but its owner. {@code -Dlongalign.cache}, else {@code $XDG_CACHE_HOME/longalign}, else {@code
+   * ~/.cache/longalign}, else a temporary one that goes when the process ends.
+   *
+   * @throws LongAlignException if there is neither a cache nor a temporary directory that can be
+   *     written to
+   */
+  public static Path cacheRoot() {
+    return CacheFolder.root();
+  }
+
+  static Path directory(Path cache) throws IOException {
+    List<Entry> index = index();
+    Path directory = cache.resolve(contentHash(index).substring(0, 16)).resolve(NAME);
+    complete(directory, index);
+    return directory;
   }
 
   /** Writes every file that is missing or differs from the index. */
@@ -114,27 +89,12 @@ public final class EmbeddedModel {
           Files.delete(file); // a rename replaces files only
         }
       }
-      Files.createDirectories(file.getParent());
-      Path part = Files.createTempFile(file.getParent(), ".part-", null);
       try (InputStream in = resource(NAME + "/" + entry.path())) {
-        Files.copy(in, part, StandardCopyOption.REPLACE_EXISTING);
-        if (!entry.matches(part)) {
-          throw new IOException(part + ": not what was written to it, or a damaged longalign jar");
-        }
-        Files.move(part, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
-      } finally {
-        Files.deleteIfExists(part);
+        CacheFolder.write(file, in);
       }
-    }
-  }
-
-  private static void delete(Path directory) {
-    try (Stream<Path> files = Files.walk(directory)) {
-      for (Path file : files.sorted(Comparator.reverseOrder()).toList()) {
-        Files.deleteIfExists(file);
+      if (!entry.matches(file)) {
+        throw new IOException(file + ": not what was written to it, or a damaged longalign jar");
       }
-    } catch (IOException | UncheckedIOException e) {
-      LOG.debug("{} was not deleted", directory, e);
     }
   }
 
@@ -187,7 +147,7 @@ public final class EmbeddedModel {
       }
       MessageDigest digest = EmbeddedModel.sha256();
       byte[] buffer = new byte[1 << 16];
-      try (InputStream in = Files.newInputStream(file)) {
+      try (InputStream in = new FileInputStream(file.toFile())) { // no channel: interrupts close it
         for (int n = in.read(buffer); n >= 0; n = in.read(buffer)) {
           digest.update(buffer, 0, n);
         }

@@ -1,5 +1,6 @@
 package dev.longalign;
 
+import dev.longalign.host.ProcessSettings;
 import dev.longalign.model.AutoencoderKL;
 import dev.longalign.model.TextAdapter;
 import dev.longalign.model.UNet2DCondition;
@@ -64,7 +65,8 @@ public final class LongAlign implements AutoCloseable {
       Precision precision,
       int threads,
       boolean keepEncoders,
-      VaeTiling vaeTiling) {
+      VaeTiling vaeTiling,
+      Consumer<String> loading) {
     this.files = files;
     this.device = device.resolved();
     this.precision = precision;
@@ -80,7 +82,9 @@ public final class LongAlign implements AutoCloseable {
       backend = resources.add(this.device.open(threads));
       encoders = encoders.on(this.device);
       checkPrecision();
+      loading.accept("UNet");
       unet = resources.add(files.loadUNet(backend, precision.dtype()));
+      loading.accept("VAE");
       vae = resources.add(files.loadVae(backend, precision.dtype()));
       TextAdapter adapter = files.loadAdapter(backend);
       if (adapter != null) {
@@ -179,12 +183,18 @@ public final class LongAlign implements AutoCloseable {
     return whileOpen(() -> sampling(why -> {}).runAll(prompts, resolve(settings), onPictures));
   }
 
-  private SampleResult run(SampleCall call, Consumer<SampleStep> onStep, Consumer<String> onTiles) {
+  private SampleResult run(
+      SampleCall call,
+      Consumer<SampleStep> onStep,
+      Consumer<String> onTiles,
+      Consumer<SampleResult> onPicture) {
     checkOpen();
     SampleRequest resolved = resolve(call.request());
     provenance.begin(backend);
     return whileOpen(
-        () -> sampling(onTiles).run(resolved, provenance::get, call::checkCancelled, onStep));
+        () ->
+            sampling(onTiles)
+                .run(resolved, provenance::get, call::checkCancelled, onStep, onPicture));
   }
 
   private Sampling sampling(Consumer<String> onTiles) {
@@ -263,11 +273,15 @@ public final class LongAlign implements AutoCloseable {
     return backend.memory();
   }
 
-  /** Closes the text encoders; the next new prompt opens them again. */
+  /**
+   * Closes the text encoders, whose memory goes back to the system; the next new prompt opens them
+   * again.
+   */
   public void releaseEncoders() {
     turn.lock();
     try {
       prompts.release();
+      ProcessSettings.returnFreedMemory();
     } finally {
       turn.unlock();
     }
@@ -279,7 +293,10 @@ public final class LongAlign implements AutoCloseable {
     }
   }
 
-  /** Frees everything. Calls under way end at their next step. Closing twice has no effect. */
+  /**
+   * Frees everything, to the system. Calls under way end at their next step. Closing twice has no
+   * effect.
+   */
   @Override
   public void close() {
     turn.lock();
@@ -287,6 +304,7 @@ public final class LongAlign implements AutoCloseable {
       if (!closed) {
         closed = true;
         resources.close();
+        ProcessSettings.returnFreedMemory();
       }
     } finally {
       turn.unlock();

@@ -7,6 +7,7 @@ import dev.longalign.tensor.Device;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.Consumer;
 
 /**
  * Settings of a {@link LongAlign}. Without any, the embedded model on the CPU. A builder serves one
@@ -25,6 +26,7 @@ public final class LongAlignBuilder {
   private boolean keepEncoders = true;
   private VaeTiling vaeTiling;
   private EarlierParts earlier;
+  private Consumer<String> loading = part -> {};
 
   LongAlignBuilder() {}
 
@@ -121,6 +123,12 @@ public final class LongAlignBuilder {
     return this;
   }
 
+  /** Is told what is about to be loaded, in a word or two ("UNet"): large models take minutes. */
+  public LongAlignBuilder onLoading(Consumer<String> listener) {
+    loading = listener;
+    return this;
+  }
+
   /**
    * Whether large pictures go through the autoencoder in tiles; by default only where memory does
    * not suffice for the whole.
@@ -137,6 +145,7 @@ public final class LongAlignBuilder {
    *     message says which, what was expected and what was found
    */
   public LongAlign build() {
+    loading.accept("model");
     boolean recall = earlier != null;
     Path directory = model != null ? model : recall ? earlier.model() : EmbeddedModel.directory();
     List<ModelFiles.LoraFile> merged = new ArrayList<>(loras);
@@ -161,7 +170,8 @@ public final class LongAlignBuilder {
         precision != null ? precision : recall ? earlier.precision() : Precision.F32,
         threads,
         keepEncoders,
-        vaeTiling != null ? vaeTiling : recall ? earlier.vaeTiling() : VaeTiling.AUTO);
+        vaeTiling != null ? vaeTiling : recall ? earlier.vaeTiling() : VaeTiling.AUTO,
+        loading);
   }
 
   /** Builds an engine for one picture and closes it again: {@code builder().sample("A ...")}. */

@@ -1,11 +1,15 @@
 package dev.longalign;
 
+import java.awt.image.BufferedImage;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.concurrent.CancellationException;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executor;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Consumer;
+import java.util.function.UnaryOperator;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -16,10 +20,17 @@ import org.slf4j.LoggerFactory;
 public final class SampleCall {
   private static final Logger LOG = LoggerFactory.getLogger(SampleCall.class);
 
-  /** Samples, tells what happens, and asks the call between steps whether to go on. */
+  /**
+   * Samples, tells the listener what happens, hands over each picture, and asks the call between
+   * steps whether to go on.
+   */
   @FunctionalInterface
   interface Work {
-    SampleResult run(SampleCall call, Consumer<SampleStep> onStep, Consumer<String> onTiles);
+    SampleResult run(
+        SampleCall call,
+        Consumer<SampleStep> onStep,
+        Consumer<String> onTiles,
+        Consumer<SampleResult> onPicture);
   }
 
   private final SampleRequest request;
@@ -50,6 +61,25 @@ public final class SampleCall {
   public SampleResult execute() {
     claim();
     return run();
+  }
+
+  /**
+   * Samples on this thread and hands over each picture as soon as it is decoded, so that what is
+   * done can be saved even if the rest is cancelled or fails, and need not stay in memory:
+   *
+   * <pre>{@code
+   * longAlign.newCall(request).execute(
+   *     picture -> picture.save(directory.resolve(picture.seeds().get(0) + ".png")));
+   * }</pre>
+   *
+   * @param onPicture gets a result with one picture, its seed and its share of the time, in the
+   *     order of the seeds, on this thread; what it throws ends the call
+   * @return the whole, with no pictures in it
+   * @throws CancellationException as {@link #execute()}, as are the others
+   */
+  public SampleResult execute(Consumer<SampleResult> onPicture) {
+    claim();
+    return run(onPicture, UnaryOperator.identity());
   }
 
   /**
@@ -116,12 +146,30 @@ public final class SampleCall {
   }
 
   private SampleResult run() {
+    List<BufferedImage> images = new ArrayList<>();
+    return run(
+        picture -> images.add(picture.image()),
+        whole ->
+            new SampleResult(
+                images,
+                whole.request(),
+                whole.encoding(),
+                whole.provenance(),
+                whole.timings(),
+                whole.tiled()));
+  }
+
+  private SampleResult run(Consumer<SampleResult> onPicture, UnaryOperator<SampleResult> finish) {
     tell(l -> l.onStart(request));
     try {
       checkCancelled();
       SampleResult result =
-          work.run(
-              this, step -> tell(l -> l.onStep(step)), message -> tell(l -> l.onTiles(message)));
+          finish.apply(
+              work.run(
+                  this,
+                  step -> tell(l -> l.onStep(step)),
+                  message -> tell(l -> l.onTiles(message)),
+                  onPicture));
       tell(l -> l.onEnd(result));
       return result;
     } catch (Throwable e) {

@@ -110,7 +110,6 @@ public final class SampleRequestBuilder {
 
   /** One picture for each seed. */
   public SampleRequestBuilder seeds(List<Long> seeds) {
-    Checks.range("images", seeds.size(), 1, SampleRequest.MAX_IMAGES);
     this.seeds = List.copyOf(seeds);
     return this;
   }

@@ -1,6 +1,7 @@
 package dev.longalign;
 
 import dev.longalign.io.PictureFile;
+import dev.longalign.io.Reasons;
 import dev.longalign.text.EncodingReport;
 import java.awt.image.BufferedImage;
 import java.io.IOException;
@@ -13,7 +14,8 @@ import java.util.Locale;
 /**
  * Pictures and how they came about.
  *
- * @param images one per seed, RGB
+ * @param images one per seed, RGB; none where they were handed over one by one ({@link
+ *     SampleCall#execute(java.util.function.Consumer)})
  * @param request the request with everything decided ({@link SampleRequest#resolve})
  * @param encoding what became of every token of the prompt
  * @param provenance what made the pictures
@@ -31,7 +33,7 @@ public record SampleResult(
 
   public SampleResult {
     images = List.copyOf(images);
-    if (images.size() != request.images()) {
+    if (!images.isEmpty() && images.size() != request.images()) {
       throw new IllegalArgumentException(
           "expected a picture for each of " + request.images() + " seeds, found " + images.size());
     }
@@ -39,7 +41,15 @@ public record SampleResult(
 
   /** The first picture. */
   public BufferedImage image() {
-    return images.get(0);
+    return image(0);
+  }
+
+  private BufferedImage image(int index) {
+    if (images.isEmpty()) {
+      throw new IllegalStateException(
+          "expected pictures, found none: they were handed over one by one");
+    }
+    return images.get(index);
   }
 
   public List<Long> seeds() {
@@ -63,9 +73,7 @@ public record SampleResult(
   /** Writes one of the pictures, counted from 0, as a PNG with its settings inside. */
   public void save(int index, Path png) {
     PictureFile.writePng(
-        png,
-        images.get(index),
-        PictureSettings.chunks(request, request.seeds().get(index), provenance));
+        png, image(index), PictureSettings.chunks(request, request.seeds().get(index), provenance));
   }
 
   /**
@@ -78,7 +86,7 @@ public record SampleResult(
       Files.createDirectories(directory);
     } catch (IOException e) {
       throw new LongAlignException(
-          directory + ": expected a directory, and it cannot be made: " + e, e);
+          directory + ": expected a directory, and it cannot be made: " + Reasons.of(e), e);
     }
     List<Path> files = new ArrayList<>();
     for (int i = 0; i < images.size(); i++) {

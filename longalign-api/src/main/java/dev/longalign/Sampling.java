@@ -32,6 +32,15 @@ final class Sampling {
   /** Latents of a batch when the request does not say: what four pictures of 512 x 512 have. */
   private static final int BATCH_LATENTS = 4 * 64 * 64;
 
+  /**
+   * On a CPU, of pictures that are handed over one by one: one of 512 x 512 fills the machine, and
+   * the first is not to wait for others.
+   */
+  private static final int CPU_BATCH_LATENTS = 64 * 64;
+
+  /** The most such pictures in a batch: more small ones gain nothing. */
+  private static final int BATCH_PICTURES = 8;
+
   private final Backend backend;
   private final Denoiser denoiser;
   private final PictureDecoder decoder;
@@ -64,26 +73,30 @@ final class Sampling {
    * @param request with everything decided
    * @param provenance asked when the pictures are there
    * @param checkCancelled throws if the call has been cancelled
+   * @param onPicture gets each picture as soon as it is decoded, in the order of the seeds
+   * @return the whole, without its pictures
    */
   SampleResult run(
       SampleRequest request,
       Supplier<Provenance> provenance,
       Runnable checkCancelled,
-      Consumer<SampleStep> onStep) {
+      Consumer<SampleStep> onStep,
+      Consumer<SampleResult> onPicture) {
     long begin = System.nanoTime();
     PromptEncoder.Encoding prompt = encoded(request.prompt(), request);
     PromptEncoder.Encoding negative = negative(request);
     long encoded = System.nanoTime();
 
-    List<BufferedImage> pictures = new ArrayList<>();
-    long decoding = 0;
-    int steps = 0;
-    int batchSize = batchSize(request, request.images());
+    Duration encoding = Duration.ofNanos(encoded - begin);
+    SampleTimings total = new SampleTimings(encoding, Duration.ZERO, Duration.ZERO, 0);
+    int latentsAtOnce = backend.name().startsWith("cpu") ? CPU_BATCH_LATENTS : BATCH_LATENTS;
+    int batchSize = batchSize(request, Math.min(request.images(), BATCH_PICTURES), latentsAtOnce);
     int batches = (request.images() + batchSize - 1) / batchSize;
     for (int from = 0; from < request.images(); from += batchSize) {
       List<Long> seeds =
           request.seeds().subList(from, Math.min(from + batchSize, request.images()));
       checkCancelled.run();
+      long batchBegins = System.nanoTime();
       try (TensorScope scope = TensorScope.open();
           SchedulerRun run = start(request)) {
         Noise noise =
@@ -91,7 +104,7 @@ final class Sampling {
                 seeds.stream().map(seed -> generator(request, seed)).toList(),
                 latentShape(request));
         Tensor start = startLatents(request, run, noise);
-        int done = steps;
+        int done = total.steps();
         Denoiser.Observer observer =
             new Denoiser.Observer() {
               @Override
@@ -120,26 +133,35 @@ final class Sampling {
                 request.guidanceScale().orElseThrow(),
                 noise::draw,
                 observer);
-        steps += run.steps();
-        checkCancelled.run();
-        long decodingBegins = System.nanoTime();
-        pictures.addAll(decode(latents));
-        decoding += System.nanoTime() - decodingBegins;
+        // Cancelled or not, what all steps are made for becomes a picture.
+        Duration denoising = Duration.ofNanos(System.nanoTime() - batchBegins);
+        total = total.plus(new SampleTimings(Duration.ZERO, denoising, Duration.ZERO, run.steps()));
+        for (int i = 0; i < seeds.size(); i++) {
+          long decodingBegins = System.nanoTime();
+          List<BufferedImage> picture = decode(latents.rows(i, i + 1L));
+          Duration decoding = Duration.ofNanos(System.nanoTime() - decodingBegins);
+          total = total.plus(new SampleTimings(Duration.ZERO, Duration.ZERO, decoding, 0));
+          onPicture.accept(
+              new SampleResult(
+                  picture,
+                  request.toBuilder().seeds(seeds.subList(i, i + 1)).build(),
+                  prompt.report(),
+                  provenance.get().decoded(decoder.tiled()),
+                  new SampleTimings(
+                      from + i == 0 ? encoding : Duration.ZERO,
+                      denoising.dividedBy(seeds.size()),
+                      decoding,
+                      run.steps()),
+                  decoder.tiled()));
+        }
       }
     }
-    long denoising = System.nanoTime() - encoded - decoding;
-    SampleTimings timings =
-        new SampleTimings(
-            Duration.ofNanos(encoded - begin),
-            Duration.ofNanos(denoising),
-            Duration.ofNanos(decoding),
-            steps);
     return new SampleResult(
-        pictures,
+        List.of(),
         request,
         prompt.report(),
         provenance.get().decoded(decoder.tiled()),
-        timings,
+        total,
         decoder.tiled());
   }
 
@@ -153,7 +175,7 @@ final class Sampling {
   List<BufferedImage> runAll(List<String> prompts, SampleRequest request, IntConsumer onPictures) {
     PromptEncoder.Encoding negative = negative(request);
     NoiseSource generator = generator(request, request.seeds().get(0));
-    int batchSize = batchSize(request, prompts.size());
+    int batchSize = batchSize(request, prompts.size(), BATCH_LATENTS);
     List<BufferedImage> pictures = new ArrayList<>();
     for (int from = 0; from < prompts.size(); from += batchSize) {
       List<String> batch = prompts.subList(from, Math.min(from + batchSize, prompts.size()));
@@ -257,10 +279,13 @@ final class Sampling {
         latentChannels);
   }
 
-  private int batchSize(SampleRequest request, int pictures) {
+  /**
+   * @param most pictures of a batch that the request does not ask for
+   */
+  private int batchSize(SampleRequest request, int most, int latentsAtOnce) {
     Shape latents = latentShape(request);
-    int fitting = Math.max(1, BATCH_LATENTS / (latents.intDim(1) * latents.intDim(2)));
-    return Math.min(request.batchSize().orElse(fitting), pictures);
+    int fitting = Math.max(1, latentsAtOnce / (latents.intDim(1) * latents.intDim(2)));
+    return request.batchSize().orElse(Math.min(fitting, most));
   }
 
   private static NoiseSource generator(SampleRequest request, long seed) {

@@ -21,7 +21,8 @@ import java.util.Set;
 @AnalyzeClasses(packages = "dev.longalign", importOptions = ImportOption.DoNotIncludeTests.class)
 final class ArchitectureTest {
 
-  @ArchTest static final ArchRule tensorIsTheFloor = mayUse("tensor");
+  @ArchTest static final ArchRule hostIsTheGround = mayUse("host");
+  @ArchTest static final ArchRule tensorIsTheFloor = mayUse("tensor", "host");
   @ArchTest static final ArchRule randomUsesTensor = mayUse("random", "tensor");
   @ArchTest static final ArchRule ioUsesTensor = mayUse("io", "tensor");
   @ArchTest static final ArchRule autogradUsesTensor = mayUse("autograd", "tensor");
@@ -68,7 +69,7 @@ final class ArchitectureTest {
       mayUse(
           "evaluation", "preference", "data", "text", "nn", "autograd", "tensor", "io", "random");
 
-  @ArchTest static final ArchRule dataUsesFiles = mayUse("data", "text", "tensor", "io");
+  @ArchTest static final ArchRule dataUsesFiles = mayUse("data", "text", "tensor", "io", "host");
 
   /** The error type and nothing else of the root package is known below it. */
   @ArchTest

@@ -21,6 +21,7 @@ import org.junit.jupiter.api.Test;
 final class SampleCallTest {
   private static final SampleRequest REQUEST =
       SampleRequest.of("p").resolve(SamplingDefaults.STABLE_DIFFUSION, 8, 8);
+  private static final BufferedImage PICTURE = new BufferedImage(8, 8, BufferedImage.TYPE_INT_RGB);
 
   private final List<String> events = Collections.synchronizedList(new ArrayList<>());
 
@@ -63,7 +64,7 @@ final class SampleCallTest {
   void aFailureEndsTheCall() {
     SampleCall call =
         call(
-            (c, onStep, onTiles) -> {
+            (c, onStep, onTiles, onPicture) -> {
               throw new LongAlignException("no");
             });
     assertThatThrownBy(call::execute).isInstanceOf(LongAlignException.class).hasMessage("no");
@@ -82,7 +83,7 @@ final class SampleCallTest {
   void cancelEndsBeforeTheNextStep() {
     SampleCall call =
         call(
-            (c, onStep, onTiles) -> {
+            (c, onStep, onTiles, onPicture) -> {
               onStep.accept(step(1, 3));
               c.cancel();
               c.checkCancelled();
@@ -97,7 +98,7 @@ final class SampleCallTest {
     assertThat(call(SampleCallTest::twoSteps).toFuture().get(5, TimeUnit.SECONDS).seeds())
         .containsExactly(42L);
     CompletableFuture<SampleResult> failing =
-        call((c, onStep, onTiles) -> {
+        call((c, onStep, onTiles, onPicture) -> {
               throw new OutOfMemoryError("native");
             })
             .toFuture();
@@ -112,7 +113,7 @@ final class SampleCallTest {
     CountDownLatch stopped = new CountDownLatch(1);
     SampleCall call =
         call(
-            (c, onStep, onTiles) -> {
+            (c, onStep, onTiles, onPicture) -> {
               started.countDown();
               try {
                 while (true) {
@@ -135,12 +136,48 @@ final class SampleCallTest {
         REQUEST, listener, work, task -> new Thread(task, "sample-call-test").start());
   }
 
+  /** What is done can be saved, even if the rest fails; who takes pictures can end the call. */
+  @Test
+  void picturesAreHandedOverWhenTheyAreDone() {
+    List<SampleResult> pictures = new ArrayList<>();
+    SampleResult whole = call(SampleCallTest::twoSteps).execute(pictures::add);
+    assertThat(pictures).extracting(SampleResult::image).containsExactly(PICTURE);
+    assertThat(whole.images()).isEmpty();
+    assertThat(whole.seeds()).containsExactly(42L);
+    assertThatThrownBy(whole::image)
+        .isInstanceOf(IllegalStateException.class)
+        .hasMessageContaining("one by one");
+    events.clear();
+    SampleCall full =
+        call(
+            (c, onStep, onTiles, onPicture) -> {
+              onPicture.accept(result(List.of(PICTURE)));
+              throw new AssertionError("the next batch");
+            });
+    assertThatThrownBy(
+            () ->
+                full.execute(
+                    picture -> {
+                      throw new LongAlignException("the disk is full");
+                    }))
+        .hasMessage("the disk is full");
+    assertThat(events).containsExactly("start", "failure LongAlignException");
+  }
+
   private static SampleResult twoSteps(
-      SampleCall call, Consumer<SampleStep> onStep, Consumer<String> onTiles) {
+      SampleCall call,
+      Consumer<SampleStep> onStep,
+      Consumer<String> onTiles,
+      Consumer<SampleResult> onPicture) {
     onStep.accept(step(1, 2));
     onStep.accept(step(2, 2));
+    onPicture.accept(result(List.of(PICTURE)));
+    return result(List.of());
+  }
+
+  private static SampleResult result(List<BufferedImage> images) {
     return new SampleResult(
-        List.of(new BufferedImage(8, 8, BufferedImage.TYPE_INT_RGB)),
+        images,
         REQUEST,
         null,
         new Provenance(

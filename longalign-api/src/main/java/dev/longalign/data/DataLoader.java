@@ -152,7 +152,7 @@ public final class DataLoader<E> implements Iterator<Batch<E>>, AutoCloseable {
     private int maxSkipsInARow = 1000;
     private DataPosition position;
     private long start;
-    private SkipListener listener = skip -> {};
+    private SkipListener listener;
 
     private Builder(Dataset<E> dataset) {
       this.dataset = Objects.requireNonNull(dataset, "dataset");
@@ -218,6 +218,7 @@ public final class DataLoader<E> implements Iterator<Batch<E>>, AutoCloseable {
       return this;
     }
 
+    /** Hears of what is skipped; without a listener the log says it. */
     public Builder<E> listener(SkipListener skips) {
       listener = Objects.requireNonNull(skips, "skips");
       return this;

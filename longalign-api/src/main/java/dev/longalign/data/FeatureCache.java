@@ -1,10 +1,12 @@
 package dev.longalign.data;
 
 import dev.longalign.LongAlignException;
+import dev.longalign.io.Reasons;
 import dev.longalign.io.SafetensorsFile;
 import dev.longalign.io.Sha256;
 import dev.longalign.io.StoredTensor;
 import java.io.IOException;
+import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -135,11 +137,37 @@ public final class FeatureCache implements Dataset<FeatureExample> {
                 + "; the cache is damaged: delete its directory and compute it again");
       }
     } catch (IOException unreadable) {
-      throw new LongAlignException(file + " cannot be read: " + unreadable, unreadable);
+      throw new LongAlignException(file + " cannot be read: " + Reasons.of(unreadable), unreadable);
+    }
+  }
+
+  /** The examples of a shard, in memory. */
+  static List<FeatureExample> copy(Path directory, FeatureManifest.Shard shard) {
+    Shard from = open(directory, shard);
+    try (SafetensorsFile file = from.file()) {
+      List<FeatureExample> copies = new ArrayList<>();
+      for (int i = 0; i < shard.examples(); i++) {
+        FeatureExample example = example(from, i);
+        Map<String, StoredTensor> tensors = new HashMap<>();
+        example
+            .tensors()
+            .forEach(
+                (name, tensor) -> {
+                  ByteBuffer bytes = ByteBuffer.allocate(Math.toIntExact(tensor.byteSize()));
+                  bytes.put(tensor.data()).flip();
+                  tensors.put(name, StoredTensor.of(name, tensor.dtype(), tensor.shape(), bytes));
+                });
+        copies.add(new FeatureExample(example.id(), example.caption(), tensors));
+      }
+      return copies;
     }
   }
 
   private static List<Map<String, StoredTensor>> group(SafetensorsFile file, int count) {
+    if (count > file.tensors().size()) {
+      throw new LongAlignException(
+          file.source() + ": expected " + count + " examples, found fewer; the cache is damaged");
+    }
     List<Map<String, StoredTensor>> examples = new ArrayList<>();
     for (int i = 0; i < count; i++) {
       examples.add(new HashMap<>());

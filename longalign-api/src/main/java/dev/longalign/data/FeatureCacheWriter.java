@@ -1,6 +1,9 @@
 package dev.longalign.data;
 
 import dev.longalign.LongAlignException;
+import dev.longalign.io.AtomicFiles;
+import dev.longalign.io.LockFile;
+import dev.longalign.io.Reasons;
 import dev.longalign.io.SafetensorsWriter;
 import dev.longalign.io.Sha256;
 import dev.longalign.io.StoredTensor;
@@ -15,8 +18,8 @@ import java.util.Locale;
 import java.util.Map;
 
 /**
- * Writes a {@link FeatureCache}, shard by shard; what is interrupted goes on where the last shard
- * ended.
+ * Writes a {@link FeatureCache}, shard by shard; what is interrupted goes on after the last {@link
+ * #flush}. However often that happens, the finished cache is the same, byte for byte.
  *
  * <pre>{@code
  * try (FeatureCacheWriter writer = FeatureCache.write(directory, key)) {
@@ -27,18 +30,23 @@ import java.util.Map;
  * }
  * }</pre>
  *
- * <p>Not thread-safe. Closing without {@link #finish} leaves an unfinished cache, which readers
- * refuse and the next writer continues.
+ * <p>Not thread-safe; one writer a directory, another is refused. Closing without {@link #finish}
+ * leaves an unfinished cache, which readers refuse and the next writer continues.
  */
 public final class FeatureCacheWriter implements AutoCloseable {
   private final Path directory;
   private final FeatureKey key;
   private final long shardBytes;
-  private final List<FeatureManifest.Shard> shards;
+  private final LockFile lock;
+  private final List<FeatureManifest.Shard> shards = new ArrayList<>();
   private final List<FeatureExample> pending = new ArrayList<>();
   private long pendingBytes;
-  private final List<Skip> skips;
+  private final List<Skip> skips = new ArrayList<>();
   private FeatureManifest.Shard shared;
+
+  /** What {@link #flush} has written of the pending examples; null: nothing. */
+  private FeatureManifest.Shard unfinished;
+
   private long skipped;
   private long next;
   private boolean finished;
@@ -50,26 +58,47 @@ public final class FeatureCacheWriter implements AutoCloseable {
     try {
       Files.createDirectories(directory);
     } catch (IOException failure) {
-      throw new LongAlignException(directory + " cannot be made: " + failure, failure);
+      throw new LongAlignException(directory + " cannot be made: " + Reasons.of(failure), failure);
     }
-    FeatureManifest manifest = FeatureManifest.read(directory).orElse(FeatureManifest.empty(key));
+    this.lock = LockFile.acquire(directory.resolve(LockFile.NAME), directory);
+    try {
+      resume(FeatureManifest.read(directory).orElse(FeatureManifest.empty(key)));
+    } catch (RuntimeException e) {
+      lock.close();
+      throw e;
+    }
+  }
+
+  private void resume(FeatureManifest manifest) {
     key.check(directory, manifest.key());
     if (manifest.complete()) {
       throw new LongAlignException(
           directory + " is complete already; open it, or write to another directory");
     }
+    if (lock.exclusive()) {
+      AtomicFiles.clean(directory);
+    }
     manifest.shards().forEach(shard -> FeatureCache.checkSize(directory, shard));
-    this.shards = new ArrayList<>(manifest.shards());
-    this.shared = manifest.shared();
+    shards.addAll(manifest.shards());
+    if (!shards.isEmpty() && shards.get(shards.size() - 1).isUnfinished()) {
+      unfinished = shards.remove(shards.size() - 1);
+      pending.addAll(FeatureCache.copy(directory, unfinished));
+      pending.forEach(example -> pendingBytes += bytes(example));
+    }
+    shared = manifest.shared();
     if (shared != null) {
       FeatureCache.checkSize(directory, shared);
     }
-    this.skips = new ArrayList<>(manifest.skipped().named());
-    this.skipped = manifest.skipped().count();
-    this.next = manifest.next();
+    skips.addAll(manifest.skipped().named());
+    skipped = manifest.skipped().count();
+    next = manifest.next();
   }
 
-  /** The first index of the source dataset that is not in the finished shards, nor left out. */
+  private static long bytes(FeatureExample example) {
+    return example.tensors().values().stream().mapToLong(StoredTensor::byteSize).sum();
+  }
+
+  /** The first index of the source dataset that has neither been added nor left out. */
   public long next() {
     return next;
   }
@@ -121,10 +150,10 @@ public final class FeatureCacheWriter implements AutoCloseable {
       }
     }
     pending.add(example);
-    pendingBytes += example.tensors().values().stream().mapToLong(StoredTensor::byteSize).sum();
+    pendingBytes += bytes(example);
     next = index + 1;
     if (pendingBytes >= shardBytes) {
-      flush();
+      endShard();
     }
   }
 
@@ -153,7 +182,7 @@ public final class FeatureCacheWriter implements AutoCloseable {
    */
   public void finish(long size) {
     next = Math.max(next, size);
-    flush();
+    endShard();
     if (shards.isEmpty()) {
       throw new LongAlignException(
           directory
@@ -167,44 +196,68 @@ public final class FeatureCacheWriter implements AutoCloseable {
   }
 
   /**
-   * Ends the shard, so that an interruption loses nothing.
+   * Writes what has been added since the last shard ended, so that an interruption loses nothing.
    *
    * @throws LongAlignException if it cannot be written; as {@link #add}
    */
   public void flush() {
+    if (unfinished == null || unfinished.examples() < pending.size()) {
+      write(FeatureManifest.unfinished(shards.size(), pending.size()));
+    }
+  }
+
+  private void endShard() {
+    write(String.format(Locale.ROOT, "features-%05d.safetensors", shards.size()));
+    if (unfinished != null) {
+      shards.add(unfinished);
+      unfinished = null;
+    }
+    pending.clear();
+    pendingBytes = 0;
+  }
+
+  /** The pending examples; then the manifest, which names them; then what it named before goes. */
+  private void write(String name) {
     if (pending.isEmpty()) {
       return;
     }
-    String name = String.format(Locale.ROOT, "features-%05d.safetensors", shards.size());
-    FeatureManifest.Shard shard;
+    FeatureManifest.Shard before = unfinished;
     try {
-      shard = shard(name, pending);
+      unfinished = shard(name, pending);
     } catch (LongAlignException failed) {
       if (failed.getCause() instanceof IOException) {
         throw new LongAlignException(failed.getMessage() + kept(), failed);
       }
       throw failed;
     }
-    shards.add(shard);
     try {
       writeManifest(false);
     } catch (RuntimeException failed) {
-      shards.remove(shard);
+      unfinished = before;
       discard(directory.resolve(name));
       throw failed;
     }
-    pending.clear();
-    pendingBytes = 0;
+    if (before != null) {
+      discard(directory.resolve(before.file()));
+    }
   }
 
   private String kept() {
-    long examples = shards.stream().mapToLong(FeatureManifest.Shard::examples).sum();
+    long examples = written().stream().mapToLong(FeatureManifest.Shard::examples).sum();
     return ". The cache keeps the " + examples + " examples before; run it again to continue";
+  }
+
+  private List<FeatureManifest.Shard> written() {
+    List<FeatureManifest.Shard> all = new ArrayList<>(shards);
+    if (unfinished != null) {
+      all.add(unfinished);
+    }
+    return all;
   }
 
   private void writeManifest(boolean complete) {
     FeatureManifest.Skipped left = new FeatureManifest.Skipped(skipped, skips);
-    new FeatureManifest(key, complete, next, shards, shared, left).write(directory);
+    new FeatureManifest(key, complete, next, written(), shared, left).write(directory);
   }
 
   private FeatureManifest.Shard shard(String name, List<FeatureExample> examples) {
@@ -240,7 +293,7 @@ public final class FeatureCacheWriter implements AutoCloseable {
     try {
       return Files.size(file);
     } catch (IOException failure) {
-      throw new LongAlignException(file + " cannot be read: " + failure, failure);
+      throw new LongAlignException(file + " cannot be read: " + Reasons.of(failure), failure);
     }
   }
 
@@ -249,5 +302,6 @@ public final class FeatureCacheWriter implements AutoCloseable {
   public void close() {
     pending.clear();
     finished = true;
+    lock.close();
   }
 }

@@ -11,6 +11,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
@@ -32,6 +33,7 @@ record FeatureManifest(
     Shard shared,
     Skipped skipped) {
   static final String SHARED = "shared.safetensors";
+  private static final String UNFINISHED = "unfinished-";
   private static final String NAME = "manifest.json";
   private static final String FORMAT = "longalign-features";
   private static final int VERSION = 1;
@@ -42,6 +44,11 @@ record FeatureManifest(
    * @param sha256 of its content
    */
   record Shard(String file, int examples, long bytes, String sha256) {
+    /** Whether it goes on growing, see {@link FeatureCacheWriter#flush}. */
+    boolean isUnfinished() {
+      return file.startsWith(UNFINISHED);
+    }
+
     private JsonObject json() {
       JsonObject json = new JsonObject();
       json.addProperty("file", file);
@@ -94,6 +101,11 @@ record FeatureManifest(
   /** Of a cache that has nothing yet. */
   static FeatureManifest empty(FeatureKey key) {
     return new FeatureManifest(key, false, 0, List.of(), null, Skipped.NONE);
+  }
+
+  /** The name of a shard that does not have its size yet: another one at every flush. */
+  static String unfinished(int shard, int examples) {
+    return String.format(Locale.ROOT, "%s%05d-%d.safetensors", UNFINISHED, shard, examples);
   }
 
   long examples() {
@@ -167,7 +179,7 @@ record FeatureManifest(
 
   private static Shard shard(Config entry) {
     String file = entry.getString("file");
-    if (!file.equals(SHARED) && !file.matches("features-[0-9]+\\.safetensors")) {
+    if (!file.equals(SHARED) && !file.matches("(features|unfinished-[0-9]+)-[0-9]+\\.safetensors")) {
       throw entry.refusal("file", "the name of a shard");
     }
     int examples = entry.getInt("examples");

@@ -4,6 +4,7 @@ import com.google.gson.JsonElement;
 import com.google.gson.JsonParseException;
 import com.google.gson.JsonParser;
 import dev.longalign.LongAlignException;
+import dev.longalign.io.Reasons;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.charset.CharacterCodingException;
@@ -70,7 +71,7 @@ public final class ImageFolderDataset implements Dataset<TrainingExample> {
       return new ImageFolderDataset(directory, pictures, captions, captionKey);
     } catch (IOException | UncheckedIOException unreadable) {
       throw new LongAlignException(
-          directory + " cannot be listed: " + unreadable.getMessage(), unreadable);
+          directory + " cannot be listed: " + Reasons.of(unreadable), unreadable);
     }
   }
 
@@ -131,7 +132,7 @@ public final class ImageFolderDataset implements Dataset<TrainingExample> {
     } catch (CharacterCodingException invalid) {
       throw new LongAlignException(file + ": the caption is not valid UTF-8", invalid);
     } catch (IOException unreadable) {
-      throw new LongAlignException(file + " cannot be read: " + unreadable, unreadable);
+      throw new LongAlignException(file + " cannot be read: " + Reasons.of(unreadable), unreadable);
     }
   }
 
@@ -151,7 +152,7 @@ public final class ImageFolderDataset implements Dataset<TrainingExample> {
       }
       return caption.getAsString();
     } catch (JsonParseException invalid) {
-      throw new LongAlignException(name + ": not valid JSON: " + invalid.getMessage(), invalid);
+      throw new LongAlignException(name + ": not valid JSON: " + Reasons.of(invalid), invalid);
     }
   }
 

@@ -1,6 +1,7 @@
 package dev.longalign.data;
 
 import dev.longalign.LongAlignException;
+import dev.longalign.io.Reasons;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -124,7 +125,7 @@ public final class ParquetDataset implements Dataset<TrainingExample> {
       return found;
     } catch (IOException | UncheckedIOException unreadable) {
       throw new LongAlignException(
-          fileOrDirectory + " cannot be listed: " + unreadable.getMessage(), unreadable);
+          fileOrDirectory + " cannot be listed: " + Reasons.of(unreadable), unreadable);
     }
   }
 

@@ -1,6 +1,7 @@
 package dev.longalign.data;
 
 import dev.longalign.LongAlignException;
+import dev.longalign.io.Reasons;
 import java.io.BufferedOutputStream;
 import java.io.DataOutputStream;
 import java.io.FileOutputStream;
@@ -44,7 +45,8 @@ final class RowSpool implements AutoCloseable {
       return new RowSpool(file);
     } catch (IOException failure) {
       throw new LongAlignException(
-          "no temporary file can be written: " + failure + "; set -Djava.io.tmpdir", failure);
+          "no temporary file can be written: " + Reasons.of(failure) + "; set -Djava.io.tmpdir",
+          failure);
     }
   }
 
@@ -71,7 +73,7 @@ final class RowSpool implements AutoCloseable {
       throw new LongAlignException(
           path
               + " cannot be written: "
-              + failure.getMessage()
+              + Reasons.of(failure)
               + "; captions need a temporary file of their size: set -Djava.io.tmpdir",
           failure);
     }
@@ -101,7 +103,7 @@ final class RowSpool implements AutoCloseable {
         return new Row(first, text());
       }
     } catch (IOException failure) {
-      throw new UncheckedIOException(path + " cannot be read: " + failure.getMessage(), failure);
+      throw new UncheckedIOException(path + " cannot be read: " + Reasons.of(failure), failure);
     }
   }
 

@@ -1,9 +1,9 @@
 package dev.longalign.data;
 
 import dev.longalign.LongAlignException;
-import java.util.LinkedHashMap;
+import java.util.ArrayList;
+import java.util.BitSet;
 import java.util.List;
-import java.util.Map;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -14,11 +14,15 @@ final class SkipLog {
   private final String source;
   private final SkipListener listener;
   private final int maxInARow;
-  private final Map<Long, Skip> named = new LinkedHashMap<>();
+  private final List<Skip> named = new ArrayList<>();
+  private final BitSet met = new BitSet();
   private long loaded;
   private long skipped;
   private int inARow;
 
+  /**
+   * @param listener null: the log says what is skipped
+   */
   SkipLog(String source, SkipListener listener, int maxInARow) {
     this.source = source;
     this.listener = listener;
@@ -31,12 +35,18 @@ final class SkipLog {
   }
 
   void skipped(Skip skip) {
-    skipped++;
     inARow++;
-    if (named.size() < SkipReport.MAX_NAMED && named.putIfAbsent(skip.index(), skip) == null) {
-      LOG.warn("skipped: {}", skip.reason());
+    if (isNew(skip.index())) {
+      skipped++;
+      if (named.size() < SkipReport.MAX_NAMED) {
+        named.add(skip);
+      }
+      if (listener != null) {
+        listener.onSkip(skip);
+      } else if (skipped <= SkipReport.MAX_NAMED) {
+        LOG.warn("skipped: {}", skip.reason());
+      }
     }
-    listener.onSkip(skip);
     if (inARow >= maxInARow) {
       throw new LongAlignException(
           source
@@ -46,6 +56,18 @@ final class SkipLog {
               + skip.reason()
               + ". Is the data where it is expected?");
     }
+  }
+
+  /**
+   * Of data with more examples than a bit set has room for, those behind that are new each time.
+   */
+  private boolean isNew(long index) {
+    if (index >= Integer.MAX_VALUE) {
+      return true;
+    }
+    boolean isNew = !met.get((int) index);
+    met.set((int) index);
+    return isNew;
   }
 
   String nothingUsable(DataOrder order, int batchSize) {
@@ -58,11 +80,10 @@ final class SkipLog {
             + " examples, of which "
             + skipped
             + " cannot be used; use a smaller batch or keep the last one";
-    List<Skip> first = List.copyOf(named.values());
-    return first.isEmpty() ? text : text + ". The first that cannot: " + first.get(0).reason();
+    return named.isEmpty() ? text : text + ". The first that cannot: " + named.get(0).reason();
   }
 
   SkipReport report() {
-    return new SkipReport(loaded, skipped, List.copyOf(named.values()));
+    return new SkipReport(loaded, skipped, named);
   }
 }

@@ -6,11 +6,11 @@ import java.util.List;
  * What a {@link DataLoader} has skipped since it was built.
  *
  * @param loaded examples that were used
- * @param skipped examples that were not; one that is met in three epochs counts thrice
- * @param named the first of them, each once, in the order in which they were met
+ * @param skipped examples that were not, each counted once, however many epochs meet it
+ * @param named the first of them, in the order in which they were met
  */
 public record SkipReport(long loaded, long skipped, List<Skip> named) {
-  /** At most this many are named; all are counted, and each is told to the listener. */
+  /** At most this many are named; all are counted, and told to the listener. */
   public static final int MAX_NAMED = 1000;
 
   public SkipReport {

@@ -1,6 +1,7 @@
 package dev.longalign.data;
 
 import dev.longalign.LongAlignException;
+import dev.longalign.io.Reasons;
 import java.io.BufferedInputStream;
 import java.io.EOFException;
 import java.io.FileInputStream;
@@ -70,7 +71,7 @@ final class TarShard implements AutoCloseable {
       // Not a channel: that would be closed by an interrupt of any thread that reads.
       return new TarShard(path, new RandomAccessFile(path.toFile(), "r"), samples);
     } catch (IOException unreadable) {
-      throw new LongAlignException(path + " cannot be read: " + unreadable, unreadable);
+      throw new LongAlignException(path + " cannot be read: " + Reasons.of(unreadable), unreadable);
     }
   }
 
@@ -89,7 +90,7 @@ final class TarShard implements AutoCloseable {
                 + ")");
       }
     } catch (IOException unreadable) {
-      throw new LongAlignException(path + " cannot be read: " + unreadable, unreadable);
+      throw new LongAlignException(path + " cannot be read: " + Reasons.of(unreadable), unreadable);
     }
   }
 
@@ -150,7 +151,7 @@ final class TarShard implements AutoCloseable {
       file.readFully(last);
       return Arrays.equals(last, new byte[BLOCK]);
     } catch (IOException unreadable) {
-      throw new LongAlignException(path + " cannot be read: " + unreadable, unreadable);
+      throw new LongAlignException(path + " cannot be read: " + Reasons.of(unreadable), unreadable);
     }
   }
 
@@ -193,7 +194,7 @@ final class TarShard implements AutoCloseable {
         throw new LongAlignException(
             id + ": the shard is shorter than when it was opened", shorter);
       } catch (IOException unreadable) {
-        throw new LongAlignException(id + " cannot be read: " + unreadable, unreadable);
+        throw new LongAlignException(id + " cannot be read: " + Reasons.of(unreadable), unreadable);
       }
     }
     return bytes;

@@ -17,10 +17,15 @@ import java.util.stream.Stream;
  * Writes a directory beside its target, forces its files to disk and renames it: a failure, of the
  * disk or of the caller, leaves the old directory and nothing else. What a killed process left
  * half-written is hidden, {@code .name.<UUID>}, and removed by the next {@link #write} or {@link
- * #clean}.
+ * #clean}; an old directory that a killed process had moved out of the way, {@code
+ * .name.<UUID>.old}, comes back then. One writer of a target at a time: another is refused.
  */
 public final class AtomicDirectories {
   private static final String UUID_PATTERN = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}";
+  private static final int UUID_LENGTH = 36;
+
+  /** Of an old directory that the new one is about to replace. */
+  private static final String OLD = ".old";
 
   private AtomicDirectories() {}
 
@@ -34,12 +39,15 @@ public final class AtomicDirectories {
    * Writes {@code target}, replacing the directory that was there with all that is in it.
    *
    * @param needed about how many bytes will be written, for messages; 0 if that is not known
-   * @throws LongAlignException if it cannot be written; what the content itself throws comes
-   *     through, except that an {@link IOException}, and a file that cannot be written because of
-   *     one, are told as a failure of {@code target}
+   * @throws LongAlignException if it cannot be written, or is being written by another process;
+   *     what the content itself throws comes through, except that an {@link IOException}, and a
+   *     file that cannot be written because of one, are told as a failure of {@code target}
    */
   public static void write(Path target, long needed, Content content) {
     Path place = target.toAbsolutePath().normalize();
+    if (place.getFileName() == null) {
+      throw new LongAlignException(target + " cannot be replaced; name a directory in it");
+    }
     if (Files.exists(place, LinkOption.NOFOLLOW_LINKS)
         && !Files.isDirectory(place, LinkOption.NOFOLLOW_LINKS)) {
       throw new LongAlignException(
@@ -52,12 +60,17 @@ public final class AtomicDirectories {
     Throwable full = null;
     try {
       Files.createDirectories(place.getParent());
-      clean(place.getParent(), place.getFileName() + ".");
-      Files.createDirectory(beside);
-      content.writeTo(beside);
-      force(beside);
-      replace(beside, place);
-      AtomicFiles.forceDirectory(place.getParent());
+      try (LockFile lock =
+          LockFile.acquire(place.resolveSibling("." + place.getFileName() + ".lock"), target)) {
+        if (lock.exclusive()) {
+          clean(place.getParent(), place.getFileName() + ".");
+        }
+        Files.createDirectory(beside);
+        content.writeTo(beside);
+        force(beside);
+        replace(beside, place);
+        AtomicFiles.forceDirectory(place.getParent());
+      }
     } catch (IOException failure) {
       full = failure;
     } catch (LongAlignException failure) {
@@ -79,7 +92,7 @@ public final class AtomicDirectories {
       Files.move(beside, place, StandardCopyOption.ATOMIC_MOVE);
       return;
     }
-    Path away = hidden(place);
+    Path away = place.resolveSibling(hidden(place).getFileName() + OLD);
     Files.move(place, away, StandardCopyOption.ATOMIC_MOVE);
     try {
       Files.move(beside, place, StandardCopyOption.ATOMIC_MOVE);
@@ -101,7 +114,8 @@ public final class AtomicDirectories {
   }
 
   /**
-   * Removes what killed processes left half-written.
+   * Removes what killed processes left half-written, and puts back what they had moved away. Only
+   * for who knows that nobody is writing such a directory now.
    *
    * @param prefix with which the names of the directories begin that were being written in {@code
    *     parent}
@@ -114,12 +128,20 @@ public final class AtomicDirectories {
               .filter(
                   entry -> {
                     String name = entry.getFileName().toString();
-                    return name.startsWith("." + prefix) && name.matches(".*\\." + UUID_PATTERN);
+                    return name.startsWith("." + prefix)
+                        && name.matches(".*\\." + UUID_PATTERN + "(\\.old)?");
                   })
               .toList();
     }
     for (Path directory : left) {
-      delete(directory);
+      String name = directory.getFileName().toString();
+      int end = name.length() - (UUID_LENGTH + OLD.length() + 1);
+      Path place = name.endsWith(OLD) ? parent.resolve(name.substring(1, end)) : null;
+      if (place != null && !Files.exists(place, LinkOption.NOFOLLOW_LINKS)) {
+        Files.move(directory, place, StandardCopyOption.ATOMIC_MOVE);
+      } else {
+        delete(directory);
+      }
     }
   }
 

@@ -5,6 +5,7 @@ import java.io.BufferedOutputStream;
 import java.io.FileOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
+import java.io.UncheckedIOException;
 import java.nio.channels.FileChannel;
 import java.nio.file.AtomicMoveNotSupportedException;
 import java.nio.file.Files;
@@ -12,6 +13,8 @@ import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.util.UUID;
+import java.util.regex.Pattern;
+import java.util.stream.Stream;
 
 /**
  * Writes a file beside its target, forces it to disk and renames it: a reader sees the old file or
@@ -19,6 +22,8 @@ import java.util.UUID;
  */
 public final class AtomicFiles {
   private static final int BUFFER = 1 << 16;
+  private static final Pattern LEFT =
+      Pattern.compile("\\..*\\.[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\\.tmp");
 
   private AtomicFiles() {}
 
@@ -88,6 +93,19 @@ public final class AtomicFiles {
       }
     }
     forceDirectory(file.getParent());
+  }
+
+  /**
+   * Removes what killed processes left half-written in a directory, where nobody else writes now.
+   */
+  public static void clean(Path directory) {
+    try (Stream<Path> entries = Files.list(directory)) {
+      for (Path file : entries.filter(f -> LEFT.matcher(f.getFileName().toString()).matches()).toList()) {
+        Files.deleteIfExists(file);
+      }
+    } catch (IOException | UncheckedIOException stays) {
+      throw new LongAlignException(directory + " cannot be cleaned: " + stays, stays);
+    }
   }
 
   private static void rename(Path from, Path to) throws IOException {

@@ -172,7 +172,7 @@ public final class ComponentDirectory {
           .sorted()
           .toList();
     } catch (IOException failure) {
-      throw new LongAlignException(path + " cannot be read: " + failure.getMessage(), failure);
+      throw new LongAlignException(path + " cannot be read: " + Reasons.of(failure), failure);
     }
   }
 

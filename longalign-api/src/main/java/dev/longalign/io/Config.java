@@ -7,6 +7,7 @@ import dev.longalign.LongAlignException;
 import java.math.BigDecimal;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.Collections;
 import java.util.List;
 import java.util.Set;
@@ -146,6 +147,15 @@ public final class Config {
     return has(key) ? getString(key) : absent;
   }
 
+  /**
+   * A path; a relative one starts from {@code base}.
+   *
+   * @throws LongAlignException if the system has no such names
+   */
+  public Path getPath(String key, Path base) {
+    return Names.path(base, getString(key), source + ": key '" + key + "'");
+  }
+
   public List<Integer> getIntList(String key) {
     return get(key, "a list of integers", element -> toList(element, Config::toInt));
   }
@@ -190,12 +200,32 @@ public final class Config {
     return new Config(source + ": '" + key + "'", nested);
   }
 
+  /**
+   * Refuses a key that nothing would read.
+   *
+   * @throws LongAlignException naming what may be there, and of those what may be meant
+   */
+  public void requireKnown(Collection<String> known) {
+    for (String key : keys()) {
+      if (!known.contains(key)) {
+        throw new LongAlignException(
+            source
+                + ": there is no key '"
+                + Names.printable(key)
+                + "'; "
+                + Names.similar(key, known)
+                    .map(meant -> "did you mean " + meant + "?")
+                    .orElseGet(() -> "there are " + known.stream().sorted().toList()));
+      }
+    }
+  }
+
   /** The exception to throw when a value has the right type but cannot be used. */
   public LongAlignException refusal(String key, String expected) {
     return new LongAlignException(
         source
             + ": key '"
-            + key
+            + Names.printable(key)
             + "': expected "
             + expected
             + ", found "

@@ -4,7 +4,12 @@ import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import com.google.gson.JsonParseException;
 import com.google.gson.JsonParser;
+import com.google.gson.Strictness;
+import com.google.gson.stream.JsonReader;
+import com.google.gson.stream.JsonToken;
 import dev.longalign.LongAlignException;
+import java.io.IOException;
+import java.io.StringReader;
 import java.nio.ByteBuffer;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
@@ -12,22 +17,49 @@ import java.nio.file.Path;
 
 /** JSON files of a model directory. */
 final class Json {
+  private static final int MOST_VALUES = 3_000_000;
+
   private Json() {}
 
   static JsonObject readObject(Path path) {
     return parseObject(TextFile.read(path, Names.of(path)), Names.of(path));
   }
 
+  /**
+   * @throws LongAlignException if it is not valid, no object, or has more values or levels than any
+   *     file that this library reads (gson refuses more than 255 levels)
+   */
   static JsonObject parseObject(String text, String source) {
     try {
+      count(text, source);
       JsonElement element = JsonParser.parseString(text);
       if (!element.isJsonObject()) {
         throw new LongAlignException(source + ": expected a JSON object, found " + kind(element));
       }
       return element.getAsJsonObject();
-    } catch (JsonParseException invalid) {
-      String reason = Names.printable(String.valueOf(invalid.getMessage()));
-      throw new LongAlignException(source + ": not valid JSON: " + reason, invalid);
+    } catch (JsonParseException | IOException invalid) {
+      throw new LongAlignException(source + ": not valid JSON: " + Reasons.of(invalid), invalid);
+    }
+  }
+
+  /** Before anything is made of them: a byte of text can become a hundred in memory. */
+  private static void count(String text, String source) throws IOException {
+    JsonReader reader = new JsonReader(new StringReader(text));
+    reader.setStrictness(Strictness.LENIENT); // as the parser is
+    int values = 0;
+    for (JsonToken next = reader.peek(); next != JsonToken.END_DOCUMENT; next = reader.peek()) {
+      switch (next) {
+        case BEGIN_ARRAY -> reader.beginArray();
+        case END_ARRAY -> reader.endArray();
+        case BEGIN_OBJECT -> reader.beginObject();
+        case END_OBJECT -> reader.endObject();
+        case NAME -> reader.nextName();
+        default -> reader.skipValue();
+      }
+      if (++values > MOST_VALUES) {
+        throw new LongAlignException(
+            source + ": expected at most " + MOST_VALUES + " values, found more");
+      }
     }
   }
 

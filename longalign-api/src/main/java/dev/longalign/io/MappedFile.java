@@ -45,7 +45,7 @@ final class MappedFile {
     } catch (NoSuchFileException missing) {
       throw new LongAlignException(path + ": no such file", missing);
     } catch (IOException failure) {
-      throw new LongAlignException(path + ": cannot be read: " + failure.getMessage(), failure);
+      throw new LongAlignException(path + ": cannot be read: " + Reasons.of(failure), failure);
     }
   }
 
@@ -92,7 +92,7 @@ final class MappedFile {
       }
       return map(channel, offset, length);
     } catch (IOException failure) {
-      throw new LongAlignException(source() + ": cannot be read: " + failure.getMessage(), failure);
+      throw new LongAlignException(source() + ": cannot be read: " + Reasons.of(failure), failure);
     }
   }
 

@@ -97,7 +97,7 @@ public record ModelDescription(Path path, String pipelineClass, List<Component> 
     try {
       return Files.size(file);
     } catch (IOException gone) {
-      throw new LongAlignException(file + " cannot be read: " + gone.getMessage(), gone);
+      throw new LongAlignException(file + " cannot be read: " + Reasons.of(gone), gone);
     }
   }
 }

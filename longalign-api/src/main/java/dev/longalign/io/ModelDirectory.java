@@ -8,8 +8,10 @@ import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Optional;
 import java.util.stream.Stream;
 
@@ -28,6 +30,10 @@ public final class ModelDirectory {
   private static final String INDEX = "model_index.json";
   private static final List<String> REQUIRED =
       List.of("unet", "vae", "text_encoder", "tokenizer", "scheduler");
+
+  /** By a part of the pipeline's class in lower case, first match first. */
+  private static final Map<String, String> OTHER_PIPELINES = otherPipelines();
+
   private static final int MAX_SEARCHED = 2000;
   private static final String NEEDED =
       "; this method needs a Stable Diffusion 1.x or 2.x model in diffusers' layout, "
@@ -39,6 +45,35 @@ public final class ModelDirectory {
   private ModelDirectory(Path path, Config index) {
     this.path = path;
     this.index = index;
+  }
+
+  private static Map<String, String> otherPipelines() {
+    Map<String, String> kinds = new LinkedHashMap<>();
+    kinds.put("xlinpaint", "a Stable Diffusion XL inpainting model");
+    kinds.put("xl", "a Stable Diffusion XL model (two text encoders)");
+    kinds.put("stablediffusion3", "a Stable Diffusion 3 model (a transformer, no UNet)");
+    kinds.put("flux", "a Flux model (a transformer, no UNet)");
+    kinds.put("inpaint", "an inpainting model (a UNet of 9 input channels)");
+    kinds.put("pix2pix", "an InstructPix2Pix model (a UNet of 8 input channels)");
+    kinds.put("upscale", "an upscaler");
+    kinds.put("depth2img", "a depth-to-image model");
+    kinds.put("controlnet", "a ControlNet with its model");
+    kinds.put("adapter", "a T2I-Adapter with its model");
+    kinds.put("imagevariation", "an image variation model (pictures in place of texts)");
+    kinds.put("unclip", "an unCLIP model (pictures in place of texts)");
+    kinds.put("gligen", "a GLIGEN model (boxes beside the text)");
+    kinds.put("animatediff", "an AnimateDiff model (video)");
+    kinds.put("video", "a video model");
+    kinds.put("audio", "a model of sounds");
+    kinds.put("cascade", "a Stable Cascade model");
+    kinds.put("wuerstchen", "a Wuerstchen model");
+    kinds.put("kandinsky", "a Kandinsky model");
+    kinds.put("deepfloyd", "a DeepFloyd IF model (pixels, no latents)");
+    kinds.put("ifpipeline", "a DeepFloyd IF model (pixels, no latents)");
+    kinds.put("pixart", "a diffusion transformer (PixArt; no UNet)");
+    kinds.put("hunyuan", "a diffusion transformer (Hunyuan; no UNet)");
+    kinds.put("sana", "a diffusion transformer (Sana; no UNet)");
+    return kinds;
   }
 
   /**
@@ -90,7 +125,7 @@ public final class ModelDirectory {
           .sorted()
           .toList();
     } catch (IOException failure) {
-      throw new LongAlignException(path + " cannot be read: " + failure.getMessage(), failure);
+      throw new LongAlignException(path + " cannot be read: " + Reasons.of(failure), failure);
     }
   }
 
@@ -149,20 +184,50 @@ public final class ModelDirectory {
 
   private void refuseOtherKinds() {
     String name = pipelineClass();
-    String kind = null;
-    if (name.contains("XL") || has("text_encoder_2") && has("unet")) {
+    String kind =
+        OTHER_PIPELINES.entrySet().stream()
+            .filter(other -> name.toLowerCase(Locale.ROOT).contains(other.getKey()))
+            .map(Map.Entry::getValue)
+            .findFirst()
+            .orElse(null);
+    if (has("text_encoder_2") && has("unet")) {
       kind = "a Stable Diffusion XL model (two text encoders)";
-    } else if (name.startsWith("StableDiffusion3")) {
-      kind = "a Stable Diffusion 3 model (a transformer, no UNet)";
-    } else if (name.toLowerCase(Locale.ROOT).startsWith("flux")) {
-      kind = "a Flux model (a transformer, no UNet)";
-    } else if (has("transformer") && !has("unet")) {
+    } else if (kind == null && has("transformer") && !has("unet")) {
       kind = "a diffusion transformer (no UNet)";
+    } else if (kind == null && has("controlnet")) {
+      kind = "a ControlNet with its model";
+    } else if (kind == null) {
+      kind = kindOfUNet();
     }
     if (kind != null) {
       String shown = name.isEmpty() ? "" : " (" + INDEX + ": " + Names.printable(name) + ")";
       throw new LongAlignException(path + " is " + kind + shown + NEEDED);
     }
+  }
+
+  /** By what the UNet reads beside the latents; null if nothing. */
+  private String kindOfUNet() {
+    int channels;
+    int latents;
+    try {
+      channels = config("unet").getInt("in_channels", 4);
+      latents = config("vae").getInt("latent_channels", 4);
+    } catch (LongAlignException unreadable) {
+      return null; // told by whoever needs it
+    }
+    return switch (channels - latents) {
+      case 0 -> null;
+      case 1 -> "a depth-to-image model (a UNet of " + channels + " input channels)";
+      case 3 -> "an upscaler (a UNet of " + channels + " input channels)";
+      case 4 -> "an InstructPix2Pix model (a UNet of " + channels + " input channels)";
+      case 5 -> "an inpainting model (a UNet of " + channels + " input channels)";
+      default ->
+          "a model of another kind (a UNet of "
+              + channels
+              + " input channels, latents of "
+              + latents
+              + ")";
+    };
   }
 
   /** Where a model may have been meant instead: the parent of a part, or a directory below. */

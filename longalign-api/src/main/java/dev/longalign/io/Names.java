@@ -6,6 +6,8 @@ import java.nio.file.Path;
 import java.util.Collection;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
 import java.util.stream.Collectors;
 
 /** Names and texts from files: how they are shown, and what paths they stand for. */
@@ -51,6 +53,16 @@ public final class Names {
         .limit(3)
         .map(ranked -> "'" + printable(ranked.name()) + "'")
         .collect(Collectors.toList());
+  }
+
+  /** The name that somebody meant who wrote this one, as far as one can tell. */
+  static Optional<String> similar(String wanted, Collection<String> names) {
+    String lower = wanted.toLowerCase(Locale.ROOT);
+    return names.stream()
+        .map(name -> new Ranked(name, distance(lower, name.toLowerCase(Locale.ROOT))))
+        .filter(ranked -> ranked.distance() <= Math.max(2, ranked.name().length() / 3))
+        .min(Comparator.comparingInt(Ranked::distance).thenComparing(Ranked::name))
+        .map(Ranked::name);
   }
 
   /**

@@ -75,8 +75,7 @@ final class SafetensorsHeader {
     try {
       header.readObject(reader);
     } catch (MalformedJsonException | JsonParseException | IllegalStateException invalid) {
-      throw header.refusal(
-          "the header is not valid JSON: " + Names.printable(String.valueOf(invalid.getMessage())));
+      throw header.refusal("the header is not valid JSON: " + Reasons.of(invalid));
     } catch (IOException cut) {
       throw header.refusal("the header is not valid JSON: it ends early");
     }

@@ -103,7 +103,9 @@ public final class StateDict implements TensorFile {
     SortedMap<String, Integer> beside = new TreeMap<>();
     for (String name : file.names()) {
       String inner = name.startsWith(prefix) ? name.substring(prefix.length()) : "";
-      if (inner.isEmpty()
+      if (most == 0) {
+        stored.put(name, name);
+      } else if (inner.isEmpty()
           || isBelow(name, copies)
           || BESIDE.matcher(group(inner)).matches() && !known.test(inner)) {
         beside.merge(group(name), 1, Integer::sum);

@@ -50,7 +50,8 @@ public final class TextFile {
       }
       return decode(ByteBuffer.wrap(bytes), source);
     } catch (IOException unreadable) {
-      throw new LongAlignException(source + " cannot be read: " + reason(unreadable), unreadable);
+      throw new LongAlignException(
+          source + " cannot be read: " + Reasons.of(unreadable), unreadable);
     }
   }
 
@@ -91,7 +92,8 @@ public final class TextFile {
               : Files.exists(file) ? "no permission to read it" : "no such file";
       throw new LongAlignException(source + ": expected a text file, found " + found, absent);
     } catch (IOException unreadable) {
-      throw new LongAlignException(source + " cannot be read: " + reason(unreadable), unreadable);
+      throw new LongAlignException(
+          source + " cannot be read: " + Reasons.of(unreadable), unreadable);
     }
   }
 
@@ -101,9 +103,5 @@ public final class TextFile {
       line += at.get(i) == '\n' || at.get(i) == '\r' && at.get(i + 1) != '\n' ? 1 : 0;
     }
     return new LongAlignException(source + ": line " + line + " " + what + "; save it as UTF-8");
-  }
-
-  private static String reason(IOException unreadable) {
-    return unreadable.getMessage() == null ? unreadable.toString() : unreadable.getMessage();
   }
 }

@@ -46,9 +46,9 @@ final class WriteFailure {
     } else if (parent != null && !Files.isDirectory(parent)) {
       explanation = parent + " is not a directory";
     } else if (root instanceof AccessDeniedException || lower.contains("read-only")) {
-      explanation = "no permission to write into " + parent + " (" + root.getMessage() + ")";
+      explanation = "no permission to write into " + parent;
     } else {
-      explanation = root.getClass().getSimpleName() + ": " + reason;
+      explanation = Reasons.of(root);
     }
     return new LongAlignException(target + " cannot be written: " + explanation, failure);
   }

@@ -14,6 +14,7 @@ import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -104,10 +105,7 @@ public final class Lora {
     } else if (!Files.isDirectory(path)) {
       throw new LongAlignException(path + ": expected a LoRA file, found nothing there");
     }
-    return IN_DIRECTORIES.stream()
-        .map(path::resolve)
-        .filter(Files::isRegularFile)
-        .findFirst()
+    return inDirectory(path)
         .orElseThrow(
             () ->
                 new LongAlignException(
@@ -115,6 +113,15 @@ public final class Lora {
                         + ": expected a LoRA file, or a directory with one of "
                         + IN_DIRECTORIES
                         + "; found a directory without them; name the file"));
+  }
+
+  /** Whether PEFT or diffusers wrote a LoRA into a directory. */
+  public static boolean isDirectory(Path path) {
+    return inDirectory(path).isPresent();
+  }
+
+  private static Optional<Path> inDirectory(Path path) {
+    return IN_DIRECTORIES.stream().map(path::resolve).filter(Files::isRegularFile).findFirst();
   }
 
   private static Lora log(Lora lora) {

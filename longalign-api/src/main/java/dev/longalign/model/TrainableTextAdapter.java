@@ -5,6 +5,7 @@ import com.google.gson.JsonObject;
 import dev.longalign.LongAlignException;
 import dev.longalign.autograd.AutogradBackend;
 import dev.longalign.io.AtomicFiles;
+import dev.longalign.io.Reasons;
 import dev.longalign.io.SafetensorsWriter;
 import dev.longalign.nn.LayerDropout;
 import dev.longalign.nn.LayerSpec;
@@ -143,7 +144,7 @@ public final class TrainableTextAdapter implements WeightSource, AutoCloseable {
     try {
       Files.createDirectories(directory);
     } catch (IOException e) {
-      throw new LongAlignException(directory + ": cannot be created (" + e + ")", e);
+      throw new LongAlignException(directory + ": cannot be created (" + Reasons.of(e) + ")", e);
     }
     SafetensorsWriter.write(
         directory.resolve("diffusion_pytorch_model.safetensors"),

@@ -4,12 +4,16 @@ import dev.longalign.LongAlignException;
 import dev.longalign.model.PreparedContext;
 import dev.longalign.model.UNet2DCondition;
 import dev.longalign.scheduler.SchedulerRun;
+import dev.longalign.tensor.DType;
 import dev.longalign.tensor.Tensor;
 import dev.longalign.tensor.TensorFunction;
 import dev.longalign.tensor.TensorScope;
 import java.util.Arrays;
+import java.util.Locale;
 import java.util.concurrent.locks.Lock;
 import java.util.function.Supplier;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * The denoising loop: from noise to latents, with classifier-free guidance {@code u + g (c - u)}.
@@ -33,6 +37,8 @@ public final class Denoiser {
      */
     default void afterStep(int step, float timestep, Tensor latents, Supplier<Tensor> original) {}
   }
+
+  private static final Logger LOG = LoggerFactory.getLogger(Denoiser.class);
 
   private final UNet2DCondition unet;
   private final Lock turn;
@@ -58,6 +64,7 @@ public final class Denoiser {
    * @param guidanceScale g; without effect if unconditional is null and the network is not told it
    * @param noise draws N(0, 1) of the latents' shape for the steps that ask for it
    * @return the last latents, registered with the caller's scope
+   * @throws LongAlignException after the step in which a latent stops being a number
    */
   public Tensor run(
       SchedulerRun run,
@@ -91,6 +98,7 @@ public final class Denoiser {
                             run.scaleModelInput(from, at),
                             sinusoids.rows(row, row + prepared.batch()));
                     Tensor next = run.step(at, output, from, noise);
+                    check(run, at, output, next);
                     observer.afterStep(
                         at, run.timestep(at), next, () -> run.predictedOriginal(at, output, from));
                     return next;
@@ -99,6 +107,40 @@ public final class Denoiser {
         }
       }
       return loop.keep(latents);
+    }
+  }
+
+  /** Latents are few; what goes wrong in a step is said there, not after all of them. */
+  private void check(SchedulerRun run, int step, Tensor output, Tensor latents) {
+    int bad = 0;
+    for (float value : latents.toFloats()) {
+      bad += Float.isFinite(value) ? 0 : 1;
+    }
+    if (bad > 0) {
+      throw new LongAlignException(
+          String.format(
+              Locale.ROOT,
+              "after step %d of %d (timestep %s): expected finite latents, found %d of %d NaN or"
+                  + " infinite, computed in %s; %s",
+              step + 1,
+              run.steps(),
+              run.timestep(step),
+              bad,
+              latents.shape().size(),
+              unet.dtype(),
+              unet.dtype() == DType.F32
+                  ? "the UNet's weights are damaged, or a LoRA or its scale does not suit them"
+                  : "sample in f32"));
+    }
+    if (step == 0) {
+      float[] values = output.toFloats();
+      Arrays.sort(values);
+      if (values[0] == values[values.length - 1]) {
+        LOG.warn(
+            "the UNet answers {} for every latent: its weights are zero or damaged, and the picture"
+                + " shows nothing but noise",
+            values[0]);
+      }
     }
   }
 

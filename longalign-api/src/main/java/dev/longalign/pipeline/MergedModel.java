@@ -2,6 +2,7 @@ package dev.longalign.pipeline;
 
 import dev.longalign.LongAlignException;
 import dev.longalign.io.AtomicDirectories;
+import dev.longalign.io.Reasons;
 import dev.longalign.io.SafetensorsWriter;
 import dev.longalign.io.StoredTensor;
 import dev.longalign.io.TensorFile;
@@ -85,7 +86,8 @@ public final class MergedModel {
       }
       return bytes;
     } catch (IOException unreadable) {
-      throw new LongAlignException(files.model().path() + ": " + unreadable, unreadable);
+      throw new LongAlignException(
+          files.model().path() + ": " + Reasons.of(unreadable), unreadable);
     }
   }
 

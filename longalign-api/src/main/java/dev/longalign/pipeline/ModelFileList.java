@@ -4,6 +4,7 @@ import dev.longalign.LongAlignException;
 import dev.longalign.io.ComponentDirectory;
 import dev.longalign.io.Config;
 import dev.longalign.io.Names;
+import dev.longalign.io.Reasons;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.FileVisitOption;
@@ -38,6 +39,9 @@ final class ModelFileList {
     parts.addAll(BESIDE);
     parts.removeIf(part -> !PART.matcher(part).matches());
     for (String part : parts) {
+      if (!PART.matcher(part).matches()) {
+        continue; // not only a key of the index; and no name with a NUL in it
+      }
       Path from =
           switch (part) {
             case "t5" -> files.t5().orElse(null);
@@ -76,7 +80,8 @@ final class ModelFileList {
         }
       }
     } catch (IOException | UncheckedIOException unreadable) {
-      throw new LongAlignException(directory + " cannot be listed: " + unreadable, unreadable);
+      throw new LongAlignException(
+          directory + " cannot be listed: " + Reasons.of(unreadable), unreadable);
     }
     return copies;
   }

@@ -117,6 +117,27 @@ public record ModelFiles(
     return UNet2DConditionConfig.of(model.config("unet")).sampleSize() << (levels - 1);
   }
 
+  /**
+   * The side of the pictures to train on.
+   *
+   * @param resolution wanted; 0 for {@link #nativeSize}
+   * @throws LongAlignException if it is no multiple of what the autoencoder shrinks sides by
+   */
+  public int side(int resolution) {
+    int levels = model.config("vae").getIntList("block_out_channels").size();
+    int factor = 1 << (levels - 1);
+    if (resolution % factor != 0) {
+      throw new LongAlignException(
+          "resolution: expected a multiple of "
+              + factor
+              + ", by which the autoencoder of "
+              + model.path()
+              + " shrinks sides, found "
+              + resolution);
+    }
+    return resolution > 0 ? resolution : nativeSize();
+  }
+
   /** The UNet with every LoRA merged. */
   public UNet2DCondition loadUNet(Backend backend, DType dtype) {
     return loadUNet(backend, dtype, LayerBranches.NONE);

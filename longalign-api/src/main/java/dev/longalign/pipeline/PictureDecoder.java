@@ -10,6 +10,7 @@ import dev.longalign.tensor.Tensor;
 import dev.longalign.tensor.TensorScope;
 import java.awt.image.BufferedImage;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.function.Consumer;
@@ -58,10 +59,23 @@ public final class PictureDecoder {
                 one.dim(2),
                 vae::decodeScaled,
                 new TiledAutoencoder(vae)::decodeScaled);
-        pictures.addAll(Pictures.fromTensor(decoded.cast(DType.F32)));
+        BufferedImage picture = Pictures.fromTensor(decoded.cast(DType.F32)).get(0);
+        warnOfOneColour(picture);
+        pictures.add(picture);
       }
     }
     return pictures;
+  }
+
+  private static void warnOfOneColour(BufferedImage picture) {
+    int width = picture.getWidth();
+    int[] pixels = picture.getRGB(0, 0, width, picture.getHeight(), null, 0, width);
+    if (Arrays.stream(pixels).allMatch(pixel -> pixel == pixels[0])) {
+      LOG.warn(
+          "a picture is of one colour everywhere ({}): check the weights of the autoencoder and of"
+              + " the UNet, and the guidance scale",
+          String.format(Locale.ROOT, "#%06x", pixels[0] & 0xffffff));
+    }
   }
 
   /**

@@ -45,7 +45,7 @@ public final class Pictures {
     if (Float.isNaN(value)) {
       throw new LongAlignException(
           "the picture has values that are not numbers (NaN); expected numbers around [-1, 1]."
-              + " Check the model's weights, or sample in f32");
+              + " Check the autoencoder's weights; in bf16 or f16, sample in f32");
     }
     float unit = Math.min(1f, Math.max(0f, value / 2 + 0.5f));
     return (int) Math.rint(unit * 255f);

@@ -9,6 +9,7 @@ import dev.longalign.io.AtomicDirectories;
 import dev.longalign.io.Config;
 import dev.longalign.io.ModelDirectory;
 import dev.longalign.io.Names;
+import dev.longalign.io.Reasons;
 import dev.longalign.io.SafetensorsWriter;
 import dev.longalign.io.StateDict;
 import dev.longalign.io.StoredTensor;
@@ -161,7 +162,8 @@ public final class SingleFileCheckpoint {
             directory + ": expected a new or empty directory, found one with files in it");
       }
     } catch (IOException unreadable) {
-      throw new LongAlignException(directory + " cannot be read: " + unreadable, unreadable);
+      throw new LongAlignException(
+          directory + " cannot be read: " + Reasons.of(unreadable), unreadable);
     }
   }
 
@@ -352,7 +354,7 @@ public final class SingleFileCheckpoint {
       }
       return new String(in.readAllBytes(), StandardCharsets.UTF_8);
     } catch (IOException e) {
-      throw new LongAlignException("the jar cannot be read: " + e, e);
+      throw new LongAlignException("the jar cannot be read: " + Reasons.of(e), e);
     }
   }
 }

@@ -5,6 +5,7 @@ import com.google.gson.JsonObject;
 import com.google.gson.JsonParseException;
 import com.google.gson.JsonParser;
 import dev.longalign.LongAlignException;
+import dev.longalign.io.Reasons;
 import dev.longalign.io.TextFile;
 import dev.longalign.scheduler.SchedulerConfig.BetaSchedule;
 import dev.longalign.scheduler.SchedulerConfig.FinalSigma;
@@ -34,7 +35,7 @@ final class SchedulerConfigReader {
           file.toString(), JsonParser.parseString(TextFile.read(file)).getAsJsonObject());
     } catch (JsonParseException | IllegalStateException e) {
       throw new LongAlignException(
-          file + ": expected a scheduler_config.json of diffusers, found " + e.getMessage(), e);
+          file + ": expected a scheduler_config.json of diffusers; " + Reasons.of(e), e);
     }
   }
 

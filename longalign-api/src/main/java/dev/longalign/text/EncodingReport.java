@@ -6,6 +6,7 @@ import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.TreeMap;
 import java.util.stream.Collectors;
 
 /**
@@ -33,7 +34,8 @@ public record EncodingReport(
     T5 t5,
     List<LostToken> lostTokens) {
 
-  private static final int SHOWN = 12;
+  private static final int SHOWN = 8;
+  private static final int SHOWN_SENTENCES = 3;
 
   /** Where a token is lost. */
   public enum Cut {
@@ -139,7 +141,7 @@ public record EncodingReport(
           .append(' ')
           .append(reason(loss.getKey()))
           .append(": ")
-          .append(shortened(lost));
+          .append(words(lost));
     }
     return out.toString();
   }
@@ -187,26 +189,69 @@ public record EncodingReport(
     };
   }
 
-  private static String shortened(List<LostToken> lost) {
-    StringBuilder out = new StringBuilder();
-    int segment = Integer.MIN_VALUE;
-    for (LostToken token : lost.subList(0, Math.min(SHOWN, lost.size()))) {
-      if (token.segment != segment && token.segment >= 0) {
-        out.append("[segment ").append(token.segment).append("] ");
+  /** Which words these are, for people: sentences count from 1. */
+  private String words(List<LostToken> lost) {
+    LostToken first = lost.get(0);
+    return switch (first.where()) {
+      case T5_LENGTH -> "from " + quoted(lost) + " on";
+      case TOKEN_LENGTH ->
+          first.position == 0
+              ? "everything from sentence " + sentence(first.segment) + " on is lost"
+              : "everything from "
+                  + quoted(lost)
+                  + " in sentence "
+                  + sentence(first.segment)
+                  + " on is lost";
+      case WINDOW, SPECIAL_TOKEN -> {
+        Map<Integer, List<LostToken>> bySegment =
+            lost.stream()
+                .collect(
+                    Collectors.groupingBy(LostToken::segment, TreeMap::new, Collectors.toList()));
+        String shown =
+            bySegment.entrySet().stream()
+                .limit(SHOWN_SENTENCES)
+                .map(
+                    e ->
+                        (first.where() == Cut.WINDOW ? "from " + quoted(e.getValue()) + " on " : "")
+                            + "in sentence "
+                            + sentence(e.getKey()))
+                .collect(Collectors.joining("; "));
+        int more = bySegment.size() - SHOWN_SENTENCES;
+        yield more > 0 ? shown + "; in " + more + " more" : shown;
       }
-      segment = token.segment;
-      out.append(token.token).append(" (").append(token.id).append(") ");
-    }
-    if (lost.size() > SHOWN) {
-      out.append("and ").append(lost.size() - SHOWN).append(" more");
-    }
-    return out.toString().strip();
+    };
+  }
+
+  private String sentence(int segment) {
+    return (segment + 1) + " (\"" + excerpt(segments.get(segment).text().strip(), 30) + "\")";
+  }
+
+  /** What the tokens spell: {@code </w>} (CLIP) and the low line (T5) stand for blanks. */
+  private static String quoted(List<LostToken> lost) {
+    String text =
+        lost.stream()
+            .limit(SHOWN)
+            .map(LostToken::token)
+            .filter(token -> !token.matches("<.*>"))
+            .collect(Collectors.joining())
+            .replace("</w>", " ")
+            .replace('\u2581', ' ')
+            .strip();
+    boolean more = lost.size() > SHOWN;
+    // CLIP's tokens are bytes, which spell nothing that can be read beyond ASCII.
+    boolean readable = lost.get(0).segment < 0 || text.chars().allMatch(c -> c < 127);
+    return text.isEmpty() || !readable
+        ? "the token at " + (lost.get(0).position + 1)
+        : "\"" + text + (more ? " ..." : "") + "\"";
   }
 
   private static String excerpt(String text) {
-    if (text.codePointCount(0, text.length()) <= 60) {
-      return text;
-    }
-    return text.substring(0, text.offsetByCodePoints(0, 57)) + "...";
+    return excerpt(text, 60);
+  }
+
+  private static String excerpt(String text, int length) {
+    return text.codePointCount(0, text.length()) <= length
+        ? text
+        : text.substring(0, text.offsetByCodePoints(0, length - 3)) + "...";
   }
 }

@@ -6,6 +6,7 @@ import dev.longalign.model.UNet2DCondition;
 import dev.longalign.random.RandomTensors;
 import dev.longalign.random.TorchGenerator;
 import dev.longalign.scheduler.NoiseSchedule;
+import dev.longalign.scheduler.PredictionType;
 import dev.longalign.tensor.Tensor;
 import java.util.List;
 import java.util.Map;
@@ -13,11 +14,12 @@ import java.util.function.UnaryOperator;
 
 /**
  * Stage 1: the UNet learns to read the context of long captions (LongAlign, section 3.1; {@code
- * train_unet.py} of the published code). The target is the noise, whatever the scheduler's
- * prediction type.
+ * train_unet.py} of the published code). The target is what the network predicts: the noise, the
+ * velocity or the clean latents (the published code knows only the noise).
  *
  * <p>Inputs: {@code latents} and {@code noise} [B, h, w, C], {@code clip} [B, L, D], {@code t5} [B,
- * L, d], integers {@code timesteps} [B]. Traced: {@code noisy} and {@code predicted} [B, h, w, C].
+ * L, d], integers {@code timesteps} [B]. Traced: {@code noisy}, {@code predicted} and {@code target}
+ * [B, h, w, C].
  *
  * @param <E> an example of the dataset
  */
@@ -29,12 +31,23 @@ public final class AlignObjective<E> implements Objective<E> {
   private final Settings settings;
 
   /**
+   * @param predictionType what the network outputs
    * @param captionDropout the share of captions that are replaced by the empty one
    * @param huber c of the pseudo-Huber loss; 0 for the mean squared error
    */
-  public record Settings(double captionDropout, float huber) {
+  public record Settings(PredictionType predictionType, double captionDropout, float huber) {
     /** What LongAlign trains with. */
     public static final Settings DEFAULT = new Settings(0.1, 0);
+
+    /** Of a network that predicts the noise. */
+    public Settings(double captionDropout, float huber) {
+      this(PredictionType.EPSILON, captionDropout, huber);
+    }
+
+    /** The same for a network that outputs something else. */
+    public Settings withPrediction(PredictionType type) {
+      return new Settings(type, captionDropout, huber);
+    }
 
     public Settings {
       if (!(captionDropout >= 0 && captionDropout <= 1) || !(huber >= 0)) {
@@ -105,11 +118,22 @@ public final class AlignObjective<E> implements Objective<E> {
   @Override
   public Loss loss(StepInputs inputs, Trace trace) {
     Tensor predicted = predict(inputs, trace); // [B, h, w, C]
-    Tensor noise = inputs.tensor("noise");
+    Tensor target = target(inputs); // [B, h, w, C]
+    trace.value("target", target);
     return Loss.of(
         settings.huber == 0
-            ? predicted.meanSquaredError(noise)
-            : Draws.difference(predicted, noise).pseudoHuber(settings.huber).mean());
+            ? predicted.meanSquaredError(target)
+            : Draws.difference(predicted, target).pseudoHuber(settings.huber).mean());
+  }
+
+  private Tensor target(StepInputs inputs) {
+    Tensor latents = inputs.tensor("latents");
+    Tensor noise = inputs.tensor("noise");
+    return switch (settings.predictionType) {
+      case EPSILON -> noise;
+      case V_PREDICTION -> schedule.velocity(latents, noise, inputs.integers("timesteps"));
+      case SAMPLE -> latents;
+    };
   }
 
   private Tensor predict(StepInputs inputs, Trace trace) {

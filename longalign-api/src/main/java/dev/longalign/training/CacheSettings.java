@@ -11,7 +11,7 @@ import dev.longalign.tensor.DType;
  * @param batchSize pictures that are encoded at once
  * @param threads that load pictures
  * @param shardBytes a file of the cache ends with the example that reaches this size; it is held in
- *     memory until then, and lost if the process is killed
+ *     memory until then, and written every minute
  */
 public record CacheSettings(
     int resolution, DType storage, int batchSize, int threads, long shardBytes) {

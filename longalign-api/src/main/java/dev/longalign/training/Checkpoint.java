@@ -3,6 +3,7 @@ package dev.longalign.training;
 import dev.longalign.data.DataPosition;
 import dev.longalign.io.StoredTensor;
 import java.util.List;
+import java.util.Map;
 
 /**
  * Everything that a run continues from.
@@ -13,6 +14,7 @@ import java.util.List;
  * @param dropout state of the dropout masks; 0 without dropout
  * @param position in the data; null before the first batch
  * @param loss smoothed
+ * @param settings what the run was made of, see {@link RunIdentity}; empty if that is not known
  * @param tensors parameters, moments and averages, f32
  */
 record Checkpoint(
@@ -22,4 +24,5 @@ record Checkpoint(
     long dropout,
     DataPosition position,
     MovingAverage loss,
+    Map<String, String> settings,
     List<StoredTensor> tensors) {}

@@ -1,15 +1,17 @@
 package dev.longalign.training;
 
-import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import dev.longalign.LongAlignException;
 import dev.longalign.data.DataPosition;
 import dev.longalign.io.AtomicDirectories;
 import dev.longalign.io.AtomicFiles;
 import dev.longalign.io.Config;
+import dev.longalign.io.LockFile;
+import dev.longalign.io.Reasons;
 import dev.longalign.io.SafetensorsFile;
 import dev.longalign.io.SafetensorsWriter;
 import dev.longalign.io.Sha256;
+import dev.longalign.io.Sizes;
 import dev.longalign.io.StoredTensor;
 import dev.longalign.io.TensorFile;
 import java.io.IOException;
@@ -19,6 +21,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Base64;
 import java.util.Comparator;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -42,22 +45,46 @@ final class Checkpoints {
   private static final String MANIFEST = "manifest.json";
   private static final String FORMAT = "longalign-checkpoint";
   private static final int VERSION = 1;
+  private static final String SETTINGS = "settings";
 
   private final Path run;
   private final int keepLast;
 
   /**
-   * @param run is created; what a killed process left half written in it is removed
+   * @param run is created; what a killed process left half written in it is removed, if it is ours
+   *     alone
    */
-  Checkpoints(Path run, int keepLast) {
+  Checkpoints(Path run, int keepLast, boolean exclusive) {
     this.run = run;
     this.keepLast = keepLast;
     try {
       Files.createDirectories(run);
-      AtomicDirectories.clean(run, PREFIX);
+      if (exclusive) {
+        AtomicDirectories.clean(run, PREFIX);
+      }
     } catch (IOException e) {
-      throw new LongAlignException(run + ": cannot be used for checkpoints (" + e + ")", e);
+      throw cannotBeUsed(run, e);
     }
+  }
+
+  /**
+   * Makes a run's directory its caller's.
+   *
+   * @throws LongAlignException if another run, of whichever process, has it
+   */
+  static LockFile lock(Path run) {
+    try {
+      Files.createDirectories(run);
+    } catch (IOException e) {
+      throw cannotBeUsed(run, e);
+    }
+    return LockFile.acquire(run.resolve(LockFile.NAME), run);
+  }
+
+  private static LongAlignException cannotBeUsed(Path run, IOException e) {
+    String why = Files.exists(run) && !Files.isDirectory(run) ? "it is a file" : e.toString();
+    return new LongAlignException(
+        run + " cannot be the directory of a run: " + why + "; choose another output", e);
   }
 
   private List<Path> list(String prefix) throws IOException {
@@ -92,7 +119,8 @@ final class Checkpoints {
     } catch (LongAlignException e) {
       throw new LongAlignException(e.getMessage() + kept(), e);
     } catch (IOException e) {
-      throw new LongAlignException(run + ": old checkpoints cannot be removed (" + e + ")", e);
+      throw new LongAlignException(
+          run + ": old checkpoints cannot be removed (" + Reasons.of(e) + ")", e);
     }
   }
 
@@ -124,6 +152,11 @@ final class Checkpoints {
     if (checkpoint.position() != null) {
       json.addProperty("position", checkpoint.position().toJson());
     }
+    if (!checkpoint.settings().isEmpty()) {
+      JsonObject settings = new JsonObject();
+      checkpoint.settings().forEach(settings::addProperty);
+      json.add(SETTINGS, settings);
+    }
     return json;
   }
 
@@ -154,25 +187,30 @@ final class Checkpoints {
       }
       return Optional.empty();
     } catch (IOException e) {
-      throw new LongAlignException(run + ": cannot be read (" + e + ")", e);
+      throw new LongAlignException(run + ": cannot be read (" + Reasons.of(e) + ")", e);
     }
   }
 
   /** What does not agree with the manifest; null if all does. */
   private static String fault(Path directory) throws IOException {
+    Config files;
     try {
-      JsonObject files = Config.read(directory.resolve(MANIFEST)).json().getAsJsonObject("files");
-      for (Map.Entry<String, JsonElement> entry : files.entrySet()) {
-        String expected = entry.getValue().getAsJsonObject().get("sha256").getAsString();
-        Path file = directory.resolve(entry.getKey());
-        if (!Files.isRegularFile(file) || !Sha256.of(file).equals(expected)) {
-          return entry.getKey() + " is not what was written";
-        }
-      }
-      return files.has(TENSORS) && files.has(STATE) ? null : MANIFEST + " is incomplete";
-    } catch (LongAlignException | NullPointerException | IllegalStateException e) {
+      files = Config.read(directory.resolve(MANIFEST)).getConfig("files");
+    } catch (LongAlignException e) {
       return MANIFEST + " cannot be read";
     }
+    for (String name : List.of(TENSORS, STATE)) {
+      Path file = directory.resolve(name);
+      try {
+        String expected = files.getConfig(name).getString("sha256");
+        if (!Files.isRegularFile(file) || !Sha256.of(file).equals(expected)) {
+          return name + " is not what was written";
+        }
+      } catch (LongAlignException e) {
+        return MANIFEST + " is incomplete";
+      }
+    }
+    return null;
   }
 
   private static Checkpoint read(Path directory) {
@@ -180,20 +218,34 @@ final class Checkpoints {
     if (!FORMAT.equals(state.getString("format")) || state.getInt("version") != VERSION) {
       throw state.refusal("version", FORMAT + " " + VERSION);
     }
+    Map<String, String> settings = new LinkedHashMap<>();
+    if (state.has(SETTINGS)) {
+      Config saved = state.getConfig(SETTINGS);
+      saved.keys().forEach(key -> settings.put(key, saved.getString(key)));
+    }
     try (TensorFile file = SafetensorsFile.open(directory.resolve(TENSORS))) {
       List<StoredTensor> tensors = new ArrayList<>();
       file.names().forEach(name -> tensors.add(file.tensor(name)));
       return new Checkpoint(
           state.getString("stage"),
-          state.getLong("step"),
-          Base64.getDecoder().decode(state.getString("random")),
+          Sizes.atLeast(state, "step", 0),
+          bytes(state, "random"),
           state.getLong("dropout"),
           state.has("position") ? DataPosition.parse(state.getString("position")) : null,
           new MovingAverage(
               Trainer.LOSS_DECAY,
               state.getDouble("loss_sum", 0),
               state.getDouble("loss_weight", 0)),
+          settings,
           tensors);
+    }
+  }
+
+  private static byte[] bytes(Config state, String key) {
+    try {
+      return Base64.getDecoder().decode(state.getString(key));
+    } catch (IllegalArgumentException noBase64) {
+      throw state.refusal(key, "Base64");
     }
   }
 }

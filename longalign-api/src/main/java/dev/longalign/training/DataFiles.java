@@ -1,6 +1,7 @@
 package dev.longalign.training;
 
 import dev.longalign.LongAlignException;
+import dev.longalign.io.Reasons;
 import dev.longalign.io.Sha256;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -72,7 +73,7 @@ final class DataFiles {
 
   private static LongAlignException refusal(Path directory, Exception unreadable) {
     return new LongAlignException(
-        "data: " + directory + " cannot be listed: " + unreadable.getMessage(), unreadable);
+        "data: " + directory + " cannot be listed: " + Reasons.of(unreadable), unreadable);
   }
 
   /** The same on every system. */

@@ -7,6 +7,8 @@ import dev.longalign.data.Dataset;
 import dev.longalign.data.PicturePreprocessing;
 import dev.longalign.data.TrainingExample;
 import dev.longalign.io.ComponentDirectory;
+import dev.longalign.io.LockFile;
+import dev.longalign.io.Reasons;
 import dev.longalign.io.TensorFile;
 import dev.longalign.model.ClipConfig;
 import dev.longalign.model.ClipInitialWeights;
@@ -20,6 +22,7 @@ import dev.longalign.tensor.DType;
 import java.nio.file.Path;
 import java.util.ArrayDeque;
 import java.util.Deque;
+import java.util.OptionalLong;
 
 /**
  * A training of Denscore: opens everything, and closes it again.
@@ -34,19 +37,23 @@ import java.util.Deque;
  */
 public final class DenscoreRun implements AutoCloseable {
   private final Deque<AutoCloseable> open = new ArrayDeque<>();
+  private final AutogradBackend autograd;
   private final TrainedClip model;
   private final Trainer<TrainingExample> trainer;
+  private final OptionalLong examples;
 
   /**
    * @param denscore a CLIPModel's directory: where the run names none, a new model gets its
    *     tokenizer, and its sizes too
    * @param backend computes; closed with the run
    * @param threads for what runs beside the backend, 0 for one per core
-   * @throws LongAlignException if a file is missing or damaged, or weights do not fit their config
+   * @throws LongAlignException if another run has the output directory, a file is missing or
+   *     damaged, or weights do not fit their config
    */
   public DenscoreRun(DenscoreRunConfig config, Path denscore, Backend backend, int threads) {
-    AutogradBackend autograd = opened(new AutogradBackend(backend, config.checkpointing()));
+    autograd = opened(new AutogradBackend(backend, config.checkpointing()));
     try {
+      LockFile lock = opened(Checkpoints.lock(config.output()));
       long seed = config.settings().seed();
       Path from = config.init() != null ? config.init() : config.tokenizer();
       ComponentDirectory directory = ComponentDirectory.open(from == null ? denscore : from);
@@ -74,10 +81,16 @@ public final class DenscoreRun implements AutoCloseable {
                   config.output(),
                   position -> {
                     DataLoader.Builder<TrainingExample> loader =
-                        DataLoader.builder(data).batchSize(config.batchSize()).seed(seed);
+                        DataLoader.builder(data)
+                            .batchSize(config.batchSize())
+                            .seed(seed)
+                            .listener(skip -> {}); // the trainer's listeners hear of them
                     position.ifPresent(loader::position);
                     return loader.build();
-                  }));
+                  },
+                  RunIdentity.of(config, directory),
+                  lock));
+      examples = data.size();
       trainer.listen(new JsonLinesEvents(config.output()));
       trainer.listen(new TensorBoardEvents(config.output()));
     } catch (RuntimeException e) {
@@ -113,6 +126,16 @@ public final class DenscoreRun implements AutoCloseable {
     return trainer;
   }
 
+  /** How many examples the data has; empty without end. */
+  public OptionalLong examples() {
+    return examples;
+  }
+
+  /** What computes, as the backend names itself. */
+  public String backend() {
+    return autograd.name();
+  }
+
   @Override
   public void close() {
     while (!open.isEmpty()) {
@@ -121,7 +144,7 @@ public final class DenscoreRun implements AutoCloseable {
       } catch (RuntimeException e) {
         throw e;
       } catch (Exception e) {
-        throw new LongAlignException("closing the run: " + e, e);
+        throw new LongAlignException("closing the run: " + Reasons.of(e), e);
       }
     }
   }

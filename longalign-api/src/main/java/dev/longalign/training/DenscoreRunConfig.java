@@ -99,19 +99,15 @@ public record DenscoreRunConfig(
   }
 
   static DenscoreRunConfig of(Config config, Path base) {
-    for (String key : config.keys()) {
-      if (!KEYS.contains(key) && !SIZES.contains(key)) {
-        Set<String> known = new TreeSet<>(KEYS);
-        known.addAll(SIZES);
-        throw config.refusal(key, "one of the keys " + known);
-      }
-    }
+    Set<String> known = new TreeSet<>(KEYS);
+    known.addAll(SIZES);
+    config.requireKnown(known);
     String init = config.getString("init", NEW);
     Map<String, Integer> sizes = new TreeMap<>();
     for (String key : SIZES) {
       if (config.has(key)) {
         check(config, init.equals(NEW), key, "no size: init says which model it is");
-        sizes.put(key, Sizes.atLeast(config, key, 0, 1));
+        sizes.put(key, Sizes.within(config, key, 0, 1, RunConfigReader.LARGEST_SIDE));
       }
     }
     boolean named = config.has("tokenizer");
@@ -128,17 +124,16 @@ public record DenscoreRunConfig(
     double omega = config.getDouble("omega", DenscoreObjective.Settings.DEFAULT.omega());
     double segmentWeight =
         config.getDouble("segmentWeight", DenscoreObjective.Settings.DEFAULT.segmentWeight());
-    check(config, config.getLong("steps") >= 1, "steps", "a positive number");
     check(config, omega >= 0 && omega <= 1, "omega", "a number in [0, 1]");
     check(config, segmentWeight >= 0, "segmentWeight", "a number of at least 0");
     TrainerSettings d = TrainerSettings.DEFAULT;
     return new DenscoreRunConfig(
-        base.resolve(config.getString("output")),
-        config.getLong("steps"),
+        config.getPath("output", base),
+        Sizes.atLeast(config, "steps", 1L),
         TrainingData.parse(config.getString("data", PANELS), base, options),
-        Sizes.atLeast(config, "batchSize", 64, 2),
-        init.equals(NEW) ? null : base.resolve(init),
-        named ? base.resolve(config.getString("tokenizer")) : null,
+        Sizes.within(config, "batchSize", 64, 2, RunConfigReader.LARGEST_BATCH),
+        init.equals(NEW) ? null : config.getPath("init", base),
+        named ? config.getPath("tokenizer", base) : null,
         sizes,
         omega,
         segmentWeight,
@@ -148,11 +143,11 @@ public record DenscoreRunConfig(
             .withLimits(
                 config.getDouble("maxGradientNorm", 1),
                 config.getDouble("weightDecay", d.weightDecay()))
-            .withAccumulation(config.getInt("accumulation", d.accumulation()))
+            .withAccumulation(Sizes.atLeast(config, "accumulation", d.accumulation(), 1))
             .withSeed(config.getLong("seed", d.seed()))
             .withCheckpoints(
-                config.getInt("saveEvery", d.saveEvery()),
-                config.getInt("keepLast", d.keepLast())));
+                Sizes.atLeast(config, "saveEvery", d.saveEvery(), 1),
+                Sizes.atLeast(config, "keepLast", d.keepLast(), 1)));
   }
 
   private static void check(Config config, boolean condition, String key, String expected) {

@@ -62,7 +62,11 @@ final class EventFile {
   private void warn(IOException e) {
     if (!warned) {
       warned = true;
-      LOG.warn("{} cannot be written ({}); training goes on without it", file, e.toString());
+      LOG.warn(
+          "{} cannot be written ({}); training goes on without it, but a checkpoint would fail for"
+              + " the same reason: see to it before the next one is due",
+          file,
+          e.getMessage());
     }
   }
 }

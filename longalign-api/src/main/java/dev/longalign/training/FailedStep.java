@@ -1,6 +1,7 @@
 package dev.longalign.training;
 
 import dev.longalign.LongAlignException;
+import dev.longalign.io.Reasons;
 import dev.longalign.tensor.Tensor;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -40,7 +41,7 @@ final class FailedStep {
     try {
       Files.createDirectories(directory);
     } catch (IOException e) {
-      throw new LongAlignException(directory + ": cannot be created (" + e + ")", e);
+      throw new LongAlignException(directory + ": cannot be created (" + Reasons.of(e) + ")", e);
     }
     for (int i = 0; i < inputs.size(); i++) {
       inputs.get(i).write(directory.resolve("inputs-" + i + ".safetensors"));

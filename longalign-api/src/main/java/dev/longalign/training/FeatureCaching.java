@@ -38,8 +38,8 @@ import java.util.TreeMap;
  * }</pre>
  */
 public final class FeatureCaching {
-  /** A shard is written after so long at the latest. */
-  private static final Duration PATIENCE = Duration.ofMinutes(5);
+  /** A process that is killed loses what it computed in this time. */
+  private static final Duration PATIENCE = Duration.ofMinutes(1);
 
   /** Changed when the same files would give other features. */
   private static final String FORMAT = "moments 1";
@@ -81,7 +81,7 @@ public final class FeatureCaching {
     this.data = data;
     this.directory = directory;
     this.settings = settings;
-    this.resolution = settings.resolution() > 0 ? settings.resolution() : files.nativeSize();
+    this.resolution = files.side(settings.resolution());
     Map<String, String> parts = new TreeMap<>(CachedFeatures.modelParts(files));
     parts.put("data", data.description());
     TrainingData.Options options = data.options();
@@ -106,7 +106,7 @@ public final class FeatureCaching {
   /**
    * Computes, from where an earlier run was interrupted. A complete cache is compared with its
    * hashes instead. An interrupt of the thread stops after the batch that is being encoded; all
-   * that was computed is kept.
+   * that was computed is kept. Of a process that is killed, all but the last minute is.
    *
    * @param encoder of the same model
    * @throws LongAlignException if the data has no end or nothing usable in it, the directory has a

@@ -7,8 +7,8 @@ import com.google.gson.JsonParseException;
 import com.google.gson.JsonParser;
 import dev.longalign.LongAlignException;
 import dev.longalign.data.Skip;
-import dev.longalign.data.SkipReport;
 import dev.longalign.io.Config;
+import dev.longalign.io.Reasons;
 import java.io.BufferedInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
@@ -18,15 +18,16 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Instant;
-import java.util.List;
+import java.util.HashSet;
 import java.util.Optional;
+import java.util.Set;
 import java.util.stream.Stream;
 
 /**
  * Writes {@value #FILE}: a JSON object a line, whose {@code event} is {@code start}, {@code step},
  * {@code saved}, {@code validation} or {@code skip}; all have {@code step} and {@code time} (UTC).
  * Memory is in bytes. A resumed run cuts the lines of the steps that it makes again, so every step
- * is in the file once.
+ * is in the file once, and so is every example that was skipped.
  *
  * <pre>{@code
  * trainer.listen(new JsonLinesEvents(run));
@@ -40,6 +41,7 @@ public final class JsonLinesEvents implements TrainingListener {
   public static final String FILE = "events.jsonl";
 
   private final Path file;
+  private final Set<Long> skipped = new HashSet<>();
   private EventFile out;
 
   /**
@@ -76,9 +78,10 @@ public final class JsonLinesEvents implements TrainingListener {
     return Double.isNaN(loss) ? Optional.empty() : Optional.of(new Totals(loss, seconds));
   }
 
-  /** The length of the lines that are whole and of no later step. */
+  /** The length of the lines that are whole and of no later step; notes what they skipped. */
   private long lengthUntil(long step) {
     long length = 0;
+    skipped.clear();
     if (!Files.isRegularFile(file)) {
       return 0;
     }
@@ -87,7 +90,7 @@ public final class JsonLinesEvents implements TrainingListener {
       for (int b = in.read(); b >= 0; b = in.read()) {
         line.write(b);
         if (b == '\n') {
-          if (stepOf(line.toString(StandardCharsets.UTF_8)) > step) {
+          if (!isUntil(step, line.toString(StandardCharsets.UTF_8))) {
             break;
           }
           length += line.size();
@@ -96,17 +99,26 @@ public final class JsonLinesEvents implements TrainingListener {
       }
     } catch (IOException e) {
       throw new LongAlignException(
-          file + ": cannot be read (" + e + "); move it away or make it readable", e);
+          file + ": cannot be read (" + Reasons.of(e) + "); move it away or make it readable", e);
     }
     return length;
   }
 
-  /** Of a line that was cut off or is of something else: later than any. */
-  private static long stepOf(String line) {
+  /** A line that was cut off or is of something else counts as later than any. */
+  private boolean isUntil(long step, String line) {
     try {
-      return JsonParser.parseString(line).getAsJsonObject().get("step").getAsLong();
-    } catch (JsonParseException | IllegalStateException | NullPointerException damaged) {
-      return Long.MAX_VALUE;
+      JsonObject json = JsonParser.parseString(line).getAsJsonObject();
+      boolean until = json.get("step").getAsLong() <= step;
+      if (until && json.has("index")) {
+        skipped.add(json.get("index").getAsLong());
+      }
+      return until;
+    } catch (JsonParseException
+        | IllegalStateException
+        | NullPointerException
+        | UnsupportedOperationException
+        | NumberFormatException damaged) {
+      return false;
     }
   }
 
@@ -155,15 +167,14 @@ public final class JsonLinesEvents implements TrainingListener {
   }
 
   @Override
-  public void onSkipped(long step, SkipReport soFar) {
-    JsonObject json = new JsonObject();
-    json.addProperty("skipped", soFar.skipped());
-    json.addProperty("loaded", soFar.loaded());
-    List<Skip> named = soFar.named();
-    if (!named.isEmpty()) {
-      json.addProperty("reason", named.get(named.size() - 1).reason());
+  public void onSkipped(long step, Skip skip) {
+    if (skipped.add(skip.index())) {
+      JsonObject json = new JsonObject();
+      json.addProperty("index", skip.index());
+      json.addProperty("reason", skip.reason());
+      json.addProperty("skipped", skipped.size());
+      write("skip", step, json);
     }
-    write("skip", step, json);
   }
 
   private void write(String event, long step, JsonObject rest) {

@@ -169,6 +169,13 @@ public final class Optimizer implements AutoCloseable {
 
   // ---- checkpoints
 
+  /** About how many bytes a checkpoint takes. */
+  long bytes() {
+    return slots.values().stream()
+        .mapToLong(slot -> slot.parts().size() * slot.parameter().shape().size() * Float.BYTES)
+        .sum();
+  }
+
   /** Parameters, moments and averages. */
   List<StoredTensor> stored() {
     List<StoredTensor> tensors = new ArrayList<>();

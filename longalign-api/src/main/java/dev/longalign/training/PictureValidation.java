@@ -27,6 +27,7 @@ import java.util.Map;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.Function;
 import java.util.function.UnaryOperator;
+import java.util.stream.IntStream;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -122,16 +123,31 @@ public final class PictureValidation implements Validation {
     if (texts.isEmpty()) {
       encode();
     }
-    Path folder = directory.resolve(String.format(Locale.ROOT, "step-%08d", step));
+    Path folder = folder(step);
     List<ValidationReport.Picture> pictures = new ArrayList<>();
     for (int i = 0; i < settings.prompts.size(); i++) {
       Prompt prompt = settings.prompts.get(i);
       BufferedImage image = sample(texts.get(i), texts.get(texts.size() - 1), prompt.seed());
-      String name = String.format(Locale.ROOT, "%02d", i);
+      String name = name(i);
       Path file = write(folder, name + ".png", image, prompt);
       pictures.add(new ValidationReport.Picture(name, prompt.text(), prompt.seed(), image, file));
     }
     return new ValidationReport(step, pictures, Map.of());
+  }
+
+  private Path folder(long step) {
+    return directory.resolve(String.format(Locale.ROOT, "step-%08d", step));
+  }
+
+  private static String name(int picture) {
+    return String.format(Locale.ROOT, "%02d", picture);
+  }
+
+  /** Whether all of its pictures are there. */
+  @Override
+  public boolean isMade(long step) {
+    return IntStream.range(0, settings.prompts.size())
+        .allMatch(i -> Files.isRegularFile(folder(step).resolve(name(i) + ".png")));
   }
 
   /** Those of the prompts, then the empty one. */

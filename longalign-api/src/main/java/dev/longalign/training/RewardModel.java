@@ -35,7 +35,7 @@ final class RewardModel implements AutoCloseable {
       Dataset<String> captions,
       int threads,
       Device device) {
-    Path scorer = settings.scorer() == null ? directory.resolve(OWN_SCORER) : settings.scorer();
+    Path scorer = scorer(settings, directory);
     if (!Files.exists(scorer)) {
       throw new LongAlignException(
           scorer
@@ -57,6 +57,11 @@ final class RewardModel implements AutoCloseable {
       model.close();
       throw e;
     }
+  }
+
+  /** That of the settings, or the one in the model's directory. */
+  static Path scorer(RewardSettings settings, Path directory) {
+    return settings.scorer() == null ? directory.resolve(OWN_SCORER) : settings.scorer();
   }
 
   private static CommonDirection calibrated(PictureScorer scorer, Dataset<String> captions) {

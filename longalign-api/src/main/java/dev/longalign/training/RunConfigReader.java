@@ -3,6 +3,7 @@ package dev.longalign.training;
 import dev.longalign.LongAlignException;
 import dev.longalign.data.ParquetColumns;
 import dev.longalign.io.Config;
+import dev.longalign.io.Sizes;
 import dev.longalign.scheduler.PredictionType;
 import dev.longalign.scheduler.Scheduler;
 import dev.longalign.tensor.DType;
@@ -60,6 +61,12 @@ final class RunConfigReader {
       List.of("scorer", "whole", "omega", "commonDirection", "samplingSteps", "every");
   private static final int LAVI_BRIDGE_WIDTH = 1280;
 
+  // Beyond these a typing error is more likely than an intention, and memory would end first.
+  static final int LARGEST_SIDE = 4096;
+  static final int LARGEST_BATCH = 65_536;
+  static final int LARGEST_WIDTH = 65_536;
+  private static final int MOST_TIMESTEPS = 1000;
+
   private final Config config;
   private final Path base;
   private final Stage stage;
@@ -89,12 +96,12 @@ final class RunConfigReader {
     RunConfig run =
         new RunConfig(
             stage,
-            base.resolve(config.getString("output")),
-            config.getLong("steps"),
+            config.getPath("output", base),
+            Sizes.atLeast(config, "steps", 1L),
             data(),
-            config.getInt("resolution", 0),
-            config.getInt("batchSize", 1),
-            config.getInt("rank", 32),
+            Sizes.within(config, "resolution", 0, 0, LARGEST_SIDE),
+            batchSize(),
+            Sizes.within(config, "rank", 32, 1, LARGEST_WIDTH),
             config.getFloat("dropout", 0.1f),
             newAdapter(),
             precision(),
@@ -107,38 +114,37 @@ final class RunConfigReader {
             stage == Stage.ALIGN ? align() : null,
             stage == Stage.LCM ? lcm() : null,
             stage.rewarded() ? reward() : null);
-    check(run.steps() >= 1, "steps", "a positive number");
-    check(run.resolution() >= 0, "resolution", "a side in pixels, or 0");
-    check(run.batchSize() >= 1, "batchSize", "a positive number");
-    check(run.rank() >= 1, "rank", "a positive number");
     check(run.dropout() >= 0 && run.dropout() < 1, "dropout", "a number in [0, 1)");
     contradictions(run);
     return run;
   }
 
+  private int batchSize() {
+    return Sizes.within(config, "batchSize", 1, 1, LARGEST_BATCH);
+  }
+
   // ---- what is wrong with keys
 
   private void checkKeys() {
-    List<String> known = keys(stage);
-    for (String key : config.keys()) {
-      if (!known.contains(key)) {
-        List<String> others = new ArrayList<>();
-        for (Stage other : Stage.values()) {
-          if (keys(other).contains(key)) {
-            others.add(other.key());
-          }
+    for (Stage other : Stage.values()) {
+      for (String key : config.keys()) {
+        if (!keys(stage).contains(key) && keys(other).contains(key)) {
+          List<String> owners =
+              Arrays.stream(Stage.values())
+                  .filter(owner -> keys(owner).contains(key))
+                  .map(Stage::key)
+                  .toList();
+          throw config.refusal(
+              key,
+              "no such key in stage "
+                  + stage.key()
+                  + " (it belongs to "
+                  + String.join(", ", owners)
+                  + ")");
         }
-        throw config.refusal(
-            key,
-            others.isEmpty()
-                ? "one of the keys " + known.stream().sorted().toList()
-                : "no such key in stage "
-                    + stage.key()
-                    + " (it belongs to "
-                    + String.join(", ", others)
-                    + ")");
       }
     }
+    config.requireKnown(keys(stage));
   }
 
   private void contradictions(RunConfig run) {
@@ -194,7 +200,7 @@ final class RunConfigReader {
                     config.getString("captionColumn", ParquetColumns.PATHS.caption()),
                     config.getString("pictureColumn", ParquetColumns.PATHS.picture())));
     if (config.has("pictures")) {
-      options = options.withPictures(base.resolve(config.getString("pictures")));
+      options = options.withPictures(config.getPath("pictures", base));
     }
     return TrainingData.parse(config.getString("data", "panels"), base, options);
   }
@@ -211,9 +217,7 @@ final class RunConfigReader {
           "new or given");
       return 0;
     }
-    int width = config.getInt("adapterWidth", LAVI_BRIDGE_WIDTH);
-    check(width >= 1, "adapterWidth", "a positive number");
-    return width;
+    return Sizes.within(config, "adapterWidth", LAVI_BRIDGE_WIDTH, 1, LARGEST_WIDTH);
   }
 
   private DType precision() {
@@ -228,18 +232,23 @@ final class RunConfigReader {
     int warmup = config.getInt("warmupSteps", d.learningRate().warmupSteps());
     check(rate > 0 && Double.isFinite(rate), "learningRate", "a positive number");
     check(warmup >= 0, "warmupSteps", "a number of steps");
+    double gibibytes = config.getDouble("maxMemoryGiB", 0);
+    check(
+        gibibytes >= 0 && gibibytes < 1 << 20,
+        "maxMemoryGiB",
+        "a number of GiB, or 0 for no limit");
     return new TrainerSettings(
             d.learningRate(),
             config.getDouble("maxGradientNorm", d.maxGradientNorm()),
             config.getDouble("weightDecay", d.weightDecay()),
-            config.getInt("accumulation", d.accumulation()),
+            Sizes.atLeast(config, "accumulation", d.accumulation(), 1),
             config.getLong("seed", d.seed()),
-            config.getInt("saveEvery", d.saveEvery()),
-            config.getInt("keepLast", d.keepLast()))
+            Sizes.atLeast(config, "saveEvery", d.saveEvery(), 1),
+            Sizes.atLeast(config, "keepLast", d.keepLast(), 1))
         .withLearningRate(rate, warmup)
         .withEma(config.getDouble("emaDecay", d.emaDecay()))
-        .withValidation(config.getInt("validateEvery", d.validateEvery()))
-        .withMaxMemory((long) (config.getDouble("maxMemoryGiB", 0) * (1 << 30)));
+        .withValidation(Sizes.atLeast(config, "validateEvery", d.validateEvery(), 0))
+        .withMaxMemory((long) (gibibytes * (1 << 30)));
   }
 
   private ValidationSettings validation() {
@@ -251,10 +260,9 @@ final class RunConfigReader {
         "a list of prompts, because there is validateEvery");
     List<String> prompts =
         config.getStringList("validationPrompts", panels ? ValidationSettings.panels() : List.of());
-    int steps = config.getInt("validationSteps", distilled ? 4 : 25);
+    int steps = Sizes.within(config, "validationSteps", distilled ? 4 : 25, 1, MOST_TIMESTEPS);
     float guidance = config.getFloat("validationGuidance", distilled ? 1 : 7.5f);
     check(!prompts.isEmpty(), "validationPrompts", "at least one prompt");
-    check(steps >= 1, "validationSteps", "a positive number");
     check(Float.isFinite(guidance), "validationGuidance", "a finite number");
     return new ValidationSettings(prompts, steps, guidance);
   }
@@ -288,27 +296,26 @@ final class RunConfigReader {
     return new LcmObjective.Settings(
         PredictionType.EPSILON,
         config.getFloat("guidanceScale", d.guidanceScale()),
-        config.getInt("ddimSteps", d.ddimSteps()),
-        config.getInt("firstTimestep", d.firstTimestep()),
+        Sizes.within(config, "ddimSteps", d.ddimSteps(), 1, MOST_TIMESTEPS),
+        Sizes.within(config, "firstTimestep", d.firstTimestep(), 0, MOST_TIMESTEPS - 1),
         config.getFloat("huber", d.huber()));
   }
 
   private RewardSettings reward() {
     RewardSettings d = RewardSettings.of(stage);
-    String direction = config.getString("commonDirection", "batch");
+    String direction = config.getString("commonDirection", batchSize() > 1 ? "batch" : "data");
     boolean named = direction.equals("batch") || direction.equals("data");
-    int samplingSteps = config.getInt("samplingSteps", d.samplingSteps());
+    int samplingSteps = Sizes.within(config, "samplingSteps", d.samplingSteps(), 1, MOST_TIMESTEPS);
     int every = config.getInt("every", Math.max(1, samplingSteps * d.every() / d.samplingSteps()));
-    check(samplingSteps >= 1, "samplingSteps", "a positive number");
     check(every >= 1 && every <= samplingSteps, "every", "a number in [1, " + samplingSteps + "]");
     return new RewardSettings(
-        config.has("scorer") ? base.resolve(config.getString("scorer")) : null,
+        config.has("scorer") ? config.getPath("scorer", base) : null,
         config.getBoolean("whole", false),
         config.getDouble("omega", d.omega()),
         named
             ? RewardSettings.Direction.valueOf(direction.toUpperCase(Locale.ROOT))
             : RewardSettings.Direction.FILE,
-        named ? null : base.resolve(direction),
+        named ? null : config.getPath("commonDirection", base),
         config.getFloat("guidanceScale", d.guidanceScale()),
         samplingSteps,
         every);

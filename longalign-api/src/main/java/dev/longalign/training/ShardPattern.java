@@ -1,6 +1,7 @@
 package dev.longalign.training;
 
 import dev.longalign.LongAlignException;
+import dev.longalign.io.Reasons;
 import java.io.IOException;
 import java.nio.file.FileSystems;
 import java.nio.file.Files;
@@ -108,7 +109,7 @@ final class ShardPattern {
       return found;
     } catch (IOException unreadable) {
       throw new LongAlignException(
-          "data: " + directory + " cannot be listed: " + unreadable, unreadable);
+          "data: " + directory + " cannot be listed: " + Reasons.of(unreadable), unreadable);
     }
   }
 

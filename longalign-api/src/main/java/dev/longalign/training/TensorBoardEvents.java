@@ -2,6 +2,7 @@ package dev.longalign.training;
 
 import dev.longalign.LongAlignException;
 import dev.longalign.io.PictureFile;
+import dev.longalign.io.Reasons;
 import java.awt.image.BufferedImage;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -97,7 +98,7 @@ public final class TensorBoardEvents implements TrainingListener {
                   .max()
                   .orElse(0));
     } catch (IOException e) {
-      throw new LongAlignException(run + ": cannot be listed (" + e + ")", e);
+      throw new LongAlignException(run + ": cannot be listed (" + Reasons.of(e) + ")", e);
     }
   }
 

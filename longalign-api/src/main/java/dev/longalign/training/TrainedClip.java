@@ -6,6 +6,7 @@ import dev.longalign.LongAlignException;
 import dev.longalign.autograd.AutogradBackend;
 import dev.longalign.io.AtomicFiles;
 import dev.longalign.io.Config;
+import dev.longalign.io.Reasons;
 import dev.longalign.io.SafetensorsWriter;
 import dev.longalign.model.TrainableClip;
 import dev.longalign.model.TrainableParameter;
@@ -64,7 +65,7 @@ public record TrainedClip(AutogradBackend autograd, TrainableClip clip, Path fil
         }
       }
     } catch (IOException e) {
-      throw new LongAlignException(directory + ": cannot be written (" + e + ")", e);
+      throw new LongAlignException(directory + ": cannot be written (" + Reasons.of(e) + ")", e);
     }
     SafetensorsWriter.write(
         directory.resolve("model.safetensors"),

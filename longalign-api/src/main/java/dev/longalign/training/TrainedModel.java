@@ -2,6 +2,7 @@ package dev.longalign.training;
 
 import dev.longalign.LongAlignException;
 import dev.longalign.autograd.AutogradBackend;
+import dev.longalign.io.Reasons;
 import dev.longalign.model.TextAdapterConfig;
 import dev.longalign.model.TrainableLora;
 import dev.longalign.model.TrainableParameter;
@@ -82,7 +83,7 @@ public record TrainedModel(
     try {
       Files.createDirectories(directory);
     } catch (IOException e) {
-      throw new LongAlignException(directory + ": cannot be created (" + e + ")", e);
+      throw new LongAlignException(directory + ": cannot be created (" + Reasons.of(e) + ")", e);
     }
     lora.write(directory.resolve(loraFile));
     if (adapter != null) {

@@ -5,14 +5,19 @@ import dev.longalign.autograd.AutogradBackend;
 import dev.longalign.data.Batch;
 import dev.longalign.data.DataLoader;
 import dev.longalign.data.DataPosition;
+import dev.longalign.data.Skip;
+import dev.longalign.io.LockFile;
 import dev.longalign.nn.RandomDropout;
 import dev.longalign.random.TorchGenerator;
 import dev.longalign.tensor.TensorScope;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.function.Consumer;
 import java.util.function.Function;
@@ -53,6 +58,9 @@ public final class Trainer<E> implements AutoCloseable {
   private final Objective<E> objective;
   private final TrainerSettings settings;
   private final Path run;
+  private final Map<String, String> identity;
+  private final LockFile lock;
+  private final SpaceWatch space;
   private final Function<Optional<DataPosition>, DataLoader<E>> data;
   private final Optimizer optimizer;
   private final Checkpoints checkpoints;
@@ -63,7 +71,7 @@ public final class Trainer<E> implements AutoCloseable {
   private DataPosition position;
   private long step;
   private long saved = -1;
-  private long skipped;
+  private final Set<Long> skipped = new HashSet<>();
   private MovingAverage loss = new MovingAverage(LOSS_DECAY);
   private MovingAverage seconds = new MovingAverage(SECONDS_DECAY);
   private boolean started;
@@ -71,8 +79,9 @@ public final class Trainer<E> implements AutoCloseable {
   private volatile boolean stopping;
 
   /**
-   * @param run the directory for checkpoints
+   * @param run the directory for checkpoints; is locked until the trainer is closed
    * @param data opens the data, at the start or where a checkpoint says; the trainer closes it
+   * @throws LongAlignException if another run, of whichever process, has the directory
    */
   public Trainer(
       Trainable model,
@@ -80,15 +89,38 @@ public final class Trainer<E> implements AutoCloseable {
       TrainerSettings settings,
       Path run,
       Function<Optional<DataPosition>, DataLoader<E>> data) {
+    this(model, objective, settings, run, data, Map.of(), Checkpoints.lock(run));
+  }
+
+  /**
+   * @param identity of the run, for its checkpoints
+   * @param lock on its directory; closed with the trainer
+   */
+  Trainer(
+      Trainable model,
+      Objective<E> objective,
+      TrainerSettings settings,
+      Path run,
+      Function<Optional<DataPosition>, DataLoader<E>> data,
+      Map<String, String> identity,
+      LockFile lock) {
     this.model = Objects.requireNonNull(model, "model");
     this.objective = Objects.requireNonNull(objective, "objective");
     this.settings = Objects.requireNonNull(settings, "settings");
     this.run = Objects.requireNonNull(run, "run");
     this.data = Objects.requireNonNull(data, "data");
-    this.checkpoints = new Checkpoints(run, settings.keepLast());
-    model.autograd().limitMemory(settings.maxMemory());
-    this.optimizer = new Optimizer(model.autograd(), model.parameters(), settings);
+    this.identity = identity;
+    this.lock = lock;
+    try {
+      this.checkpoints = new Checkpoints(run, settings.keepLast(), lock.exclusive());
+      model.autograd().limitMemory(settings.maxMemory());
+      this.optimizer = new Optimizer(model.autograd(), model.parameters(), settings);
+    } catch (RuntimeException e) {
+      lock.close();
+      throw e;
+    }
     this.random = new TorchGenerator(settings.seed());
+    this.space = new SpaceWatch(run, optimizer.bytes());
   }
 
   public void listen(TrainingListener listener) {
@@ -105,21 +137,38 @@ public final class Trainer<E> implements AutoCloseable {
     return step;
   }
 
+  /** How many numbers are trained. */
+  public long parameterCount() {
+    return model.parameters().stream().mapToLong(p -> p.shape().size()).sum();
+  }
+
   // ---- steps
 
   /**
    * Makes steps until there are so many; saves on the way as the settings say, and at the end. A
-   * stopped trainer or an interrupted thread ends after the step it is in, and saves.
+   * stopped trainer or an interrupted thread ends after the step it is in, and saves. A validation
+   * that was due after the last step before a resumed one, and was not made, is made first.
    *
    * <p>A step that fails, whatever the reason, leaves the trainer as it was before it; that is
    * saved, and training can go on from there.
    *
    * @throws LongAlignException if a loss or gradient is not finite (what went into the step is in
-   *     {@code failed-step-*} of the run), memory or data are at an end, or a checkpoint cannot be
-   *     written
+   *     {@code failed-step-*} of the run), memory or data are at an end, a checkpoint cannot be
+   *     written, or more steps than that have been made
    */
   public void trainTo(long last) {
     requireOwnValues("trainTo");
+    if (last < step) {
+      throw new LongAlignException(
+          run
+              + ": "
+              + step
+              + " steps are made already, and steps says "
+              + last
+              + "; set steps to "
+              + step
+              + " or more, or use another directory");
+    }
     start();
     long begin = System.nanoTime();
     while (step < last && !stopped()) {
@@ -137,10 +186,11 @@ public final class Trainer<E> implements AutoCloseable {
       begin = System.nanoTime();
       tell(listener -> listener.onStep(report));
       tellSkipped();
+      space.check(saved);
       if (step % settings.saveEvery() == 0) {
         save();
       }
-      if (settings.validateEvery() > 0 && step % settings.validateEvery() == 0) {
+      if (validationIsDue()) {
         look();
       }
     }
@@ -166,6 +216,10 @@ public final class Trainer<E> implements AutoCloseable {
       started = true;
       model.autograd().resetPeakMemory();
       tell(listener -> listener.onStart(step));
+      space.check(saved);
+      if (step > 0 && validationIsDue() && !stopped()) {
+        validations.stream().filter(v -> !v.isMade(step)).forEach(this::look);
+      }
     }
   }
 
@@ -173,11 +227,12 @@ public final class Trainer<E> implements AutoCloseable {
     listeners.forEach(what);
   }
 
+  /** Each example once, though epochs meet it again, and so does data that is opened again. */
   private void tellSkipped() {
-    var soFar = loader.skipped();
-    if (soFar.skipped() > skipped) {
-      skipped = soFar.skipped();
-      tell(listener -> listener.onSkipped(step, soFar));
+    for (Skip skip : loader.skipped().named()) {
+      if (skipped.add(skip.index())) {
+        tell(listener -> listener.onSkipped(step, skip));
+      }
     }
   }
 
@@ -217,7 +272,6 @@ public final class Trainer<E> implements AutoCloseable {
   private Made make() {
     if (loader == null) {
       loader = data.apply(Optional.ofNullable(position));
-      skipped = 0;
     }
     AutogradBackend autograd = model.autograd();
     try (TensorScope scope = TensorScope.open()) {
@@ -283,15 +337,22 @@ public final class Trainer<E> implements AutoCloseable {
 
   // ---- validation and averages
 
-  /** Validates now; a look that fails stops nothing. */
+  private boolean validationIsDue() {
+    return settings.validateEvery() > 0 && step % settings.validateEvery() == 0;
+  }
+
+  /** Validates now. */
   void look() {
-    for (Validation validation : validations) {
-      try {
-        ValidationReport report = withAverages(() -> undisturbed(() -> validation.validate(step)));
-        tell(listener -> listener.onValidated(report));
-      } catch (LongAlignException e) {
-        LOG.warn("the validation after step {} failed: {}", step, e.getMessage());
-      }
+    validations.forEach(this::look);
+  }
+
+  /** A look that fails stops nothing. */
+  private void look(Validation validation) {
+    try {
+      ValidationReport report = withAverages(() -> undisturbed(() -> validation.validate(step)));
+      tell(listener -> listener.onValidated(report));
+    } catch (LongAlignException e) {
+      LOG.warn("the validation after step {} failed: {}", step, e.getMessage());
     }
   }
 
@@ -350,6 +411,7 @@ public final class Trainer<E> implements AutoCloseable {
             dropoutState(),
             position,
             loss,
+            identity,
             optimizer.stored());
     Path written = uninterruptibly(() -> checkpoints.save(checkpoint));
     saved = step;
@@ -388,22 +450,31 @@ public final class Trainer<E> implements AutoCloseable {
     }
   }
 
+  /** {@link #resume(boolean)} that allows no changes. */
+  public boolean resume() {
+    return resume(false);
+  }
+
   /**
    * Continues from the newest whole checkpoint of the run, if there is one.
    *
+   * @param allowChanges continues though what decides the training has changed since; where data or
+   *     seed have, the data begins anew
    * @return whether there was one
-   * @throws LongAlignException if it belongs to another stage or model
+   * @throws LongAlignException if it belongs to another stage or model, or settings, data or base
+   *     have changed: the message lists what was and what is. Checkpoints of versions that did not
+   *     note them are taken as they are
    */
-  public boolean resume() {
+  public boolean resume(boolean allowChanges) {
     if (step != 0 || started) {
       throw new LongAlignException("resume: this trainer has made " + step + " steps already");
     }
     Optional<Checkpoint> found = checkpoints.latest();
-    found.ifPresent(this::restore);
+    found.ifPresent(checkpoint -> restore(checkpoint, allowChanges));
     return found.isPresent();
   }
 
-  private void restore(Checkpoint checkpoint) {
+  private void restore(Checkpoint checkpoint, boolean allowChanges) {
     if (!checkpoint.stage().equals(objective.stage())) {
       throw new LongAlignException(
           run
@@ -413,10 +484,11 @@ public final class Trainer<E> implements AutoCloseable {
               + checkpoint.stage()
               + "; use another directory");
     }
+    boolean sameData = RunIdentity.sameData(checkpoint, identity, run, allowChanges);
     optimizer.restore(checkpoint.tensors(), run.toString());
     random.setState(checkpoint.random());
     restoreDropout(checkpoint.dropout());
-    position = checkpoint.position();
+    position = sameData ? checkpoint.position() : null;
     loss = checkpoint.loss();
     step = checkpoint.step();
     saved = step;
@@ -428,5 +500,6 @@ public final class Trainer<E> implements AutoCloseable {
     closeData();
     optimizer.close();
     model.autograd().limitMemory(0);
+    lock.close();
   }
 }

@@ -10,6 +10,7 @@ import dev.longalign.data.TrainingExample;
 import dev.longalign.data.WebDataset;
 import dev.longalign.data.panels.PanelsDataset;
 import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.Locale;
 import java.util.Objects;
@@ -117,7 +118,16 @@ public record TrainingData(Kind kind, String location, OptionalLong count, Optio
    * @throws LongAlignException if the text means nothing, or what it names is not there
    */
   public static TrainingData parse(String source, Path base, Options options) {
-    String text = source.strip();
+    try {
+      return parsed(source.strip(), base, options);
+    } catch (InvalidPathException invalid) {
+      throw new LongAlignException(
+          "data: expected " + EXPECTED + ", found what is no path: " + invalid.getReason(),
+          invalid);
+    }
+  }
+
+  private static TrainingData parsed(String text, Path base, Options options) {
     if (text.isEmpty()) {
       throw new LongAlignException("data: expected " + EXPECTED + ", found nothing");
     } else if (text.matches("[a-z0-9]+://.*")) {

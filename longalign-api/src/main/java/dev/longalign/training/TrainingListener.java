@@ -1,6 +1,6 @@
 package dev.longalign.training;
 
-import dev.longalign.data.SkipReport;
+import dev.longalign.data.Skip;
 import java.nio.file.Path;
 
 /**
@@ -26,9 +26,8 @@ public interface TrainingListener {
   default void onValidated(ValidationReport report) {}
 
   /**
-   * After a step before which examples could not be used.
-   *
-   * @param soFar since the data was opened
+   * After a step before which an example could not be used: once for each example, however often
+   * epochs meet it. The first {@link dev.longalign.data.SkipReport#MAX_NAMED} are told.
    */
-  default void onSkipped(long step, SkipReport soFar) {}
+  default void onSkipped(long step, Skip skip) {}
 }

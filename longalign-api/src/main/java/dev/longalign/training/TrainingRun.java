@@ -8,6 +8,8 @@ import dev.longalign.data.FeatureExample;
 import dev.longalign.data.PicturePreprocessing;
 import dev.longalign.data.TrainingExample;
 import dev.longalign.io.ComponentDirectory;
+import dev.longalign.io.LockFile;
+import dev.longalign.io.Reasons;
 import dev.longalign.io.TensorFile;
 import dev.longalign.model.TextAdapter;
 import dev.longalign.model.TextAdapterConfig;
@@ -22,6 +24,7 @@ import dev.longalign.pipeline.ModelFiles;
 import dev.longalign.pipeline.SamplingDefaults;
 import dev.longalign.random.TorchGenerator;
 import dev.longalign.scheduler.NoiseSchedule;
+import dev.longalign.scheduler.PredictionType;
 import dev.longalign.scheduler.Scheduler;
 import dev.longalign.scheduler.SchedulerConfig;
 import dev.longalign.tensor.DType;
@@ -36,9 +39,14 @@ import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
+import java.util.OptionalLong;
+import java.util.function.Consumer;
 import java.util.function.Function;
 import java.util.function.UnaryOperator;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * A run of one stage from a model's files: opens everything, and closes it again.
@@ -57,21 +65,36 @@ import java.util.function.UnaryOperator;
  * For one thread.
  */
 public final class TrainingRun implements AutoCloseable {
+  private static final Logger LOG = LoggerFactory.getLogger(TrainingRun.class);
+
   private final RunConfig config;
   private final ModelFiles files;
   private final Device device;
   private final AutogradBackend autograd;
   private final int threads;
+  private final Consumer<String> loading;
+  private final LockFile lock;
+  private final int side;
   private final Deque<AutoCloseable> open = new ArrayDeque<>();
   private TrainedModel model;
   private PictureEncoder encoder;
+  private OptionalLong examples;
   private Trainer<?> trainer;
 
-  private TrainingRun(RunConfig config, ModelFiles files, Device device, int threads) {
+  private TrainingRun(
+      RunConfig config,
+      ModelFiles files,
+      Device device,
+      int threads,
+      Consumer<String> loading,
+      LockFile lock) {
     this.config = config;
     this.files = files;
     this.device = device.resolved();
     this.threads = threads;
+    this.loading = loading;
+    this.lock = opened(lock);
+    this.side = files.side(config.resolution());
     this.autograd = opened(new AutogradBackend(this.device.open(threads), config.checkpointing()));
   }
 
@@ -82,17 +105,57 @@ public final class TrainingRun implements AutoCloseable {
    * @param device trains; the text encoders and the preference model run there too, if they can:
    *     those that cannot log why and run on the CPU
    * @param threads of the CPU, 0 for one per core
-   * @throws LongAlignException if the device cannot be used, a file is missing or damaged, or the
-   *     model has no adapter
+   * @throws LongAlignException if another run has the output directory, settings do not fit the
+   *     model, the device cannot be used, a file is missing or damaged, or the model has no adapter
    */
   public static TrainingRun open(RunConfig config, ModelFiles files, Device device, int threads) {
-    TrainingRun run = new TrainingRun(config, files, device, threads);
+    return open(config, files, device, threads, part -> {});
+  }
+
+  /**
+   * The same.
+   *
+   * @param loading is told what is about to be opened, in a word or two
+   */
+  public static TrainingRun open(
+      RunConfig config, ModelFiles files, Device device, int threads, Consumer<String> loading) {
+    files.side(config.resolution()); // refused before a directory is made for it
+    checkRank(config, files);
+    LockFile lock = Checkpoints.lock(config.output());
+    TrainingRun run;
+    try {
+      run = new TrainingRun(config, files, device, threads, loading, lock);
+    } catch (RuntimeException e) {
+      lock.close();
+      throw e;
+    }
     try {
       run.build();
       return run;
     } catch (RuntimeException e) {
       run.close();
       throw e;
+    }
+  }
+
+  /** More than a layer has inputs or outputs is of no use, and takes memory. */
+  private static void checkRank(RunConfig config, ModelFiles files) {
+    UNet2DConditionConfig unet = UNet2DConditionConfig.of(files.model().config("unet"));
+    long most =
+        UNet2DCondition.loraLayers(unet).stream()
+            .mapToLong(
+                layer ->
+                    Math.min(layer.weight().dim(0), layer.weight().size() / layer.weight().dim(0)))
+            .max()
+            .orElseThrow();
+    if (config.rank() > most) {
+      throw new LongAlignException(
+          "rank: expected at most "
+              + most
+              + ", the width of the widest layer of "
+              + files.model().path()
+              + ", found "
+              + config.rank());
     }
   }
 
@@ -103,6 +166,13 @@ public final class TrainingRun implements AutoCloseable {
 
   private void build() {
     UNet2DConditionConfig unetConfig = UNet2DConditionConfig.of(files.model().config("unet"));
+    if (unetConfig.timeCondProjDim() > 0) {
+      throw new LongAlignException(
+          files.model().component("unet").path()
+              + ": expected a UNet that is not told the guidance scale, found time_cond_proj_dim "
+              + unetConfig.timeCondProjDim()
+              + " (its guidance is distilled); train from the model that it was distilled from");
+    }
     long seed = config.settings().seed();
     RandomDropout dropout = new RandomDropout(config.dropout(), seed);
     TrainableLora lora =
@@ -125,14 +195,16 @@ public final class TrainingRun implements AutoCloseable {
       model = TrainedModel.of(autograd, lora, dropout);
       adapter = frozen::forward;
     }
+    loading.accept("UNet");
     UNet2DCondition unet = opened(files.loadUNet(autograd, config.precision(), lora.branches()));
     if (config.data().kind() == TrainingData.Kind.CACHE) {
       Path cache = Path.of(config.data().location());
       CachedFeatures features = opened(CachedFeatures.open(cache, files, autograd));
       train(unet, adapter, features.examples(), features.encoder(), FeatureExample::caption);
     } else {
+      loading.accept("data");
       Dataset<TrainingExample> pictures =
-          opened(config.data().open().map(new PicturePreprocessing(pictureSize())));
+          opened(config.data().open().map(new PicturePreprocessing(side)));
       train(unet, adapter, pictures, encoder(), TrainingExample::caption);
     }
     trainer.listen(new JsonLinesEvents(config.output()));
@@ -148,6 +220,7 @@ public final class TrainingRun implements AutoCloseable {
       Dataset<E> data,
       ExampleEncoder<E> examples,
       Function<E, String> caption) {
+    this.examples = data.size();
     trainer =
         opened(
             new Trainer<>(
@@ -159,24 +232,24 @@ public final class TrainingRun implements AutoCloseable {
                   DataLoader.Builder<E> loader =
                       DataLoader.builder(data)
                           .batchSize(config.batchSize())
-                          .seed(config.settings().seed());
+                          .seed(config.settings().seed())
+                          .listener(skip -> {}); // the trainer's listeners hear of them
                   from.ifPresent(loader::position);
                   return loader.build();
-                }));
-  }
-
-  private int pictureSize() {
-    return config.resolution() > 0 ? config.resolution() : files.nativeSize();
+                },
+                RunIdentity.of(config, files, side),
+                lock));
   }
 
   private int latentSize() {
     int levels = files.model().config("vae").getIntList("block_out_channels").size();
-    return pictureSize() >> (levels - 1);
+    return side >> (levels - 1);
   }
 
   /** Autoencoder and text encoders, opened by the first that needs them. */
   private PictureEncoder encoder() {
     if (encoder == null) {
+      loading.accept("autoencoder and text encoders");
       encoder =
           opened(new PictureEncoder(EncoderProvider.find().on(device), files, autograd, threads));
     }
@@ -259,9 +332,16 @@ public final class TrainingRun implements AutoCloseable {
       ExampleEncoder<E> examples,
       Function<E, String> caption) {
     SchedulerConfig scheduler = files.schedulerConfig(Scheduler.DDIM);
+    checkPrediction(scheduler.predictionType());
     NoiseSchedule schedule = NoiseSchedule.of(scheduler.noise());
     return switch (config.stage()) {
-      case ALIGN -> new AlignObjective<>(unet, adapter, schedule, examples, config.align());
+      case ALIGN ->
+          new AlignObjective<>(
+              unet,
+              adapter,
+              schedule,
+              examples,
+              config.align().withPrediction(scheduler.predictionType()));
       case LCM ->
           new LcmObjective<>(
               autograd,
@@ -291,6 +371,26 @@ public final class TrainingRun implements AutoCloseable {
     };
   }
 
+  /** Their DDIM steps take the network's raw output for the noise, as the published code does. */
+  private void checkPrediction(PredictionType type) {
+    Stage stage = config.stage();
+    if (type == PredictionType.EPSILON || stage == Stage.ALIGN || stage == Stage.REWARD_LCM) {
+      return;
+    }
+    String found =
+        files.model().component("scheduler").file("scheduler_config.json")
+            + ": stage "
+            + stage.key()
+            + " takes the network's output for the noise in its DDIM steps, as the published code"
+            + " does: expected prediction_type epsilon, found "
+            + type.name().toLowerCase(Locale.ROOT);
+    if (type == PredictionType.SAMPLE) {
+      throw new LongAlignException(
+          found + "; train this stage from a model that predicts the noise");
+    }
+    LOG.warn("{}; it trains, but its steps are not those that sampling takes", found);
+  }
+
   private RewardObjective.Settings sampling(SchedulerConfig scheduler) {
     RewardSettings reward = config.reward();
     return new RewardObjective.Settings(
@@ -316,6 +416,21 @@ public final class TrainingRun implements AutoCloseable {
 
   public Trainer<?> trainer() {
     return trainer;
+  }
+
+  /** How many examples the data has; empty without end. */
+  public OptionalLong examples() {
+    return examples;
+  }
+
+  /** Side of the pictures in pixels. */
+  public int side() {
+    return side;
+  }
+
+  /** What computes, as the backend names itself. */
+  public String backend() {
+    return autograd.name();
   }
 
   /**
@@ -365,7 +480,7 @@ public final class TrainingRun implements AutoCloseable {
       } catch (RuntimeException e) {
         throw e;
       } catch (Exception e) {
-        throw new LongAlignException("closing the run: " + e, e);
+        throw new LongAlignException("closing the run: " + Reasons.of(e), e);
       }
     }
   }

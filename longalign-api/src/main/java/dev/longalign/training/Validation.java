@@ -12,4 +12,12 @@ public interface Validation {
    * @param step how many have been made
    */
   ValidationReport validate(long step);
+
+  /**
+   * Whether {@link #validate} was made after this step, by a process that was then killed or not: a
+   * resumed run makes what is missing. True where nothing is kept to tell by.
+   */
+  default boolean isMade(long step) {
+    return true;
+  }
 }

@@ -30,7 +30,7 @@ final class DataLoaderTest {
           List<Batch<Long>> batches = Fixtures.take(loader, 14);
           reference = reference == null ? batches : reference;
           assertThat(batches).as("%s threads", threads).isEqualTo(reference);
-          assertThat(skips).extracting(Skip::index).containsAll(BAD);
+          assertThat(skips).extracting(Skip::index).containsExactlyInAnyOrderElementsOf(BAD);
           assertThat(loader.skipped().skipped()).isEqualTo(skips.size());
         }
       }
@@ -58,13 +58,13 @@ final class DataLoaderTest {
       assertThat(second).containsExactlyInAnyOrder(usable);
       assertThat(batches.get(8).epoch()).isEqualTo(1);
       SkipReport report = loader.skipped();
-      assertThat(report.skipped()).isEqualTo(8);
+      assertThat(report.skipped()).as("each once").isEqualTo(4);
       assertThat(report.loaded()).isEqualTo(74);
       assertThat(report.named())
           .extracting(Skip::reason)
           .containsExactlyInAnyOrder(
               "number 3 is bad", "number 4 is bad", "number 17 is bad", "number 40 is bad");
-      assertThat(report.toString()).contains("74 examples loaded, 8 skipped", "number 17 is bad");
+      assertThat(report.toString()).contains("74 examples loaded, 4 skipped", "number 17 is bad");
     }
   }
 

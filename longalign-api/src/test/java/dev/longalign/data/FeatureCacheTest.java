@@ -15,6 +15,8 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.TreeMap;
+import java.util.UUID;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -103,6 +105,49 @@ final class FeatureCacheTest {
       assertThat(cache.size()).hasValue(5);
       assertThat(cache.example(4).id()).isEqualTo("\u732b 8");
     }
+  }
+
+  /** Flushed and continued at every example: the same files as in one go. */
+  @Test
+  void flushesKeepAllAndLeaveNoTrace() throws IOException {
+    write(5);
+    Map<String, byte[]> whole = new TreeMap<>();
+    for (String name : names()) {
+      whole.put(name, Files.readAllBytes(directory().resolve(name)));
+      Files.delete(directory().resolve(name));
+    }
+    for (int i = 0; i < 5; i++) {
+      try (FeatureCacheWriter writer = FeatureCache.write(directory(), KEY, TWO)) {
+        assertThat(writer.next()).isEqualTo(i);
+        assertThat(writer.size()).isEqualTo(i);
+        writer.add(i, example(i));
+        writer.flush();
+        writer.flush();
+      }
+      Files.writeString(
+          directory().resolve(".unfinished-00000-9.safetensors." + UUID.randomUUID() + ".tmp"),
+          "of a process that was killed");
+      assertThatThrownBy(() -> FeatureCache.open(directory(), KEY))
+          .hasMessageContaining("is unfinished: it has " + (i + 1) + " examples");
+    }
+    try (FeatureCacheWriter writer = FeatureCache.write(directory(), KEY, TWO)) {
+      writer.finish(5);
+    }
+    assertThat(names()).containsExactlyElementsOf(whole.keySet());
+    for (String name : names()) {
+      assertThat(directory().resolve(name)).as(name).hasBinaryContent(whole.get(name));
+    }
+  }
+
+  @Test
+  void aSecondWriterIsRefused() {
+    try (FeatureCacheWriter writer = FeatureCache.write(directory(), KEY, TWO)) {
+      assertThat(writer.next()).isZero();
+      assertThatThrownBy(() -> FeatureCache.write(directory(), KEY, TWO))
+          .isInstanceOf(LongAlignException.class)
+          .hasMessageContaining("is being written by this process");
+    }
+    write(1);
   }
 
   /** A shard that is a link to the device that is always full. */

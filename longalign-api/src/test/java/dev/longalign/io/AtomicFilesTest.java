@@ -133,7 +133,7 @@ class AtomicFilesTest {
                     out -> {
                       throw new IOException("Input/output error");
                     }))
-        .hasMessageContaining("a.bin cannot be written: IOException: Input/output error");
+        .hasMessageContaining("a.bin cannot be written: Input/output error");
     assertThat(IoFixtures.list(directory)).isEmpty();
   }
 

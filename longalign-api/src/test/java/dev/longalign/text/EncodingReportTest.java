@@ -104,7 +104,80 @@ class EncodingReportTest {
     assertThat(report.t5().cut()).isEqualTo(2);
     assertThat(report.losses())
         .isEqualTo(Map.of(Cut.WINDOW, 2, Cut.TOKEN_LENGTH, 1, Cut.T5_LENGTH, 2));
-    assertThat(report.toString()).contains("5 tokens are cut", "w5 (5)", "[segment 1] w2 (2)");
+    assertThat(report.toString()).contains("5 tokens are cut");
+  }
+
+  /** Words for people, not the vocabulary's: CLIP marks the end of a word, T5 its beginning. */
+  @Test
+  void theSummaryTellsWhichWordsAreLost() {
+    String[] vocabulary = {"a", "circle", "in", "the", "center"};
+    Tokenizer clip = new Spelling(BOS, EOS, EOS, "%s</w>", vocabulary);
+    Tokenizer t5 = new Spelling(-1, 1, 0, "\u2581%s", vocabulary);
+    List<String> texts = List.of("a circle in the center", "the circle", "in the center");
+    String caption = String.join(" ", texts);
+    EncodingReport report =
+        EncodingReport.builder(caption)
+            .clip(clip, 5, 6)
+            .segments(texts, clip.encodeAll(texts))
+            .t5(t5, t5.encode(caption), 8)
+            .build();
+    // The first sentence keeps the start token and three words, the second start and one.
+    assertThat(report.summary())
+        .isEqualTo(
+            """
+            3 segments, 6 of 6 CLIP tokens, 8 of 8 T5 tokens; 10 tokens are cut
+              2 beyond the encoder's 5 tokens a segment: from "the center" on in sentence 1 ("a circle in the center")
+              5 beyond the concatenation's 6 tokens: everything from "circle in the center" in sentence 2 ("the circle") on is lost
+              3 beyond T5's 8 tokens: from "in the center" on\
+            """);
+    EncodingReport whole =
+        EncodingReport.builder(caption)
+            .clip(clip, 77, 9)
+            .segments(texts, clip.encodeAll(texts))
+            .build();
+    assertThat(whole.summary())
+        .endsWith("everything from sentence 3 (\"in the center\") on is lost");
+  }
+
+  private record Spelling(int bosId, int eosId, int padId, String form, String... vocabulary)
+      implements Tokenizer {
+    private static final int FIRST = 10;
+
+    @Override
+    public int[] encode(String text) {
+      List<Integer> ids = new java.util.ArrayList<>();
+      if (bosId >= 0) {
+        ids.add(bosId);
+      }
+      for (String word : text.split(" ")) {
+        ids.add(FIRST + List.of(vocabulary).indexOf(word));
+      }
+      ids.add(eosId);
+      return ids.stream().mapToInt(Integer::intValue).toArray();
+    }
+
+    @Override
+    public List<int[]> encodeAll(List<String> texts) {
+      return texts.stream().map(this::encode).collect(Collectors.toList());
+    }
+
+    @Override
+    public String token(int id) {
+      return id == bosId ? "<|startoftext|>" : String.format(form, vocabulary[id - FIRST]);
+    }
+
+    @Override
+    public int size() {
+      return FIRST + vocabulary.length;
+    }
+
+    @Override
+    public int modelMaxLength() {
+      return 77;
+    }
+
+    @Override
+    public void close() {}
   }
 
   @Test
@@ -121,8 +194,8 @@ class EncodingReportTest {
     assertThatThrownBy(() -> EncodingReport.requireComplete(List.of(good, bad)))
         .isInstanceOf(LongAlignException.class)
         .hasMessageContaining("a caption of which tokens are cut")
-        .hasMessageContaining("w4 (4)")
-        .hasMessageContaining("and 41 more")
+        .hasMessageContaining("53 tokens are cut")
+        .hasMessageContaining("sentence 1")
         .satisfies(e -> assertThat(e.getMessage().length()).isLessThan(600));
     assertThatCode(() -> EncodingReport.requireComplete(List.of(good))).doesNotThrowAnyException();
   }

@@ -7,7 +7,6 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import com.google.gson.JsonObject;
 import com.google.gson.JsonParser;
 import dev.longalign.data.Skip;
-import dev.longalign.data.SkipReport;
 import dev.longalign.tensor.MemoryUse;
 import java.awt.image.BufferedImage;
 import java.io.ByteArrayInputStream;
@@ -66,10 +65,12 @@ class EventsTest {
     events.onStep(report(1));
     events.onSaved(1, folder.resolve("step-00000001"));
     events.onValidated(pictures(1));
-    events.onSkipped(1, new SkipReport(8, 2, List.of(new Skip(0, 3, "a.png: damaged"))));
+    events.onSkipped(1, new Skip(0, 3, "a.png: damaged"));
+    events.onSkipped(1, new Skip(0, 5, "b.png: damaged"));
+    events.onSkipped(1, new Skip(1, 3, "a.png: damaged"));
     List<JsonObject> lines = lines();
     assertThat(summary(lines))
-        .containsExactly("start 0", "step 1", "saved 1", "validation 1", "skip 1");
+        .containsExactly("start 0", "step 1", "saved 1", "validation 1", "skip 1", "skip 1");
     JsonObject step = lines.get(1);
     assertThat(Instant.parse(step.get("time").getAsString())).isBeforeOrEqualTo(Instant.now());
     assertThat(step.get("loss").getAsDouble()).isEqualTo(1);
@@ -82,6 +83,12 @@ class EventsTest {
     assertThat(picture.get("prompt").getAsString()).isEqualTo("a circle");
     assertThat(lines.get(3).getAsJsonObject("values").get("score").getAsDouble()).isEqualTo(0.75);
     assertThat(lines.get(4).get("reason").getAsString()).isEqualTo("a.png: damaged");
+    assertThat(lines.get(5).get("reason").getAsString()).isEqualTo("b.png: damaged");
+    assertThat(lines.get(5).get("skipped").getAsLong()).isEqualTo(2);
+    JsonLinesEvents resumed = new JsonLinesEvents(folder);
+    resumed.onStart(1);
+    resumed.onSkipped(1, new Skip(1, 5, "b.png: damaged")); // told before the run was stopped
+    assertThat(summary(lines())).endsWith("skip 1", "skip 1", "start 1");
   }
 
   @Test

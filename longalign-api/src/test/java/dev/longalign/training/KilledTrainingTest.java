@@ -205,7 +205,7 @@ class KilledTrainingTest {
 
   private static List<Path> unfinished(Path run) throws IOException {
     List<Path> found = new ArrayList<>();
-    try (DirectoryStream<Path> hidden = Files.newDirectoryStream(run, ".*")) {
+    try (DirectoryStream<Path> hidden = Files.newDirectoryStream(run, ".step-*")) {
       hidden.forEach(found::add);
     }
     return found;

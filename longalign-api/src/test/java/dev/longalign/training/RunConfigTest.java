@@ -35,6 +35,10 @@ class RunConfigTest {
     assertThat(reward.samplingSteps()).isEqualTo(50);
     assertThat(reward.every()).isEqualTo(10);
     assertThat(reward.guidanceScale()).isEqualTo(7.5f);
+    assertThat(parse(Stage.REWARD, "").reward().direction())
+        .as("no direction within a batch of one")
+        .isEqualTo(RewardSettings.Direction.DATA);
+    assertThat(reward.direction()).isEqualTo(RewardSettings.Direction.BATCH);
     RewardSettings few = parse(Stage.REWARD_LCM, "batchSize: 8").reward();
     assertThat(few.samplingSteps()).isEqualTo(4);
     assertThat(few.every()).isEqualTo(1);
@@ -67,7 +71,17 @@ class RunConfigTest {
         "ALIGN | adapter: old | adapter | new or given",
         "ALIGN | warmupSteps: 4000 | warmupSteps | would never be reached",
         "ALIGN | 'data: panels\npictures: there' | pictures | Parquet",
-        "REWARD | batchSize: 1 | batchSize | commonDirection: data",
+        "REWARD | commonDirection: batch | batchSize | commonDirection: data",
+        "ALIGN | lerningRate: 1 | lerningRate | did you mean learningRate?",
+        "ALIGN | BatchSize: 1 | BatchSize | did you mean batchSize?",
+        "ALIGN | rank: 100000 | rank | at most 65536",
+        "ALIGN | resolution: 1000000 | resolution | from 0 to 4096",
+        "ALIGN | batchSize: 1000000000 | batchSize | at most 65536",
+        "ALIGN | weightDecay: .inf | run | finite numbers",
+        "LCM | ddimSteps: 1001 | ddimSteps | at most 1000",
+        "ALIGN | 'seed: [2,\n  3' | line 4, column 4 | expected ',' or ']'",
+        "ALIGN | 'data: \"a\\0b\"' | data | no path",
+        "ALIGN | 'output2: 1' | output2 | did you mean output?",
         "REWARD | 'batchSize: 4\nomega: 1.5' | omega | [0, 1]",
         "REWARD | 'batchSize: 4\nevery: 60' | every | [1, 50]",
         "ALIGN | learningRate: -1 | learningRate | a positive number",

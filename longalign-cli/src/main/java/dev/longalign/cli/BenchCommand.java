@@ -129,15 +129,21 @@ final class BenchCommand implements Callable<Integer> {
         new ModelBench.Settings(
             config, on.device, on.threads, precision.dtype(), batch(), size, runs);
     Measurement measured;
-    try (Progress progress = common.progress("bench " + what, runs + 2L)) {
+    common.stage("loading model");
+    try (Signals.Work work = common.interruptible();
+        Progress progress = common.progress("bench " + what, runs + 2L)) {
+      Runnable step =
+          () -> {
+            common.check();
+            progress.step();
+          };
       measured =
           switch (what) {
-            case unet -> ModelBench.unet(settings, progress::step);
-            case vae -> ModelBench.vae(settings, progress::step);
-            case encode -> TextBench.encode(settings, progress::step);
+            case unet -> ModelBench.unet(settings, step);
+            case vae -> ModelBench.vae(settings, step);
+            case encode -> TextBench.encode(settings, step);
             case trainStep ->
-                TrainBench.step(
-                    settings, new TrainBench.Training(rank, checkpointing), progress::step);
+                TrainBench.step(settings, new TrainBench.Training(rank, checkpointing), step);
           };
     }
     if (common.json) {

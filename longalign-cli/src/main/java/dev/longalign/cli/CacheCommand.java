@@ -1,7 +1,6 @@
 package dev.longalign.cli;
 
 import dev.longalign.EmbeddedModel;
-import dev.longalign.LongAlignException;
 import dev.longalign.data.CaptionPolicy;
 import dev.longalign.data.ParquetColumns;
 import dev.longalign.data.Skip;
@@ -31,7 +30,8 @@ import picocli.CommandLine.Option;
     description = {
       "Encodes pictures and captions once, for many trainings: latents (mean and deviation), CLIP's"
           + " and T5's states. Training then takes cache:DIR as its data. Run again, it continues"
-          + " what was interrupted, and checks what is complete."
+          + " what was interrupted (all but the last minute, even of a process that was killed), and"
+          + " checks what is complete."
     },
     footer = {
       "",
@@ -138,19 +138,18 @@ final class CacheCommand implements Callable<Integer> {
             model == null ? EmbeddedModel.directory() : model, null, t5, List.of(), false);
     FeatureCaching caching = new FeatureCaching(source(), files, settings, out);
     FeatureCaching.Report report;
-    Thread computes = Thread.currentThread();
-    try (CancelOnInterrupt cancel = new CancelOnInterrupt(computes::interrupt);
+    common.stage("loading model");
+    try (Signals.Work work = common.interruptible();
         Backend backend = on.open();
         PictureEncoder encoder = new PictureEncoder(on.encoders(), files, backend, on.threads)) {
       report = compute(caching, encoder);
-      cancel.check();
     }
     print(report);
     return ExitCode.OK;
   }
 
   private FeatureCaching.Report compute(FeatureCaching caching, PictureEncoder encoder) {
-    Progress[] progress = {null};
+    Progress[] progress = {null}; // the total is known once the data is open
     try {
       return caching.run(
           encoder,
@@ -160,8 +159,16 @@ final class CacheCommand implements Callable<Integer> {
               if (progress[0] == null) {
                 progress[0] = common.progress("cache", total);
                 progress[0].startAt(done);
+                if (done > 0) {
+                  progress[0].say("continuing after " + done + " of " + total + " examples");
+                }
               }
               progress[0].stepTo(done);
+            }
+
+            @Override
+            public void onSkip(Skip skip) {
+              progress[0].say("skipped: " + skip.reason());
             }
           });
     } finally {
@@ -216,8 +223,8 @@ final class CacheCommand implements Callable<Integer> {
   private void print(FeatureCaching.Report report) {
     SkipReport examples = report.examples();
     if (!report.complete()) {
-      throw new LongAlignException(
-          out + ": interrupted after " + examples.loaded() + " examples; run it again to continue");
+      throw new Signals.Cancelled(
+          out + " has " + examples.loaded() + " examples; run it again to continue");
     }
     if (common.json) {
       common.printJson(
@@ -231,7 +238,6 @@ final class CacheCommand implements Callable<Integer> {
               report.shortened()));
       return;
     }
-    examples.named().forEach(skip -> common.out().println("skipped: " + skip.reason()));
     common
         .out()
         .printf(

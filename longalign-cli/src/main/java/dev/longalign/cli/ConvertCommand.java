@@ -68,9 +68,13 @@ final class ConvertCommand implements Callable<Integer> {
       throw new LongAlignException(
           checkpoint + ": expected a checkpoint file, found none; check the path");
     }
-    SingleFileCheckpoint.Conversion done =
-        SingleFileCheckpoint.convert(
-            checkpoint, like, WeightPrecision.dtype(precision), prediction, out);
+    common.stage("converting " + checkpoint.getFileName());
+    SingleFileCheckpoint.Conversion done;
+    try (Signals.Work work = common.interruptible()) {
+      done =
+          SingleFileCheckpoint.convert(
+              checkpoint, like, WeightPrecision.dtype(precision), prediction, out);
+    }
     if (common.json) {
       common.printJson(done);
       return ExitCode.OK;

@@ -16,7 +16,7 @@ final class DeviceOption {
       description = "cpu, cuda, cuda:N or auto (a GPU if there is one). Default: cpu.")
   Device device = Device.cpu();
 
-  @Option(names = "--threads", description = "CPU threads. Default: one per core.")
+  @Option(names = "--threads", converter = Threads.class, description = Threads.DESCRIPTION)
   int threads;
 
   static final class Converter implements ITypeConverter<Device> {

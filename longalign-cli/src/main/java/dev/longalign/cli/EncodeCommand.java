@@ -36,8 +36,9 @@ final class EncodeCommand implements Callable<Integer> {
   @Override
   public Integer call() {
     EncodingReport report;
-    try (LongAlign longAlign = with.open()) {
-      report = longAlign.encode(StandardInput.orText(prompt), splitter);
+    String text = StandardInput.orText(prompt);
+    try (LongAlign longAlign = with.open(common)) {
+      report = longAlign.encode(text, splitter);
     }
     if (common.json) {
       common.printJson(report);

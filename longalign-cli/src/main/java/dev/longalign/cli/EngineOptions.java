@@ -64,13 +64,18 @@ final class EngineOptions {
               + " Default: auto, only where memory does not suffice for the whole.")
   VaeTiling vaeTiling;
 
-  LongAlign open() {
-    return builder().build();
+  /** Opens everything, and shows what is being loaded. */
+  LongAlign open(CommonOptions common) {
+    return builder(common).build();
   }
 
   /** An engine with what these options name; all else may still be said. */
-  LongAlignBuilder builder() {
-    LongAlignBuilder builder = LongAlign.builder().device(on.device).threads(on.threads);
+  LongAlignBuilder builder(CommonOptions common) {
+    LongAlignBuilder builder =
+        LongAlign.builder()
+            .device(on.device)
+            .threads(on.threads)
+            .onLoading(part -> common.stage("loading " + part));
     if (precision != null) {
       builder.precision(precision);
     }

@@ -3,6 +3,7 @@ package dev.longalign.cli;
 import dev.longalign.LongAlignException;
 import dev.longalign.io.AtomicFiles;
 import dev.longalign.io.PictureFile;
+import dev.longalign.io.Reasons;
 import dev.longalign.preference.CaptionFeatures;
 import dev.longalign.preference.CommonDirection;
 import dev.longalign.preference.EtaStatistics;
@@ -61,7 +62,7 @@ final class EtaCommand implements Callable<Integer> {
   @Option(names = "--bins", description = "Of the histogram, 2 to 1000. Default: 40.")
   int bins = 40;
 
-  @Option(names = "--threads", description = "CPU threads. Default: one per core.")
+  @Option(names = "--threads", converter = Threads.class, description = Threads.DESCRIPTION)
   int threads;
 
   @Override
@@ -74,14 +75,17 @@ final class EtaCommand implements Callable<Integer> {
       throw new LongAlignException(captionFile + ": expected a caption a line, found none");
     }
     List<Path> files = pictures == null ? List.of() : pictures(captions.size());
-    Files.createDirectories(out);
+    OutputTarget.requireWritable("--out " + out, out.toAbsolutePath());
     EtaReport report;
     CommonDirection direction;
-    try (Scoring scoring = Scoring.open(with, threads);
+    common.stage("loading the preference model");
+    try (Signals.Work work = common.interruptible();
+        Scoring scoring = Scoring.open(with, threads);
         Progress progress = common.progress("captions", captions.size() + files.size())) {
       List<CaptionFeatures> encoded = new ArrayList<>();
       CommonDirection.Accumulator sum = new CommonDirection.Accumulator();
       for (int first = 0; first < captions.size(); first += BATCH) {
+        common.check();
         int end = Math.min(captions.size(), first + BATCH);
         encoded.addAll(scoring.scorer().captions(captions.subList(first, end)));
         encoded.subList(first, end).forEach(caption -> sum.add(caption.text()));
@@ -95,6 +99,7 @@ final class EtaCommand implements Callable<Integer> {
       report = report(scoring, used, encoded, files, progress);
     }
     String page = EtaPage.html(report);
+    Files.createDirectories(out);
     write(out.resolve("eta.html"), page);
     write(out.resolve("eta.json"), Json.write(report));
     direction.write(out.resolve(Scoring.COMMON_FILE));
@@ -116,6 +121,7 @@ final class EtaCommand implements Callable<Integer> {
       double[] relevant = new double[files.size()];
       double[] irrelevant = new double[files.size()];
       for (int i = 0; i < scores.length; i++) {
+        common.check();
         PictureScore score =
             scoring.score(PictureFile.readRgb(files.get(i)), captions.get(i), direction);
         scores[i] = score.score();
@@ -152,7 +158,7 @@ final class EtaCommand implements Callable<Integer> {
               .toList();
     } catch (IOException e) {
       throw new LongAlignException(
-          "--pictures " + pictures + ": expected a directory with pictures, found " + e, e);
+          "--pictures " + pictures + ": expected a directory of pictures; " + Reasons.of(e), e);
     }
     if (files.size() != captions || captions < 2) {
       throw new LongAlignException(
@@ -171,6 +177,7 @@ final class EtaCommand implements Callable<Integer> {
   }
 
   private void print(EtaReport report) {
+    report.warning().ifPresent(warning -> common.say("longalign: " + warning));
     if (common.json) {
       common.printJson(report);
       return;

@@ -15,8 +15,6 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import org.knowm.xchart.BitmapEncoder;
-import org.knowm.xchart.CategoryChart;
-import org.knowm.xchart.CategoryChartBuilder;
 import org.knowm.xchart.XYChart;
 import org.knowm.xchart.XYChartBuilder;
 import org.knowm.xchart.XYSeries;
@@ -45,6 +43,9 @@ final class EtaPage {
                 report.captionFile(),
                 report.scorer(),
                 report.commonDirection())));
+    parts.put(
+        "warning",
+        report.warning().map(w -> "<p><strong>" + escape(w) + "</strong></p>").orElse(""));
     parts.put("histogram", png(histogram(report.histogram())));
     parts.put("statistics", statistics(report.statistics()));
     parts.put("parts", report.parts() == null ? "" : scatterSection(report.parts()));
@@ -60,41 +61,39 @@ final class EtaPage {
     return filled.append(page.substring(at)).toString();
   }
 
-  private static CategoryChart histogram(Histogram histogram) {
-    List<String> centres = new ArrayList<>();
-    for (int i = 0; i < histogram.counts().size(); i++) {
-      double centre = (histogram.edges().get(i) + histogram.edges().get(i + 1)) / 2;
-      centres.add(String.format(Locale.ROOT, "%.3f", centre));
-    }
-    CategoryChart chart =
-        new CategoryChartBuilder()
-            .width(WIDTH)
-            .height(HEIGHT)
-            .xAxisTitle("eta")
-            .yAxisTitle("captions")
-            .build();
-    chart.getStyler().setLegendVisible(false).setChartBackgroundColor(Color.WHITE);
-    chart.getStyler().setAvailableSpaceFill(0.98).setXAxisLabelRotation(60);
-    chart.getStyler().setXAxisMaxLabelCount(15);
-    chart.addSeries("eta", centres, histogram.counts());
+  private static XYChart histogram(Histogram histogram) {
+    XYChart chart = chart("How much of a caption is common to all", "eta", "captions");
+    chart.getStyler().setDefaultSeriesRenderStyle(XYSeries.XYSeriesRenderStyle.StepArea);
+    chart.getStyler().setYAxisMin(0.0).setYAxisDecimalPattern("0").setLegendVisible(false);
+    List<Integer> counts = new ArrayList<>(histogram.counts());
+    counts.add(counts.get(counts.size() - 1)); // a step reaches to the next edge
+    chart.addSeries("eta", histogram.edges(), counts).setMarker(SeriesMarkers.NONE);
     return chart;
   }
 
   private static XYChart scatter(EtaReport.Parts parts) {
-    XYChart chart =
-        new XYChartBuilder()
-            .width(WIDTH)
-            .height(HEIGHT)
-            .xAxisTitle("score")
-            .yAxisTitle("part of the score")
-            .build();
+    XYChart chart = chart("The two parts of every score", "score", "part of the score");
     chart.getStyler().setDefaultSeriesRenderStyle(XYSeries.XYSeriesRenderStyle.Scatter);
-    chart.getStyler().setChartBackgroundColor(Color.WHITE);
-    chart.getStyler().setMarkerSize(6);
+    chart.getStyler().setYAxisDecimalPattern("0.000").setMarkerSize(6);
     chart.addSeries("text-relevant", parts.scores(), parts.relevant());
     chart
         .addSeries("text-irrelevant", parts.scores(), parts.irrelevant())
         .setMarker(SeriesMarkers.DIAMOND);
+    return chart;
+  }
+
+  /** The same in every language. */
+  private static XYChart chart(String title, String x, String y) {
+    XYChart chart =
+        new XYChartBuilder()
+            .width(WIDTH)
+            .height(HEIGHT)
+            .title(title)
+            .xAxisTitle(x)
+            .yAxisTitle(y)
+            .build();
+    chart.getStyler().setXAxisDecimalPattern("0.000").setLocale(Locale.ROOT);
+    chart.getStyler().setChartBackgroundColor(Color.WHITE);
     return chart;
   }
 

@@ -2,6 +2,7 @@ package dev.longalign.cli;
 
 import dev.longalign.preference.EtaStatistics;
 import java.nio.file.Path;
+import java.util.Optional;
 
 /**
  * What {@code longalign eta} found.
@@ -18,6 +19,18 @@ record EtaReport(
     EtaStatistics.Histogram histogram,
     double[] etas,
     Parts parts) {
+
+  /** What the numbers do not tell; nothing if there are enough. */
+  Optional<String> warning() {
+    return etas.length >= Scoring.MANY
+        ? Optional.empty()
+        : Optional.of(
+            etas.length
+                + (etas.length == 1 ? " caption is" : " captions are")
+                + " too few: below "
+                + Scoring.MANY
+                + ", means, deviations and correlations say next to nothing");
+  }
 
   /** The scores of pictures with their captions, in the order of the captions. */
   record Parts(

@@ -8,18 +8,25 @@ import dev.longalign.SampleRequestBuilder;
 import dev.longalign.data.panels.Alignment;
 import dev.longalign.data.panels.CaptionedScene;
 import dev.longalign.data.panels.HeldOut;
+import dev.longalign.data.panels.PanelObject;
+import dev.longalign.data.panels.PanelsReader;
 import dev.longalign.data.panels.PanelsWorld;
 import dev.longalign.data.panels.PictureQuality;
+import dev.longalign.data.panels.Scene;
 import dev.longalign.evaluation.ContactSheet;
 import dev.longalign.evaluation.Evaluation;
 import dev.longalign.io.PictureFile;
+import java.awt.Color;
+import java.awt.Graphics2D;
 import java.awt.image.BufferedImage;
 import java.io.PrintWriter;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.Callable;
+import java.util.stream.IntStream;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -69,7 +76,9 @@ final class EvaluateCommand implements Callable<Integer> {
   @Option(
       names = "--pictures",
       paramLabel = "DIR",
-      description = "Keep the pictures here, and a contact sheet.")
+      description =
+          "Keep the pictures here, each with its caption inside, and a contact sheet on which"
+              + " what is wrong in shape or colour is framed in red.")
   Path pictures;
 
   @ArgGroup(validate = false, heading = "How:%n")
@@ -105,9 +114,14 @@ final class EvaluateCommand implements Callable<Integer> {
   public Integer call() {
     List<CaptionedScene> scenes = scenes();
     long begin = System.nanoTime();
-    Made made = renders ? rendered(scenes) : sampled(scenes);
+    Made made;
+    try (Signals.Work work = common.interruptible()) {
+      made = renders ? rendered(scenes) : sampled(scenes);
+    }
     double seconds = (System.nanoTime() - begin) * 1e-9;
-    try (Scoring scoring = Scoring.open(scorer, with.on.threads, with.on.device)) {
+    common.stage("scoring");
+    try (Signals.Work work = common.interruptible();
+        Scoring scoring = Scoring.open(scorer, with.on.threads, with.on.device)) {
       Evaluation evaluation = scoring.evaluator().evaluate(made.pictures, scenes);
       if (pictures != null) {
         keep(made.pictures, scenes);
@@ -145,7 +159,7 @@ final class EvaluateCommand implements Callable<Integer> {
   private Made sampled(List<CaptionedScene> scenes) {
     SampleRequestBuilder builder = SampleRequest.builder();
     how.apply(builder);
-    try (LongAlign longAlign = with.open();
+    try (LongAlign longAlign = with.open(common);
         Progress progress = common.progress("sampling", scenes.size())) {
       if (longAlign.nativeSize() != PanelsWorld.SIDE) {
         builder.size(PanelsWorld.SIDE, PanelsWorld.SIDE);
@@ -153,7 +167,12 @@ final class EvaluateCommand implements Callable<Integer> {
       SampleRequest settings = longAlign.resolve(builder.build());
       List<BufferedImage> made =
           longAlign.sampleAll(
-              scenes.stream().map(CaptionedScene::caption).toList(), settings, progress::stepTo);
+              scenes.stream().map(CaptionedScene::caption).toList(),
+              settings,
+              done -> {
+                common.check();
+                progress.stepTo(done);
+              });
       return new Made(
           made,
           new Sampled(
@@ -173,8 +192,38 @@ final class EvaluateCommand implements Callable<Integer> {
       PictureFile.writePng(
           target.file(i), made.get(i), Map.of("Description", scenes.get(i).caption()));
     }
+    List<BufferedImage> judged =
+        IntStream.range(0, made.size())
+            .mapToObj(i -> judged(made.get(i), scenes.get(i).scene()))
+            .toList();
     PictureFile.writePng(
-        pictures.resolve("contact-sheet.png"), ContactSheet.of(made, COLUMNS), Map.of());
+        pictures.resolve("contact-sheet.png"), ContactSheet.of(judged, COLUMNS), Map.of());
+  }
+
+  /** A copy in which every cell that does not show what was asked for has a red frame. */
+  private static BufferedImage judged(BufferedImage picture, Scene asked) {
+    BufferedImage copy =
+        new BufferedImage(picture.getWidth(), picture.getHeight(), BufferedImage.TYPE_INT_RGB);
+    Graphics2D graphics = copy.createGraphics();
+    graphics.drawImage(picture, 0, 0, null);
+    graphics.setColor(Color.RED);
+    List<Optional<PanelObject>> found = PanelsReader.read(picture).cells();
+    int across = PanelsWorld.SIDE / PanelsWorld.CELL;
+    for (int cell = 0; cell < found.size(); cell++) {
+      Optional<PanelObject> wanted = asked.cells().get(cell);
+      if (!found.get(cell).map(EvaluateCommand::kind).equals(wanted.map(EvaluateCommand::kind))) {
+        int x = cell % across * PanelsWorld.CELL;
+        int y = cell / across * PanelsWorld.CELL;
+        graphics.drawRect(x, y, PanelsWorld.CELL - 1, PanelsWorld.CELL - 1);
+      }
+    }
+    graphics.dispose();
+    return copy;
+  }
+
+  /** What counts as right, whatever the size. */
+  private static List<Integer> kind(PanelObject object) {
+    return List.of(object.shape(), object.color());
   }
 
   private void report(Report report) {

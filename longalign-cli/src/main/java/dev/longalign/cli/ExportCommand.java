@@ -117,7 +117,7 @@ final class ExportCommand implements Callable<Integer> {
   @Option(names = "--license", paramLabel = "ID", description = "For the card.")
   String license = "";
 
-  @Option(names = "--threads", description = "CPU threads. Default: one per core.")
+  @Option(names = "--threads", converter = Threads.class, description = Threads.DESCRIPTION)
   int threads;
 
   /** What is printed at the end. */
@@ -149,7 +149,9 @@ final class ExportCommand implements Callable<Integer> {
             .withBaseModel(baseModel)
             .withLicense(license);
     List<ExportedFile> files;
-    try (Backend backend = Device.cpu().open(threads)) {
+    common.stage("exporting");
+    try (Signals.Work work = common.interruptible();
+        Backend backend = Device.cpu().open(threads)) {
       files = Exports.convert(from, adapter, base, settings, card, backend, out);
     }
     String command = Exports.command(out, base);

@@ -2,11 +2,12 @@ package dev.longalign.cli;
 
 import com.google.gson.JsonObject;
 import dev.longalign.LongAlignException;
+import dev.longalign.io.Reasons;
+import java.io.InterruptedIOException;
 import java.io.PrintWriter;
-import java.nio.file.AccessDeniedException;
-import java.nio.file.FileAlreadyExistsException;
+import java.nio.channels.ClosedByInterruptException;
 import java.nio.file.FileSystemException;
-import java.nio.file.NoSuchFileException;
+import java.nio.file.InvalidPathException;
 import java.util.concurrent.CancellationException;
 import picocli.CommandLine;
 import picocli.CommandLine.IExecutionExceptionHandler;
@@ -17,18 +18,28 @@ final class Failures implements IExecutionExceptionHandler {
 
   @Override
   public int handleExecutionException(Exception e, CommandLine commandLine, ParseResult result) {
-    boolean cancelled = e instanceof CancellationException;
+    return handle(e, commandLine, result(result, "--stacktrace"), result(result, "--json"));
+  }
+
+  int handle(Throwable e, CommandLine commandLine, boolean stacktrace, boolean json) {
+    if (e instanceof StandardOutput.Failed) {
+      return ExitCode.FAILED; // said when the process ends
+    }
+    boolean cancelled = isCancelled(e, commandLine);
     String message = cancelled ? "cancelled" : message(e);
     PrintWriter err = commandLine.getErr();
+    if (e instanceof Signals.Cancelled && e.getMessage() != null) {
+      message += "; " + e.getMessage();
+    }
     err.println("longalign: " + message);
-    if (result(result, "--stacktrace")) {
+    if (stacktrace) {
       e.printStackTrace(err);
     } else if (isUnexpected(e) && !cancelled) {
       err.println(
           "This is not an error that LongAlign knows; --stacktrace shows where it happened.");
     }
     err.flush();
-    if (result(result, "--json")) {
+    if (json) {
       JsonObject object = new JsonObject();
       object.addProperty("error", message);
       object.addProperty("cancelled", cancelled);
@@ -36,6 +47,22 @@ final class Failures implements IExecutionExceptionHandler {
       commandLine.getOut().flush();
     }
     return cancelled ? ExitCode.CANCELLED : ExitCode.FAILED;
+  }
+
+  /** Cancelling interrupts, and what an interrupt ends fails in its own words. */
+  private static boolean isCancelled(Throwable e, CommandLine commandLine) {
+    Object root = commandLine.getCommandSpec().root().userObject();
+    boolean signalled = root instanceof LongAlignCommand command && command.signals.received();
+    for (Throwable cause = e; cause != null; cause = cause.getCause()) {
+      if (cause instanceof CancellationException
+          || signalled
+              && (cause instanceof ClosedByInterruptException
+                  || cause instanceof InterruptedException
+                  || cause instanceof InterruptedIOException)) {
+        return true;
+      }
+    }
+    return false;
   }
 
   /** The innermost subcommand's flag. */
@@ -47,26 +74,28 @@ final class Failures implements IExecutionExceptionHandler {
     return innermost.hasMatchedOption(option);
   }
 
-  private static boolean isUnexpected(Exception e) {
+  private static boolean isUnexpected(Throwable e) {
     return !(e instanceof LongAlignException
         || e instanceof IllegalArgumentException
-        || e instanceof FileSystemException);
+        || e instanceof FileSystemException
+        || e instanceof OutOfMemoryError);
   }
 
   static String message(Throwable e) {
-    if (e instanceof NoSuchFileException missing) {
-      return missing.getFile() + ": expected a file, found nothing; check the path";
-    }
-    if (e instanceof AccessDeniedException denied) {
-      return denied.getFile() + ": permission denied; check its owner and mode";
-    }
-    if (e instanceof FileAlreadyExistsException exists) {
-      return exists.getFile() + ": exists already; choose another name";
+    if (e instanceof FileSystemException file) {
+      return file.getFile() + ": " + Reasons.of(e) + "; check the path and its permissions";
+    } else if (e instanceof InvalidPathException path) {
+      return "'" + path.getInput() + "': " + Reasons.of(e);
+    } else if (e instanceof OutOfMemoryError) {
+      return "Java's heap of "
+          + (Runtime.getRuntime().maxMemory() >> 20)
+          + " MiB is full; give it more with LONGALIGN_JAVA_OPTS=-Xmx4g, or smaller files";
     }
     String text = e.getMessage();
-    if (e instanceof LongAlignException || e instanceof IllegalArgumentException) {
-      return text == null ? e.getClass().getSimpleName() : text;
+    if (text != null
+        && (e instanceof LongAlignException || e instanceof IllegalArgumentException)) {
+      return text;
     }
-    return text == null ? e.getClass().getName() : e.getClass().getSimpleName() + ": " + text;
+    return e.getClass().getSimpleName() + ": " + Reasons.of(e);
   }
 }

@@ -1,11 +1,14 @@
 package dev.longalign.cli;
 
 import dev.longalign.EmbeddedModel;
+import dev.longalign.LongAlignException;
 import dev.longalign.cli.Check.Status;
+import dev.longalign.host.CacheFolder;
 import java.io.IOException;
 import java.lang.management.ManagementFactory;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.LinkedHashSet;
@@ -133,24 +136,31 @@ final class HostChecks {
   }
 
   private static Check cache() {
-    Path root = EmbeddedModel.cacheRoot();
-    Path existing = root.toAbsolutePath();
-    while (existing.getParent() != null && !Files.exists(existing)) {
-      existing = existing.getParent();
-    }
-    if (!Files.isDirectory(existing) || !Files.isWritable(existing)) {
-      return new Check(
-          "files",
-          "cache",
-          Status.LIMITED,
-          root + " cannot be written",
-          "the embedded model is unpacked for every run; set -Dlongalign.cache or XDG_CACHE_HOME");
-    }
     try {
-      long free = Files.getFileStore(existing).getUsableSpace();
-      return Check.ok("files", "cache", root + ", " + gib(free) + " GiB free");
-    } catch (IOException e) {
-      return Check.ok("files", "cache", root.toString());
+      Path root = CacheFolder.root();
+      EmbeddedModel.directory();
+      boolean posix = root.getFileSystem().supportedFileAttributeViews().contains("posix");
+      String found =
+          root
+              + (posix
+                  ? ", " + PosixFilePermissions.toString(Files.getPosixFilePermissions(root))
+                  : "")
+              + ", of "
+              + Files.getOwner(root)
+              + ", "
+              + gib(Files.getFileStore(root).getUsableSpace())
+              + " GiB free";
+      return CacheFolder.isTemporary()
+          ? new Check(
+              "files",
+              "cache",
+              Status.LIMITED,
+              found + ", for this run only",
+              "natives and the embedded model, 170 MB, are unpacked for every run; the warning above"
+                  + " says why")
+          : Check.ok("files", "cache", found);
+    } catch (LongAlignException | IOException e) {
+      return new Check("files", "cache", Status.FAILED, e.toString(), null);
     }
   }
 

@@ -7,6 +7,7 @@ import dev.longalign.io.ComponentDirectory;
 import dev.longalign.io.Names;
 import dev.longalign.io.PictureFile;
 import dev.longalign.io.ShellCommand;
+import dev.longalign.model.Lora;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Files;
@@ -25,8 +26,8 @@ import picocli.CommandLine.Parameters;
     name = "inspect",
     sortOptions = false,
     description =
-        "Tells what a model directory, a part of one, a LoRA or weights file, or a PNG is, and what"
-            + " is missing.")
+        "Tells what a model directory, a part of one, a LoRA or weights file, a training run, a"
+            + " checkpoint, training data, a feature cache or a picture is, and what is missing.")
 final class InspectCommand implements Callable<Integer> {
   private static final List<String> PICTURES = List.of(".png", ".jpg", ".jpeg");
 
@@ -37,7 +38,7 @@ final class InspectCommand implements Callable<Integer> {
   @Parameters(
       arity = "1..*",
       paramLabel = "PATH",
-      description = "Diffusers directories, .safetensors, .pt, .bin, .png files.")
+      description = "Directories, .safetensors, .pt, .bin, .ckpt, .png files.")
   List<Path> paths;
 
   /** As {@code --json} prints a picture: its settings, and every text chunk as it stands. */
@@ -53,13 +54,32 @@ final class InspectCommand implements Callable<Integer> {
 
   private record ModelReport(String what, ModelSummary model) {}
 
+  private record Unreadable(String what, Path path, String error) {}
+
   @Override
   public Integer call() throws IOException {
     boolean whole = true;
     for (Path path : paths) {
-      whole &= inspect(path);
+      try {
+        whole &= inspect(path);
+      } catch (LongAlignException | IllegalArgumentException | IOException bad) {
+        if (paths.size() == 1) {
+          throw bad;
+        }
+        tell(path, bad); // and go on: the others may be fine
+        whole = false;
+      }
     }
     return whole ? ExitCode.OK : ExitCode.FAILED;
+  }
+
+  private void tell(Path path, Exception bad) {
+    String message = Failures.message(bad);
+    common.err().println("longalign: " + message);
+    common.err().flush();
+    if (common.json) {
+      common.printJson(new Unreadable("unreadable", path, message));
+    }
   }
 
   private boolean inspect(Path path) throws IOException {
@@ -79,10 +99,18 @@ final class InspectCommand implements Callable<Integer> {
     return true;
   }
 
-  private boolean directory(Path path) {
-    if (!Files.exists(path.resolve("model_index.json"))
-        && Files.exists(path.resolve("config.json"))) {
-      Path file =
+  private boolean directory(Path path) throws IOException {
+    if (Files.exists(path.resolve("model_index.json"))) {
+      ModelSummary summary = ModelSummary.of(path);
+      if (common.json) {
+        common.printJson(new ModelReport("model", summary));
+      } else {
+        summary.print(common.out());
+        common.out().flush();
+      }
+      return summary.readable();
+    } else if (Files.exists(path.resolve("config.json"))) {
+      weights(
           ComponentDirectory.open(path)
               .weightsFile()
               .orElseThrow(
@@ -90,18 +118,20 @@ final class InspectCommand implements Callable<Integer> {
                       new LongAlignException(
                           path
                               + ": expected weights beside config.json, found none; an incomplete"
-                              + " download?"));
-      weights(file);
+                              + " download?")));
+      return true;
+    } else if (Lora.isDirectory(path)) {
+      weights(Lora.file(path));
       return true;
     }
-    ModelSummary summary = ModelSummary.of(path);
+    DirectorySummary summary = DirectorySummary.of(path);
     if (common.json) {
-      common.printJson(new ModelReport("model", summary));
+      common.printJson(summary);
     } else {
       summary.print(common.out());
       common.out().flush();
     }
-    return summary.readable();
+    return true;
   }
 
   private void weights(Path file) {
@@ -164,6 +194,7 @@ final class InspectCommand implements Callable<Integer> {
 
   private static void print(String what, Provenance.Part part, String more, PrintWriter out) {
     out.printf(
+        Locale.ROOT,
         "  %-8s %s%s, %s%n",
         what,
         Names.printable(part.name()),

@@ -11,6 +11,7 @@ import java.awt.image.BufferedImage;
 import java.math.BigInteger;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalInt;
@@ -48,7 +49,7 @@ final class Json {
   static String write(Object value) {
     return CONTROLS
         .matcher(GSON.toJson(tree(value)))
-        .replaceAll(found -> String.format("\\\\u%04x", (int) found.group().charAt(0)));
+        .replaceAll(found -> String.format(Locale.ROOT, "\\\\u%04x", (int) found.group().charAt(0)));
   }
 
   static JsonElement tree(Object value) {

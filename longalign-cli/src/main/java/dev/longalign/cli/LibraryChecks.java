@@ -2,7 +2,9 @@ package dev.longalign.cli;
 
 import ai.onnxruntime.OrtEnvironment;
 import ai.onnxruntime.OrtProvider;
+import com.sun.jna.Native;
 import dev.longalign.cli.Check.Status;
+import dev.longalign.host.ProcessSettings;
 import dev.longalign.onnx.OnnxRuntime;
 import dev.longalign.tensor.BackendProvider;
 import dev.longalign.text.EncoderProvider;
@@ -12,6 +14,7 @@ import java.util.ServiceLoader;
 import java.util.function.Supplier;
 import org.bytedeco.dnnl.dnnl_version_t;
 import org.bytedeco.dnnl.global.dnnl;
+import org.bytedeco.javacpp.Loader;
 
 /** The native libraries in the jars: each is loaded and asked for its version. */
 final class LibraryChecks {
@@ -21,6 +24,7 @@ final class LibraryChecks {
 
   static List<Check> all() {
     List<Check> checks = new ArrayList<>();
+    checks.add(guarded("JNA", LibraryChecks::jna));
     checks.add(guarded("oneDNN", LibraryChecks::oneDnn));
     Check onnxRuntime = guarded("ONNX Runtime", LibraryChecks::onnxRuntime);
     checks.add(onnxRuntime);
@@ -69,7 +73,14 @@ final class LibraryChecks {
         "add dev.longalign:" + module + "; in a jar of jars, merge META-INF/services");
   }
 
+  private static String jna() {
+    ProcessSettings.apply();
+    return Native.VERSION + ", " + System.getProperty("jnidispatch.path");
+  }
+
   private static String oneDnn() {
+    ProcessSettings.apply();
+    String file = Loader.load(dnnl.class);
     dnnl_version_t version = dnnl.dnnl_version();
     return version.major()
         + "."
@@ -77,14 +88,18 @@ final class LibraryChecks {
         + "."
         + version.patch()
         + ", instruction set "
-        + dnnl.get_effective_cpu_isa().toString().replaceFirst("^cpu_isa_", "");
+        + dnnl.get_effective_cpu_isa().toString().replaceFirst("^cpu_isa_", "")
+        + ", "
+        + file;
   }
 
   private static String onnxRuntime() {
     String version = OnnxRuntime.environment().getVersion();
     List<String> providers =
         OrtEnvironment.getAvailableProviders().stream().map(OrtProvider::getName).toList();
-    return version + ", " + String.join(" ", providers);
+    String folder =
+        System.getProperty("onnxruntime.native.path", System.getProperty("java.io.tmpdir"));
+    return version + ", " + String.join(" ", providers) + ", " + folder;
   }
 
   private static Check backend(BackendProvider provider) {
@@ -112,7 +127,7 @@ final class LibraryChecks {
           Status.FAILED,
           "does not load: " + cause,
           "natives for Linux x86-64 with glibc 2.28 or later are in the jars; check the platform,"
-              + " that the temporary directory can be written and allows execution");
+              + " and that the cache folder allows execution (noexec?): -Dlongalign.cache names another");
     }
   }
 }

@@ -21,7 +21,9 @@ import picocli.CommandLine.Spec;
       "0:done",
       "1:failed; the message on stderr says what, where and what to do",
       "2:the command line was not understood",
-      "130:cancelled with Ctrl-C"
+      "130:cancelled with Ctrl-C; what was done is kept",
+      "143:the same with TERM, 129 with HUP (128 and the signal's number)",
+      "141:the reader of the output has gone"
     },
     subcommands = {
       SampleCommand.class,
@@ -40,6 +42,16 @@ import picocli.CommandLine.Spec;
     })
 final class LongAlignCommand implements Runnable {
   @Spec CommandSpec spec;
+
+  final Signals signals;
+
+  /** Null where stderr is no terminal. */
+  final StatusLine status;
+
+  LongAlignCommand(Signals signals, StatusLine status) {
+    this.signals = signals;
+    this.status = status;
+  }
 
   @Override
   public void run() {

@@ -8,12 +8,10 @@ import dev.longalign.SampleRequest;
 import dev.longalign.SampleRequestBuilder;
 import dev.longalign.Splitter;
 import dev.longalign.io.PictureFile;
-import java.io.IOException;
-import java.io.PrintWriter;
-import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
+import dev.longalign.io.TextFile;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import picocli.CommandLine;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
@@ -21,6 +19,18 @@ import picocli.CommandLine.Parameters;
 
 /** What to sample; every option is a setting of {@link SampleRequest}. */
 final class RequestOptions extends SamplerOptions {
+  private static final Map<String, String> OPTIONS =
+      Map.of(
+          "steps", "--steps",
+          "guidanceScale", "--guidance",
+          "seed", "--seed",
+          "images", "--images",
+          "batchSize", "--batch",
+          "width", "--width",
+          "height", "--height",
+          "strength", "--strength",
+          "eta", "--eta");
+
   @Parameters(
       arity = "0..1",
       paramLabel = "PROMPT",
@@ -59,7 +69,7 @@ final class RequestOptions extends SamplerOptions {
   @Option(
       names = "--init-image",
       paramLabel = "FILE",
-      description = "Start from this picture (PNG, JPEG) instead of noise.")
+      description = "Start from this picture (PNG, JPEG, WebP) instead of noise.")
   Path initImage;
 
   @Option(
@@ -103,8 +113,15 @@ final class RequestOptions extends SamplerOptions {
       }
       return requests(base());
     } catch (IllegalArgumentException e) {
-      throw new ParameterException(command, e.getMessage(), e);
+      throw new ParameterException(command, option(e.getMessage()), e);
     }
+  }
+
+  /** The library names settings; what was written is an option. */
+  private static String option(String message) {
+    int colon = message.indexOf(':');
+    String name = OPTIONS.get(colon < 0 ? "" : message.substring(0, colon));
+    return name == null ? message : name + message.substring(colon);
   }
 
   private List<SampleRequest> requests(SampleRequestBuilder builder) {
@@ -156,8 +173,8 @@ final class RequestOptions extends SamplerOptions {
   }
 
   /** An engine for the requests: with --from-png, like the one that made the picture. */
-  LongAlign open(EngineOptions with) {
-    LongAlignBuilder builder = with.builder();
+  LongAlign open(EngineOptions with, CommonOptions common) {
+    LongAlignBuilder builder = with.builder(common);
     if (earlier != null && earlier.provenance().isPresent()) {
       Path beside = fromPng.toAbsolutePath().getParent();
       builder.like(earlier.provenance().get(), beside, Path.of(""));
@@ -170,7 +187,7 @@ final class RequestOptions extends SamplerOptions {
    *
    * @throws LongAlignException with --strict, if there is a reason
    */
-  void compare(LongAlign longAlign, SampleRequest request, PrintWriter err) {
+  void compare(LongAlign longAlign, SampleRequest request, CommonOptions common) {
     List<String> differences =
         earlier == null ? List.of() : earlier.differences(request, longAlign.provenance());
     if (strict && !differences.isEmpty()) {
@@ -179,19 +196,12 @@ final class RequestOptions extends SamplerOptions {
               + ": the picture might look otherwise (--strict): "
               + String.join("; ", differences));
     }
-    differences.forEach(line -> err.println("longalign: " + fromPng + ": " + line));
-    err.flush();
+    differences.forEach(line -> common.say("longalign: " + fromPng + ": " + line));
   }
 
   private List<String> prompts() {
-    List<String> lines;
-    try {
-      lines = Files.readAllLines(promptFile, StandardCharsets.UTF_8);
-    } catch (IOException e) {
-      throw new LongAlignException(
-          "--prompt-file " + promptFile + ": expected a text file in UTF-8, found " + e, e);
-    }
-    List<String> prompts = lines.stream().filter(line -> !line.isBlank()).toList();
+    List<String> prompts =
+        TextFile.lines(promptFile).stream().filter(line -> !line.isBlank()).toList();
     if (prompts.isEmpty()) {
       throw new LongAlignException(
           "--prompt-file " + promptFile + ": expected a prompt a line, found none");

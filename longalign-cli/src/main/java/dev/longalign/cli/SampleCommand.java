@@ -9,6 +9,7 @@ import dev.longalign.SampleRequest;
 import dev.longalign.SampleResult;
 import dev.longalign.SampleStep;
 import dev.longalign.SampleTimings;
+import dev.longalign.data.panels.PanelsWorld;
 import dev.longalign.io.PictureFile;
 import dev.longalign.text.EncodingReport;
 import java.nio.file.Files;
@@ -23,6 +24,8 @@ import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.TypeConversionException;
 
 /** {@code longalign sample}: from prompts to PNG files. */
 @Command(
@@ -35,8 +38,10 @@ import picocli.CommandLine.Option;
       "",
       "Examples:",
       "  longalign sample \"A long prompt. With many sentences.\" --out out.png",
-      "  longalign sample --model stable-diffusion-v1-5 --adapter s28750_adapter --t5 t5-large \\",
-      "      --lora s28750_lora_vis.pt --lora sd15-reward-3750.pt --prompt-file prompts.txt --out pictures",
+      "  longalign sample --prompt-file prompts.txt --out pictures \\",
+      "    --model stable-diffusion-v1-5 --t5 t5-large \\",
+      "    --adapter s28750_adapter \\",
+      "    --lora s28750_lora_vis.pt --lora sd15-reward-3750.pt",
       "  longalign sample --from-png out.png --seed 43 --out other.png",
       "  longalign sample --prompt-file prompts.txt --best-of 4 --by worst-sentence"
     })
@@ -59,7 +64,8 @@ final class SampleCommand implements Callable<Integer> {
       names = "--out",
       paramLabel = "FILE|DIR",
       description =
-          "A PNG, or a directory for 00.png, 01.png, ... Default: out.png, for several out/.")
+          "A PNG, or a directory for 00.png, 01.png, ...; each is written when it is done, and"
+              + " replaces what has its name. Default: out.png, for several out/.")
   String out;
 
   @Option(
@@ -67,6 +73,8 @@ final class SampleCommand implements Callable<Integer> {
       paramLabel = "FILE",
       description = "Write what the picture looks like so far to this PNG after every step.")
   Path preview;
+
+  private String incomplete;
 
   /** One picture, as {@code --json} prints it. */
   private record Picture(
@@ -85,31 +93,66 @@ final class SampleCommand implements Callable<Integer> {
     List<SampleRequest> requests = what.requests(common.spec.commandLine(), bestOf.count);
     int pictures =
         bestOf.active() ? requests.size() : requests.stream().mapToInt(SampleRequest::images).sum();
-    OutputTarget target = OutputTarget.of(out, what.numbered(), pictures);
+    OutputTarget target = target(pictures);
+    hints(requests);
     AtomicReference<SampleCall> running = new AtomicReference<>();
-    // The hook is there before the model is: loading a large one takes a while too.
-    try (CancelOnInterrupt interrupt = new CancelOnInterrupt(() -> cancel(running));
-        LongAlign longAlign = what.open(with);
+    try (Signals.Work work = common.cancellable(() -> cancel(running.get()));
+        LongAlign longAlign = what.open(with, common);
         Scoring scoring = bestOf.active() ? openScorer() : null) {
-      what.compare(longAlign, requests.get(0), common.err());
-      int index = 0;
+      what.compare(longAlign, requests.get(0), common);
+      int[] index = {0};
       for (int i = 0; i < requests.size(); i++) {
-        interrupt.check();
         String task =
             requests.size() == 1 ? "sampling" : "prompt " + (i + 1) + "/" + requests.size();
-        SampleResult result = sample(longAlign, requests.get(i), task, running);
-        if (scoring != null) {
-          BestOfOptions.Choice choice = bestOf.choose(scoring, result);
-          Path file = save(result, choice.index(), target.file(index++));
-          report(result, choice.index(), file, Optional.of(choice));
-          continue;
-        }
-        for (int image = 0; image < result.images().size(); image++) {
-          report(result, image, save(result, image, target.file(index++)), Optional.empty());
+        try (Bar bar = new Bar(task)) {
+          SampleCall call = longAlign.newCall(requests.get(i), bar);
+          running.set(call);
+          common.check(); // a signal from here on cancels the call
+          if (scoring != null) {
+            SampleResult result = call.execute();
+            Optional<BestOfOptions.Choice> choice = Optional.of(bestOf.choose(scoring, result));
+            int best = choice.get().index();
+            Path file = target.file(index[0]++);
+            result.save(best, file);
+            report(result, best, file, choice);
+          } else {
+            call.execute(
+                picture -> {
+                  Path file = target.file(index[0]++);
+                  picture.save(file);
+                  report(picture, 0, file, Optional.empty());
+                });
+          }
         }
       }
     }
     return ExitCode.OK;
+  }
+
+  private OutputTarget target(int pictures) {
+    try {
+      return OutputTarget.of(out, what.numbered(), pictures);
+    } catch (IllegalArgumentException | TypeConversionException e) {
+      throw new ParameterException(common.spec.commandLine(), e.getMessage(), e);
+    }
+  }
+
+  /** What is allowed, but hardly meant. */
+  private void hints(List<SampleRequest> requests) {
+    if (requests.stream().anyMatch(request -> request.prompt().isBlank())) {
+      common.say("longalign: the prompt is empty; the picture will be of anything");
+    } else if (with.model == null
+        && with.loras.isEmpty()
+        && requests.stream().noneMatch(request -> namesAShape(request.prompt()))) {
+      common.say(
+          "longalign: the small model in the jar draws nothing but coloured shapes ("
+              + String.join(", ", PanelsWorld.SHAPES)
+              + "); for other pictures give a --model");
+    }
+  }
+
+  private static boolean namesAShape(String prompt) {
+    return PanelsWorld.SHAPES.stream().anyMatch(prompt.toLowerCase(Locale.ROOT)::contains);
   }
 
   /** The scorer in the jar knows only the world of the model in the jar. */
@@ -127,37 +170,18 @@ final class SampleCommand implements Callable<Integer> {
     return Scoring.open(scorer, with.on.threads, with.on.device);
   }
 
-  private void cancel(AtomicReference<SampleCall> running) {
-    common.err().println("longalign: cancelled; the step under way ends first");
-    common.err().flush();
-    SampleCall call = running.get();
+  private static void cancel(SampleCall call) {
     if (call != null) {
       call.cancel();
     }
   }
 
-  private SampleResult sample(
-      LongAlign longAlign,
-      SampleRequest request,
-      String task,
-      AtomicReference<SampleCall> running) {
-    try (Bar bar = new Bar(task)) {
-      SampleCall call = longAlign.newCall(request, bar);
-      running.set(call);
-      return call.execute();
-    }
-  }
-
-  private static Path save(SampleResult result, int image, Path file) {
-    result.save(image, file);
-    return file;
-  }
-
   private void report(
       SampleResult result, int image, Path file, Optional<BestOfOptions.Choice> choice) {
     EncodingReport encoding = result.encoding();
-    if ((image == 0 || choice.isPresent()) && !encoding.isComplete()) {
-      common.err().println("longalign: " + encoding.summary());
+    if (!encoding.isComplete() && !encoding.caption().equals(incomplete)) {
+      incomplete = encoding.caption(); // once a prompt
+      common.say("longalign: " + encoding.summary());
     }
     SampleTimings timings = result.timings();
     long seed = result.seeds().get(image);
@@ -213,6 +237,11 @@ final class SampleCommand implements Callable<Integer> {
     }
 
     @Override
+    public void onStart(SampleRequest request) {
+      common.stage("encoding the prompt");
+    }
+
+    @Override
     public void onStep(SampleStep step) {
       if (progress == null) {
         progress = common.progress(task, step.of());
@@ -223,7 +252,7 @@ final class SampleCommand implements Callable<Integer> {
           PictureFile.writePng(preview, step.preview(), Map.of());
         } catch (LongAlignException e) {
           previewFailed = true; // said once; the picture itself matters more
-          common.err().println("longalign: no more previews: " + e.getMessage());
+          common.say("longalign: no more previews: " + e.getMessage());
         }
       }
     }

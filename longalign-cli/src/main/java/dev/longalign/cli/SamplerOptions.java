@@ -41,7 +41,7 @@ class SamplerOptions {
   @Option(names = "--batch", description = "Pictures at once. Default: as fits.")
   Integer batch;
 
-  @Option(names = "--eta", description = "DDIM: 0 (deterministic) to 1. Default: 0.")
+  @Option(names = "--eta", description = "Of --scheduler ddim: 0 (deterministic) to 1. Default: 0.")
   Float eta;
 
   @Option(
@@ -50,8 +50,16 @@ class SamplerOptions {
           "Noise as torch makes it, one of: ${COMPLETION-CANDIDATES}. Default: torch_cpu.")
   Generator generator;
 
-  /** Puts what was given into a request. */
+  /**
+   * Puts what was given into a request.
+   *
+   * @throws IllegalArgumentException if something was given that has no effect
+   */
   final void apply(SampleRequestBuilder builder) {
+    if (eta != null && scheduler != Scheduler.DDIM) {
+      throw new IllegalArgumentException(
+          "--eta: expected --scheduler ddim with it, which is the only one that has an eta");
+    }
     set(scheduler, builder::scheduler);
     set(karras, builder::karrasSigmas);
     set(steps, builder::steps);

@@ -3,12 +3,10 @@ package dev.longalign.cli;
 import dev.longalign.LongAlignException;
 import dev.longalign.PictureSettings;
 import dev.longalign.io.PictureFile;
+import dev.longalign.io.TextFile;
 import dev.longalign.preference.CaptionFeatures;
 import dev.longalign.preference.PictureScore;
-import java.io.IOException;
 import java.io.PrintWriter;
-import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -59,7 +57,7 @@ final class ScoreCommand implements Callable<Integer> {
       description = "One caption a line (UTF-8), in the order of the pictures.")
   Path captionFile;
 
-  @Option(names = "--threads", description = "CPU threads. Default: one per core.")
+  @Option(names = "--threads", converter = Threads.class, description = Threads.DESCRIPTION)
   int threads;
 
   /** One picture, as {@code --json} prints it. */
@@ -80,11 +78,14 @@ final class ScoreCommand implements Callable<Integer> {
   public Integer call() {
     pictures.forEach(PictureFile::info); // what is no picture is refused before models are loaded
     List<String> texts = captions();
-    try (Scoring scoring = Scoring.open(with, threads);
+    common.stage("loading the preference model");
+    try (Signals.Work work = common.interruptible();
+        Scoring scoring = Scoring.open(with, threads);
         Progress progress = common.progress("scoring", pictures.size())) {
       List<CaptionFeatures> captions = scoring.scorer().captions(texts);
       Scoring.Common direction = scoring.common(captions);
       for (int i = 0; i < pictures.size(); i++) {
+        common.check();
         PictureScore score =
             scoring.score(
                 PictureFile.readRgb(pictures.get(i)), captions.get(i), direction.direction());
@@ -145,13 +146,7 @@ final class ScoreCommand implements Callable<Integer> {
   }
 
   static List<String> lines(Path file) {
-    try {
-      return Files.readAllLines(file, StandardCharsets.UTF_8).stream()
-          .filter(line -> !line.isBlank())
-          .toList();
-    } catch (IOException e) {
-      throw new LongAlignException(file + ": expected a text file in UTF-8, found " + e, e);
-    }
+    return TextFile.lines(file).stream().filter(line -> !line.isBlank()).toList();
   }
 
   private void report(Report report) {

@@ -1,8 +1,6 @@
 package dev.longalign.cli;
 
-import dev.longalign.LongAlignException;
-import java.io.IOException;
-import java.nio.charset.StandardCharsets;
+import dev.longalign.io.TextFile;
 
 /** Prompts from a pipe. */
 final class StandardInput {
@@ -13,10 +11,6 @@ final class StandardInput {
     if (!text.equals("-")) {
       return text;
     }
-    try {
-      return new String(System.in.readAllBytes(), StandardCharsets.UTF_8).strip();
-    } catch (IOException e) {
-      throw new LongAlignException("standard input cannot be read: " + e, e);
-    }
+    return TextFile.read(System.in, "standard input").strip();
   }
 }

@@ -7,6 +7,7 @@ import dev.longalign.training.DenscoreEvaluation;
 import dev.longalign.training.DenscoreRun;
 import dev.longalign.training.DenscoreRunConfig;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
@@ -42,12 +43,19 @@ final class TrainDenscoreCommand implements Callable<Integer> {
   @Option(names = "--config", required = true, paramLabel = "FILE", description = "The run.")
   Path config;
 
+  @Option(
+      names = "--allow-changes",
+      description =
+          "Continue from a checkpoint though config, data or base have changed since; without it,"
+              + " the changes are listed and refused.")
+  boolean allowChanges;
+
   @Mixin DeviceOption on;
 
   /**
    * What is printed at the end.
    *
-   * @param loss of the last step; null if none was left to make
+   * @param loss of the last step, and smoothed over about fifty; null if none was left to make
    * @param trained how well the trained model knows held-out pictures; null if not measured
    * @param embedded the same of the model in the jar
    */
@@ -55,6 +63,7 @@ final class TrainDenscoreCommand implements Callable<Integer> {
       String stage,
       long steps,
       Double loss,
+      Double smoothedLoss,
       String export,
       DenscoreEvaluation trained,
       DenscoreEvaluation embedded) {}
@@ -64,12 +73,16 @@ final class TrainDenscoreCommand implements Callable<Integer> {
     DenscoreRunConfig run = DenscoreRunConfig.read(config);
     Path embedded = EmbeddedModel.directory().resolve(DENSCORE);
     Path export = run.output().resolve("export");
-    Double loss;
+    TrainerDisplay display = new TrainerDisplay(common);
+    display.loading("CLIP and data");
+    TrainerDisplay.Loss loss;
     long steps;
     try (DenscoreRun denscore = new DenscoreRun(run, embedded, on.open(), on.threads);
-        CancelOnInterrupt cancel = new CancelOnInterrupt(denscore.trainer()::stop)) {
-      loss = TrainerDisplay.train(denscore.trainer(), DENSCORE, run.steps(), common);
-      cancel.check();
+        Signals.Work work = common.cancellable(denscore.trainer()::stop)) {
+      loss =
+          display.train(
+              denscore.trainer(), DENSCORE, run.steps(), facts(run, denscore), allowChanges);
+      common.check(TrainerDisplay.kept(run.output(), denscore.trainer().step()));
       denscore.model().export(export);
       steps = denscore.trainer().step();
     }
@@ -77,11 +90,39 @@ final class TrainDenscoreCommand implements Callable<Integer> {
         new Result(
             DENSCORE,
             steps,
-            loss,
+            loss == null ? null : loss.last(),
+            loss == null ? null : loss.smoothed(),
             export.toString(),
             evaluate(export, run.evaluation()),
-            evaluate(embedded, run.evaluation())));
+            evaluate(embedded, run.evaluation())),
+        loss);
     return ExitCode.OK;
+  }
+
+  private static List<String> facts(DenscoreRunConfig run, DenscoreRun denscore) {
+    String examples =
+        denscore.examples().isPresent()
+            ? String.format(Locale.ROOT, "%,d examples", denscore.examples().getAsLong())
+            : "endless";
+    return List.of(
+        String.format(
+            Locale.ROOT,
+            "denscore: %,d parameters, %s",
+            denscore.trainer().parameterCount(),
+            run.init() == null ? "from random weights" : "from " + run.init()),
+        String.format(
+            Locale.ROOT,
+            "data: %s, %s, %d x %d in a step",
+            run.data(),
+            examples,
+            run.batchSize(),
+            run.settings().accumulation()),
+        String.format(
+            Locale.ROOT,
+            "device: %s; output: %s, a checkpoint every %,d steps",
+            denscore.backend(),
+            run.output(),
+            run.settings().saveEvery()));
   }
 
   private DenscoreEvaluation evaluate(Path directory, int pictures) {
@@ -94,14 +135,14 @@ final class TrainDenscoreCommand implements Callable<Integer> {
     }
   }
 
-  private void report(Result result) {
+  private void report(Result result, TrainerDisplay.Loss loss) {
     if (common.json) {
       common.printJson(result);
       return;
     }
-    String loss =
-        result.loss() == null ? "" : String.format(Locale.ROOT, ", last loss %.4f", result.loss());
-    common.out().printf(Locale.ROOT, "%d steps%s%n", result.steps(), loss);
+    common
+        .out()
+        .printf(Locale.ROOT, "%d steps%s%n", result.steps(), TrainerDisplay.Loss.words(loss));
     if (result.trained() != null) {
       common
           .out()

@@ -53,6 +53,13 @@ abstract class TrainStageCommand implements Callable<Integer> {
       description = "T5's tokenizer and encoder. Default: t5 in the model's directory.")
   Path t5;
 
+  @Option(
+      names = "--allow-changes",
+      description =
+          "Continue from a checkpoint though config, data or base have changed since; without it,"
+              + " the changes are listed and refused.")
+  boolean allowChanges;
+
   @Mixin DeviceOption on;
 
   private final Stage stage;
@@ -64,14 +71,17 @@ abstract class TrainStageCommand implements Callable<Integer> {
   /**
    * What is printed at the end.
    *
-   * @param loss of the last step; null if none was left to make
+   * @param loss of the last step, and smoothed over about fifty; null if none was left to make
    * @param command samples with what was trained
    */
-  record Result(String stage, long steps, Double loss, String export, String command) {}
+  record Result(
+      String stage, long steps, Double loss, Double smoothedLoss, String export, String command) {}
 
   @Override
   public Integer call() {
     RunConfig run = RunConfig.read(config, stage);
+    TrainerDisplay display = new TrainerDisplay(common);
+    display.loading("model files");
     ModelFiles files =
         ModelFiles.find(
             model == null ? EmbeddedModel.directory() : model,
@@ -80,24 +90,62 @@ abstract class TrainStageCommand implements Callable<Integer> {
             loras.stream().map(l -> new ModelFiles.LoraFile(l.path(), l.scale())).toList(),
             stage != Stage.ALIGN);
     Path export = run.output().resolve("export");
-    Thread trains = Thread.currentThread();
-    try (CancelOnInterrupt cancel = new CancelOnInterrupt(trains::interrupt);
-        TrainingRun training = TrainingRun.open(run, files, on.device, on.threads)) {
-      Double loss = TrainerDisplay.train(training.trainer(), stage.key(), run.steps(), common);
-      cancel.check();
+    try (Signals.Work work = common.interruptible();
+        TrainingRun training =
+            TrainingRun.open(run, files, on.device, on.threads, display::loading)) {
+      TrainerDisplay.Loss loss =
+          display.train(
+              training.trainer(), stage.key(), run.steps(), facts(training, files), allowChanges);
+      common.check(TrainerDisplay.kept(run.output(), training.trainer().step()));
       training.export(export);
       report(
           new Result(
               stage.key(),
               training.trainer().step(),
-              loss,
+              loss == null ? null : loss.last(),
+              loss == null ? null : loss.smoothed(),
               export.toString(),
-              Exports.command(export, files)));
+              Exports.command(export, files)),
+          loss);
     }
     return ExitCode.OK;
   }
 
-  private void report(Result result) {
+  private List<String> facts(TrainingRun training, ModelFiles files) {
+    RunConfig run = training.config();
+    StringBuilder base = new StringBuilder(files.model().path().toString());
+    files.loras().forEach(lora -> base.append(" + ").append(lora.file().getFileName()));
+    String examples =
+        training.examples().isPresent()
+            ? String.format(Locale.ROOT, "%,d examples", training.examples().getAsLong())
+            : "endless";
+    return List.of(
+        String.format(
+            Locale.ROOT,
+            "%s: %,d parameters (rank %d) on %s",
+            stage.key(),
+            training.trainer().parameterCount(),
+            run.rank(),
+            base),
+        String.format(
+            Locale.ROOT,
+            "data: %s, %s, %d x %d, %d x %d in a step",
+            run.data(),
+            examples,
+            training.side(),
+            training.side(),
+            run.batchSize(),
+            run.settings().accumulation()),
+        String.format(
+            Locale.ROOT,
+            "device: %s, %s; output: %s, a checkpoint every %,d steps",
+            training.backend(),
+            run.precision().name().toLowerCase(Locale.ROOT),
+            run.output(),
+            run.settings().saveEvery()));
+  }
+
+  private void report(Result result, TrainerDisplay.Loss loss) {
     if (common.json) {
       common.printJson(result);
       return;
@@ -108,9 +156,7 @@ abstract class TrainStageCommand implements Callable<Integer> {
             Locale.ROOT,
             "%d steps%s; sample with:%n%s%n",
             result.steps(),
-            result.loss() == null
-                ? ""
-                : String.format(Locale.ROOT, ", last loss %.4f", result.loss()),
+            TrainerDisplay.Loss.words(loss),
             CommonOptions.pasteable(result.command()));
     common.out().flush();
   }

@@ -1,6 +1,8 @@
 package dev.longalign.cli;
 
+import com.google.gson.JsonObject;
 import java.io.PrintWriter;
+import java.util.List;
 import picocli.CommandLine;
 import picocli.CommandLine.IParameterExceptionHandler;
 import picocli.CommandLine.ParameterException;
@@ -17,6 +19,13 @@ final class UsageErrors implements IParameterExceptionHandler {
     UnmatchedArgumentException.printSuggestions(e, err);
     err.println("Try '" + commandLine.getCommandSpec().qualifiedName() + " --help'.");
     err.flush();
+    if (List.of(args).contains("--json")) {
+      JsonObject object = new JsonObject();
+      object.addProperty("error", e.getMessage());
+      object.addProperty("cancelled", false);
+      commandLine.getOut().println(object);
+      commandLine.getOut().flush();
+    }
     return ExitCode.USAGE;
   }
 }

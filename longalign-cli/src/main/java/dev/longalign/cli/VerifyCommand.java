@@ -67,7 +67,10 @@ final class VerifyCommand implements Callable<Integer> {
   public Integer call() {
     long start = System.nanoTime();
     Verifier verifier = new Verifier(directory, on.device, on.threads);
-    List<CaseResult> results = verifier.run(only, common.json ? result -> {} : this::print);
+    List<CaseResult> results;
+    try (Signals.Work work = common.interruptible()) {
+      results = verifier.run(only, this::show);
+    }
     if (results.isEmpty()) {
       throw new ParameterException(
           spec.commandLine(),
@@ -112,6 +115,13 @@ final class VerifyCommand implements Callable<Integer> {
       common.out().flush();
     }
     return ok ? ExitCode.OK : ExitCode.FAILED;
+  }
+
+  private void show(CaseResult result) {
+    common.check();
+    if (!common.json) {
+      print(result);
+    }
   }
 
   private void print(CaseResult result) {

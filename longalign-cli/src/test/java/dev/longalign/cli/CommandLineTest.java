@@ -59,7 +59,14 @@ final class CommandLineTest {
       value = {
         "nonsense | longalign: Unmatched argument",
         "sample | expected a prompt, --prompt-file or --from-png",
-        "sample p --width 500 | width: expected a multiple of 8, found 500; use 496 or 504",
+        "sample p --width 500 | --width: expected a multiple of 8, found 500; use 496 or 504",
+        "sample p --guidance -1 | --guidance: expected 0.0 to 1000.0, found -1.0",
+        "sample p --batch 0 | --batch: expected 1 to 10000, found 0",
+        "sample p --images 10001 | --images: expected 1 to 10000, found 10001",
+        "sample p --threads 0 | expected a number from 1 to",
+        "sample p --eta 0.5 | --eta: expected --scheduler ddim",
+        "sample p --out a.jpg | --out a.jpg: expected a name that ends with .png",
+        "sample p --init-image a\0.png | no file can have this name",
         "sample p --steps -1 | steps: expected 1 to 1000, found -1",
         "sample p --strength 0.5 | expected --init-image",
         "sample p --prompt-file f | found both",
@@ -82,6 +89,42 @@ final class CommandLineTest {
     assertThat(err.toString()).contains("\tat dev.longalign");
     assertThat(run("inspect", temp + "/no", "--json")).isEqualTo(ExitCode.FAILED);
     assertThat(json().get("error").getAsString()).contains(temp + "/no");
+    assertThat(run("sample", "--json", PROMPT, "--out", "")).isEqualTo(ExitCode.USAGE);
+    assertThat(json().get("error").getAsString()).contains("expected a path, found an empty text");
+  }
+
+  /** Everything that the file system says is told in words, and before a model is loaded. */
+  @Test
+  void placesThatCannotBeWrittenAreNamed() throws Exception {
+    Path file = Files.writeString(temp.resolve("file"), "");
+    for (String out : new String[] {file + "/a.png", file + "/", file + "/b/c/"}) {
+      assertThat(run("sample", PROMPT, "--images", out.endsWith("/") ? "2" : "1", "--out", out))
+          .isEqualTo(ExitCode.FAILED);
+      assertThat(err.toString())
+          .contains(file.toString(), "expected a directory")
+          .doesNotContain("Exception", "loading");
+    }
+    assertThat(run("sample", "--prompt-file", temp + "/none")).isEqualTo(ExitCode.FAILED);
+    assertThat(err.toString()).contains(temp + "/none").doesNotContain("Exception");
+    assertThat(run("eta", temp + "/none", "--out", temp + "/eta")).isEqualTo(ExitCode.FAILED);
+    assertThat(err.toString()).contains(temp + "/none").doesNotContain("Exception");
+    assertThat(temp.resolve("eta")).doesNotExist();
+  }
+
+  @Test
+  void whatIsHardlyMeantIsSaid() {
+    String[] quick = {
+      "sample", "A red apple.", "--steps", "1", "--width", "8", "--height", "8", "--out", temp + "/"
+    };
+    assertThat(run(quick)).isEqualTo(ExitCode.OK);
+    assertThat(err.toString()).contains("nothing but coloured shapes (circle,", "--model");
+    quick[1] = " ";
+    assertThat(run(quick)).isEqualTo(ExitCode.OK);
+    assertThat(err.toString()).contains("the prompt is empty");
+    quick[1] = PROMPT;
+    assertThat(run(with(quick, "--quiet", "--threads", "64"))).isEqualTo(ExitCode.OK);
+    assertThat(err.toString()).isEmpty();
+    assertThat(temp.resolve("00.png")).exists();
   }
 
   @Test
@@ -267,6 +310,14 @@ final class CommandLineTest {
     assertThat(directory).isDirectoryContaining("glob:**/00.png");
     assertThat(directory).isDirectoryContaining("glob:**/01.png");
     assertThat(directory.toFile().list()).hasSize(2);
+
+    Files.writeString(prompts, PROMPT);
+    Path one = temp.resolve("b.png");
+    String[] single = {"sample", "--prompt-file", prompts.toString(), "--out", one.toString()};
+    assertThat(run(with(single, "--steps", "1", "--width", "32", "--height", "32")))
+        .as(err.toString())
+        .isEqualTo(ExitCode.OK);
+    assertThat(one).as("one prompt, one picture").isRegularFile();
   }
 
   @Test

@@ -8,10 +8,12 @@ import com.google.gson.JsonParser;
 import dev.longalign.data.panels.CaptionedScene;
 import dev.longalign.data.panels.HeldOut;
 import dev.longalign.io.PictureFile;
+import java.awt.image.BufferedImage;
 import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -76,6 +78,12 @@ final class EvaluateCommandTest {
         .containsEntry("Description", HeldOut.longCaptions().get(1).caption());
     assertThat(PictureFile.readRgb(pictures.resolve("contact-sheet.png")).getWidth())
         .isEqualTo(2 * 100 + 4);
+    // After two steps nothing is right yet: some cell is framed, corner by corner.
+    BufferedImage sheet = PictureFile.readRgb(pictures.resolve("contact-sheet.png"));
+    assertThat(
+            IntStream.range(0, 9)
+                .filter(c -> sheet.getRGB(4 + c % 3 * 32, 4 + c / 3 * 32) == 0xFFFF0000))
+        .isNotEmpty();
     assertThat(run("evaluate", "--renders", "--limit", "2")).isEqualTo(ExitCode.OK);
     assertThat(out.toString())
         .contains("(100.0 %)", "Denscore-O", "edge distance    0.00", "rendered");

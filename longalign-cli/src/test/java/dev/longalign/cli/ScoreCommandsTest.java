@@ -143,6 +143,7 @@ final class ScoreCommandsTest {
         .as(err.toString())
         .isEqualTo(ExitCode.OK);
     assertThat(out.toString()).contains("4 captions: eta 0.", "correlation with the score");
+    assertThat(err.toString()).contains("4 captions are too few: below 16");
     JsonObject report =
         JsonParser.parseString(Files.readString(eta.resolve("eta.json"))).getAsJsonObject();
     assertThat(report.getAsJsonArray("etas")).hasSize(4);

@@ -7,6 +7,7 @@ import dev.longalign.Generator;
 import dev.longalign.LongAlign;
 import dev.longalign.LongAlignException;
 import dev.longalign.PictureSettings;
+import dev.longalign.SampleCall;
 import dev.longalign.SampleRequest;
 import dev.longalign.SampleResult;
 import dev.longalign.Splitter;
@@ -17,8 +18,12 @@ import dev.longalign.scheduler.Scheduler;
 import java.awt.image.BufferedImage;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.concurrent.CancellationException;
+import java.util.concurrent.atomic.AtomicReference;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -63,6 +68,43 @@ final class RequestTest {
         .isLessThanOrEqualTo(1);
     assertThat(Images.meanDifference(oneByOne.images().get(0), oneByOne.images().get(1)))
         .isGreaterThan(1);
+  }
+
+  /** Each when it is done, with its seed and its share of the time; cancelling keeps them. */
+  @Test
+  void picturesComeOneByOne() {
+    SampleRequest three = Engines.quick(1, 2).seed(7).images(3).batchSize(2).build();
+    SampleResult together = longAlign.sample(three);
+    List<SampleResult> pictures = new ArrayList<>();
+    SampleResult whole = longAlign.newCall(three).execute(pictures::add);
+    assertThat(whole.images()).isEmpty();
+    assertThat(whole.timings().steps()).isEqualTo(4);
+    assertThat(pictures).extracting(one -> one.seeds().get(0)).containsExactly(7L, 8L, 9L);
+    Duration sum = Duration.ZERO;
+    for (int i = 0; i < 3; i++) {
+      SampleResult one = pictures.get(i);
+      sum = sum.plus(one.timings().total());
+      one.save(temp.resolve("one.png"));
+      together.save(i, temp.resolve("together.png"));
+      assertThat(temp.resolve("one.png")).hasSameBinaryContentAs(temp.resolve("together.png"));
+    }
+    assertThat(sum).isCloseTo(whole.timings().total(), Duration.ofNanos(10));
+    assertThat(pictures.get(0).timings().encode()).isPositive();
+    assertThat(pictures.get(1).timings().encode()).isZero();
+
+    AtomicReference<SampleCall> call = new AtomicReference<>();
+    pictures.clear();
+    call.set(longAlign.newCall(three));
+    assertThatThrownBy(
+            () ->
+                call.get()
+                    .execute(
+                        picture -> {
+                          pictures.add(picture);
+                          call.get().cancel();
+                        }))
+        .isInstanceOf(CancellationException.class);
+    assertThat(pictures).as("what all steps are made for").hasSize(2);
   }
 
   @ParameterizedTest

@@ -1,5 +1,7 @@
 package dev.longalign.tensor.cpu;
 
+import dev.longalign.LongAlignException;
+import dev.longalign.host.ProcessSettings;
 import dev.longalign.tensor.Backend;
 import dev.longalign.tensor.BackendProvider;
 import dev.longalign.tensor.DeviceOptions;
@@ -14,16 +16,23 @@ public final class CpuBackendProvider implements BackendProvider {
   @Override
   public String whyUnavailable() {
     try {
+      ProcessSettings.apply();
       OneDnn.version();
       return null;
+    } catch (LongAlignException e) {
+      return e.getMessage();
     } catch (LinkageError e) {
       return "oneDNN does not load ("
-          + e
+          + rootCause(e)
           + "); its natives are published for linux-x86_64, here is "
           + System.getProperty("os.name")
           + " "
           + System.getProperty("os.arch");
     }
+  }
+
+  private static Throwable rootCause(Throwable e) {
+    return e.getCause() == null ? e : rootCause(e.getCause());
   }
 
   @Override

@@ -1,8 +1,8 @@
 package dev.longalign.tensor.cpu;
 
 import com.sun.jna.Function;
-import com.sun.jna.NativeLibrary;
 import com.sun.jna.Platform;
+import dev.longalign.host.ProcessSettings;
 import dev.longalign.tensor.MemoryUse;
 import dev.longalign.tensor.OutOfMemoryException;
 import java.util.ArrayDeque;
@@ -24,7 +24,8 @@ final class CpuMemory {
   private static final long LARGE = 1 << 20;
   private static final long HUGE_PAGE = 2 << 20;
   private static final int MADV_HUGEPAGE = 14;
-  private static final Function MADVISE = madvise();
+  private static final Function MADVISE =
+      Platform.isLinux() ? ProcessSettings.libc("madvise").orElse(null) : null;
 
   private final TreeMap<Long, Deque<Long>> free = new TreeMap<>();
 
@@ -202,14 +203,6 @@ final class CpuMemory {
     long end = (address + size) / HUGE_PAGE * HUGE_PAGE;
     if (MADVISE != null && end > start) {
       MADVISE.invokeInt(new Object[] {new com.sun.jna.Pointer(start), end - start, MADV_HUGEPAGE});
-    }
-  }
-
-  private static Function madvise() {
-    try {
-      return Platform.isLinux() ? NativeLibrary.getProcess().getFunction("madvise") : null;
-    } catch (UnsatisfiedLinkError e) {
-      return null;
     }
   }
 

@@ -36,21 +36,6 @@ final class CpuThreads {
     }
   }
 
-  /**
-   * Makes OpenMP's threads sleep soon when they wait, unless the environment says otherwise; to be
-   * called before oneDNN is loaded. By default they spin: where another program wants the cores
-   * too, a thread then spins through its time slice while the one it waits for is not running, and
-   * a step of the embedded model takes a second instead of 20 ms. Some microseconds of spinning
-   * save the kernel's wake-up between small operations and cost nothing else.
-   */
-  static void spinShortly() {
-    if (System.getenv("OMP_WAIT_POLICY") == null && System.getenv("GOMP_SPINCOUNT") == null) {
-      NativeLibrary.getProcess()
-          .getFunction("setenv")
-          .invokeInt(new Object[] {"GOMP_SPINCOUNT", "2000", 1});
-    }
-  }
-
   /** The libgomp that JavaCPP has loaded together with oneDNN. */
   private static String openMpLibrary() {
     String oneDnn = Loader.load(dnnl.class);

@@ -3,6 +3,7 @@ package dev.longalign.tensor.cpu;
 import static org.bytedeco.dnnl.global.dnnl.*;
 
 import dev.longalign.LongAlignException;
+import dev.longalign.host.ProcessSettings;
 import dev.longalign.tensor.DType;
 import org.bytedeco.dnnl.dnnl_engine;
 import org.bytedeco.dnnl.dnnl_stream;
@@ -14,20 +15,11 @@ final class OneDnn {
   static final dnnl_stream STREAM;
 
   static {
-    // JavaCPP would otherwise refuse small allocations once mapped model files count as resident
-    // memory.
-    setIfAbsent("org.bytedeco.javacpp.maxPhysicalBytes", "0");
-    CpuThreads.spinShortly();
+    ProcessSettings.apply();
     ENGINE = new dnnl_engine();
     STREAM = new dnnl_stream();
     check(dnnl_engine_create(ENGINE, dnnl_cpu, 0), "engine");
     check(dnnl_stream_create(STREAM, ENGINE, dnnl_stream_default_flags), "stream");
-  }
-
-  private static void setIfAbsent(String property, String value) {
-    if (System.getProperty(property) == null) {
-      System.setProperty(property, value);
-    }
   }
 
   private OneDnn() {}

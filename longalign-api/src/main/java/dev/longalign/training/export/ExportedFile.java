@@ -1,6 +1,7 @@
 package dev.longalign.training.export;
 
 import dev.longalign.LongAlignException;
+import dev.longalign.io.Reasons;
 import dev.longalign.io.Sha256;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -22,7 +23,7 @@ public record ExportedFile(String file, long bytes, String sha256) {
     try {
       return new ExportedFile(name, Files.size(file), Sha256.of(file));
     } catch (IOException unreadable) {
-      throw new LongAlignException(file + " cannot be read: " + unreadable, unreadable);
+      throw new LongAlignException(file + " cannot be read: " + Reasons.of(unreadable), unreadable);
     }
   }
 

@@ -3,6 +3,7 @@ package dev.longalign.training.export;
 import dev.longalign.LongAlignException;
 import dev.longalign.io.AtomicDirectories;
 import dev.longalign.io.ComponentDirectory;
+import dev.longalign.io.Reasons;
 import dev.longalign.model.Lora;
 import dev.longalign.model.LoraFormat;
 import dev.longalign.model.TrainableTextAdapter;
@@ -163,7 +164,8 @@ public final class Exports {
                         + ", which is of no export; move it away or name another directory");
               });
     } catch (IOException | UncheckedIOException unreadable) {
-      throw new LongAlignException(directory + " cannot be listed: " + unreadable, unreadable);
+      throw new LongAlignException(
+          directory + " cannot be listed: " + Reasons.of(unreadable), unreadable);
     }
   }
 

@@ -3,6 +3,7 @@ package dev.longalign.cli.bench;
 import dev.longalign.LongAlignException;
 import dev.longalign.autograd.AutogradBackend;
 import dev.longalign.io.ComponentDirectory;
+import dev.longalign.io.Reasons;
 import dev.longalign.model.TextAdapterConfig;
 import dev.longalign.model.TrainableLora;
 import dev.longalign.model.TrainableTextAdapter;
@@ -252,7 +253,7 @@ public final class TrainBench {
           .findFirst()
           .orElse(null);
     } catch (IOException e) {
-      throw new LongAlignException(status + " cannot be read: " + e.getMessage(), e);
+      throw new LongAlignException(status + " cannot be read: " + Reasons.of(e), e);
     }
   }
 }

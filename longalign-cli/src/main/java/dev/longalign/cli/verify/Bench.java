@@ -2,6 +2,7 @@ package dev.longalign.cli.verify;
 
 import dev.longalign.LongAlignException;
 import dev.longalign.io.ComponentDirectory;
+import dev.longalign.io.Reasons;
 import dev.longalign.io.TensorFile;
 import dev.longalign.nn.FileWeights;
 import dev.longalign.tensor.Backend;
@@ -102,7 +103,7 @@ record Bench(Path root, Device device, Backend backend, int threads) {
     try (Stream<Path> entries = Files.list(directory)) {
       return entries.sorted().toList();
     } catch (IOException e) {
-      throw new LongAlignException(directory + " cannot be read: " + e.getMessage(), e);
+      throw new LongAlignException(directory + " cannot be read: " + Reasons.of(e), e);
     }
   }
 

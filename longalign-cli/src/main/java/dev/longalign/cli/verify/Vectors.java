@@ -5,6 +5,7 @@ import com.google.gson.JsonObject;
 import com.google.gson.JsonParseException;
 import com.google.gson.JsonParser;
 import dev.longalign.LongAlignException;
+import dev.longalign.io.Reasons;
 import dev.longalign.io.SafetensorsFile;
 import dev.longalign.io.StoredTensor;
 import dev.longalign.tensor.Backend;
@@ -36,7 +37,8 @@ final class Vectors {
       return new Vectors(file, JsonParser.parseString(Files.readString(file)).getAsJsonObject());
     } catch (IOException | JsonParseException | IllegalStateException e) {
       throw new LongAlignException(
-          file + ": expected a JSON object, found " + e + "; copy the golden directory again", e);
+          file + ": expected a JSON object; " + Reasons.of(e) + "; copy the golden directory again",
+          e);
     }
   }
 

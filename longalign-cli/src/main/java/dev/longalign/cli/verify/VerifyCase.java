@@ -1,6 +1,8 @@
 package dev.longalign.cli.verify;
 
+import dev.longalign.LongAlignException;
 import dev.longalign.cli.verify.CaseResult.Status;
+import dev.longalign.io.Reasons;
 import dev.longalign.tensor.TensorScope;
 
 /**
@@ -52,9 +54,12 @@ record VerifyCase(String area, String name, Body body) {
     } catch (Skipped e) {
       status = Status.SKIP;
       message = e.getMessage();
+    } catch (LongAlignException e) {
+      status = Status.FAIL;
+      message = e.getMessage();
     } catch (Exception e) {
       status = Status.FAIL;
-      message = e.getClass().getSimpleName() + ": " + e.getMessage();
+      message = "the vectors are damaged, or of a kind that is not known: " + Reasons.of(e);
     }
     double seconds = (System.nanoTime() - start) * 1e-9;
     return new CaseResult(

@@ -19,6 +19,7 @@ final class CudaDriver {
   /** Null if there is a driver, new enough, with a device; else what is missing and the remedy. */
   static String whyUnavailable() {
     try {
+      JCudaNatives.load("jcuda.driver.JCudaDriver");
       int error = cuInit(0);
       if (error == CUresult.CUDA_ERROR_NO_DEVICE) {
         return "the NVIDIA driver sees no GPU; check nvidia-smi (in a container: run it with --gpus"

@@ -1,7 +1,7 @@
 package dev.longalign.tensor.cuda;
 
+import dev.longalign.host.NativeFiles;
 import java.io.IOException;
-import java.io.InputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -17,8 +17,8 @@ import java.util.stream.Stream;
  * CUDA 13's is installed, a small library of ours takes that name and forwards to it.
  */
 enum CudaLibrary {
-  CUBLAS("libcublas", "libcublasLt"),
-  NVRTC("libnvrtc", "libnvrtc-builtins");
+  CUBLAS("libcublas", "libcublasLt", "jcuda.jcublas.JCublas2"),
+  NVRTC("libnvrtc", "libnvrtc-builtins", "jcuda.nvrtc.JNvrtc");
 
   private static final List<String> SYSTEM =
       List.of("/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64");
@@ -31,16 +31,20 @@ enum CudaLibrary {
   /** What it is made of and lies beside it, where the loader need not look either. */
   private final String part;
 
-  CudaLibrary(String name, String part) {
+  /** JCuda's class that calls it. */
+  private final String binding;
+
+  CudaLibrary(String name, String part, String binding) {
     this.name = name;
     this.part = part;
+    this.binding = binding;
   }
 
   /** The library that was loaded, for messages. */
   record Found(Path file, boolean forwarded) {}
 
   /**
-   * Loads the library.
+   * Loads the library and JCuda's class for it.
    *
    * @throws UnsatisfiedLinkError if there is none, or it does not load; the message says what is
    *     missing
@@ -50,6 +54,7 @@ enum CudaLibrary {
       Found found = LOADED.get(this);
       if (found == null) {
         found = find();
+        JCudaNatives.load(binding);
         LOADED.put(this, found);
       }
       return found;
@@ -121,25 +126,17 @@ enum CudaLibrary {
     return folders;
   }
 
-  /** Our library, as a file; the loader keeps it open, so the file may go when the process ends. */
+  /** Our library, as a file. */
   private Path forward(String newer) {
-    String resource = name + "-forward.so";
-    try (InputStream library = CudaLibrary.class.getResourceAsStream(resource)) {
-      if (library == null) {
-        throw new UnsatisfiedLinkError(
-            needed()
-                + " is not there; this build cannot use "
-                + newer
-                + ": it was made without a C compiler");
-      }
-      Path folder = Files.createTempDirectory("longalign-cuda");
-      Path file = folder.resolve(needed());
-      folder.toFile().deleteOnExit();
-      file.toFile().deleteOnExit();
-      Files.copy(library, file);
-      return file;
-    } catch (IOException e) {
-      throw new UnsatisfiedLinkError(resource + " cannot be unpacked: " + e);
+    String file = name + "-forward.so";
+    Path folder = NativeFiles.folder(name + "-forward", CudaLibrary.class, List.of(file));
+    if (folder == null) {
+      throw new UnsatisfiedLinkError(
+          needed()
+              + " is not there; this build cannot use "
+              + newer
+              + ": it was made without a C compiler");
     }
+    return folder.resolve(file);
   }
 }

@@ -2,6 +2,7 @@ package dev.longalign.tensor.cuda;
 
 import com.sun.jna.Function;
 import com.sun.jna.Platform;
+import dev.longalign.host.ProcessSettings;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -16,6 +17,7 @@ final class JnaDriver {
 
   private static Function find(String name) {
     try {
+      ProcessSettings.apply();
       return Function.getFunction(Platform.isWindows() ? "nvcuda" : "libcuda.so.1", name);
     } catch (LinkageError e) {
       LOG.warn("Slower than it could be: {} cannot be called: {}", name, e.getMessage());

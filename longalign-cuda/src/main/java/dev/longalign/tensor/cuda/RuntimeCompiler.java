@@ -3,6 +3,9 @@ package dev.longalign.tensor.cuda;
 import static jcuda.nvrtc.JNvrtc.*;
 
 import dev.longalign.LongAlignException;
+import dev.longalign.host.CacheFolder;
+import dev.longalign.io.Reasons;
+import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -41,7 +44,8 @@ final class RuntimeCompiler {
     try {
       CudaLibrary.Found library = CudaLibrary.NVRTC.load();
       Path cached =
-          UserCache.folder("kernels")
+          CacheFolder.root()
+              .resolve("kernels")
               .resolve(family + "-" + hash(code, headers, architecture) + ".cubin");
       byte[] kept = Files.isRegularFile(cached) ? opened(Files.readAllBytes(cached)) : null;
       if (kept != null) {
@@ -52,10 +56,11 @@ final class RuntimeCompiler {
       }
       LOG.info("Compiling the kernels of {} for {} with {}", family, architecture, library.file());
       byte[] cubin = compile(family, code, headers, architecture);
-      UserCache.store(cached, sealed(cubin));
+      CacheFolder.write(cached, new ByteArrayInputStream(sealed(cubin)));
       return cubin;
     } catch (IOException e) {
-      throw new LongAlignException("the cache of compiled kernels cannot be used: " + e, e);
+      throw new LongAlignException(
+          "the cache of compiled kernels cannot be used: " + Reasons.of(e), e);
     } catch (LinkageError e) {
       throw new LongAlignException(
           "this build has no compiled kernels, and NVRTC does not load to compile them ("

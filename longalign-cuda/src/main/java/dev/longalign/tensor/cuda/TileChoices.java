@@ -1,6 +1,8 @@
 package dev.longalign.tensor.cuda;
 
 import dev.longalign.LongAlignException;
+import dev.longalign.host.CacheFolder;
+import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -41,15 +43,8 @@ final class TileChoices {
 
   static TileChoices of(CudaDevice device) {
     boolean measuring = Boolean.getBoolean("longalign.cuda.tune");
-    try {
-      Path folder = UserCache.folder("tiles");
-      return new TileChoices(folder.resolve(key(device) + ".txt"), measuring);
-    } catch (IOException e) {
-      if (measuring) {
-        LOG.warn("Measured tiles cannot be remembered: {}", e.toString());
-      }
-      return new TileChoices(null, measuring);
-    }
+    return new TileChoices(
+        CacheFolder.root().resolve("tiles").resolve(key(device) + ".txt"), measuring);
   }
 
   private static String key(CudaDevice device) {
@@ -128,7 +123,7 @@ final class TileChoices {
             .map(choice -> choice.getKey() + " " + choice.getValue() + "\n")
             .collect(Collectors.joining());
     try {
-      UserCache.store(file, text.getBytes(StandardCharsets.UTF_8));
+      CacheFolder.write(file, new ByteArrayInputStream(text.getBytes(StandardCharsets.UTF_8)));
     } catch (IOException e) {
       LOG.warn("Measured tiles cannot be remembered in {}: {}", file, e.toString());
     }

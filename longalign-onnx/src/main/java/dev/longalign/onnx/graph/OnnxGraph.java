@@ -12,6 +12,7 @@ import ai.onnx.proto.OnnxMl.ValueInfoProto;
 import com.google.protobuf.ByteString;
 import dev.longalign.LongAlignException;
 import dev.longalign.io.FileRegion;
+import dev.longalign.io.Reasons;
 import dev.longalign.io.StoredTensor;
 import dev.longalign.tensor.DType;
 import dev.longalign.tensor.Shape;
@@ -245,7 +246,7 @@ public final class OnnxGraph {
       return file.toRealPath();
     } catch (IOException e) {
       throw new LongAlignException(
-          "cannot find the weight file " + file + " (" + e + "); was it moved?", e);
+          "cannot find the weight file " + file + " (" + Reasons.of(e) + "); was it moved?", e);
     }
   }
 

@@ -4,6 +4,7 @@ import dev.longalign.LongAlignException;
 import dev.longalign.io.Names;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.BitSet;
 import java.util.Collections;
 import java.util.HashMap;
 import java.util.HashSet;
@@ -21,6 +22,14 @@ import java.util.function.UnaryOperator;
  * is left and normalised, the others; the leftmost first, of several the longest. Thread-safe.
  */
 final class AddedVocabulary {
+  /** Word characters of Unicode 16 that Java 17 does not know. */
+  private static final BitSet NEWER_WORDS = Resources.characters(Resources.NEWER, 'L');
+
+  static {
+    NEWER_WORDS.andNot(Resources.characters(Resources.NEWER, 'X'));
+    NEWER_WORDS.or(Resources.characters(Resources.NEWER, 'W'));
+  }
+
   private final Map<String, Integer> ids = new HashMap<>();
   private final Map<Integer, SpecialToken> tokens = new HashMap<>();
   private final UnaryOperator<Slice> normalizer;
@@ -161,7 +170,7 @@ final class AddedVocabulary {
           Character.DECIMAL_DIGIT_NUMBER,
           Character.CONNECTOR_PUNCTUATION ->
           true;
-      default -> Character.isAlphabetic(c) || c == 0x200c || c == 0x200d;
+      default -> Character.isAlphabetic(c) || c == 0x200c || c == 0x200d || NEWER_WORDS.get(c);
     };
   }
 }

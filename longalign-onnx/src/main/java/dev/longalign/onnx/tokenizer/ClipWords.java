@@ -17,17 +17,16 @@ enum ClipWords {
   /** The same with the marks, which the byte level that follows cuts in three. */
   FAST_WITH_MARKS;
 
-  private static final String TABLE = "newer-characters.txt";
   private static final List<String> MARKS = List.of(ClipVocabulary.START, ClipVocabulary.END);
   private static final List<String> ENDINGS = List.of("'s", "'t", "'re", "'ve", "'m", "'ll", "'d");
 
   /** Those of Unicode versions after Java 17's. */
-  private static final BitSet NEWER_LETTERS = Resources.characters(TABLE, 'L');
+  private static final BitSet NEWER_LETTERS = Resources.characters(Resources.NEWER, 'L');
 
-  private static final BitSet NEWER_NUMBERS = Resources.characters(TABLE, 'N');
+  private static final BitSet NEWER_NUMBERS = Resources.characters(Resources.NEWER, 'N');
 
   /** Of these, what Unicode 16 does not know yet. */
-  private static final BitSet NEWEST = Resources.characters(TABLE, 'X');
+  private static final BitSet NEWEST = Resources.characters(Resources.NEWER, 'X');
 
   private enum Kind {
     LETTER,

@@ -14,7 +14,7 @@ final class Nfc {
   private static final int LONG_RUN = 256;
 
   /** What was no mark and composed with nothing when tokenizers' tables were made. */
-  private static final BitSet PLAIN = Resources.characters("newer-characters.txt", 'M');
+  private static final BitSet PLAIN = Resources.characters(Resources.NEWER, 'M');
 
   private Nfc() {}
 

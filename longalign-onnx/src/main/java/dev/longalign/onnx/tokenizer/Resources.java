@@ -10,6 +10,9 @@ import java.util.stream.Collectors;
 
 /** The tables that ship inside this package. */
 final class Resources {
+  /** A table of characters that Java 17 does not know. */
+  static final String NEWER = "newer-characters.txt";
+
   private Resources() {}
 
   static String text(String name) {
