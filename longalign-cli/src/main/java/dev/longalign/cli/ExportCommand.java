@@ -120,7 +120,7 @@ final class ExportCommand implements Callable<Integer> {
   int threads;
 
   /** What is printed at the end. */
-  record Result(Path directory, List<ExportedFile> files) {}
+  record Result(Path directory, List<ExportedFile> files, String command) {}
 
   @Override
   public Integer call() {
@@ -150,12 +150,14 @@ final class ExportCommand implements Callable<Integer> {
         Backend backend = Device.cpu().open(threads)) {
       files = Exports.convert(lora, adapter, base, settings, card, backend, out);
     }
+    String command = Exports.command(out, base);
     if (common.json) {
-      common.printJson(new Result(out, files));
+      common.printJson(new Result(out, files, command));
     } else {
       files.forEach(
           file ->
               common.out().printf(Locale.ROOT, "%,14d  %s/%s%n", file.bytes(), out, file.file()));
+      common.out().println("sample with:\n" + CommonOptions.pasteable(command));
       common.out().flush();
     }
     return ExitCode.OK;
