@@ -26,9 +26,8 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * A CLIP on ONNX Runtime, computing in f32. The text side, the
- * vision side and the vision side's gradient are three graphs, opened when they are first needed.
- * Thread-safe.
+ * A CLIP on ONNX Runtime, computing in f32. The text side, the vision side and the vision side's
+ * gradient are three graphs, opened when they are first needed. Thread-safe.
  */
 public final class OnnxPreferenceModel implements PreferenceModel {
   /** Bounds the memory that activations take in a run. */
