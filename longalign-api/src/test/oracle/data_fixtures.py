@@ -52,7 +52,7 @@ def bytes_of(image, kind, **options):
 
 paths = ["pictures/0.png", "pictures/\u732b \u00fc.png", "pictures/missing.png", "../outside.png", None, "pictures/0.png"]
 captions = ["First.\n\n Picture. ", "A cat.", "Not there.", "Outside.", "No path.", None]
-for codec in ("snappy", "zstd", "gzip", "lz4"):
+for codec in ("snappy", "zstd", "gzip", "lz4", "brotli"):  # brotli: refused by name
     pq.write_table(pa.table({"path": paths, "caption": captions, "id": list(range(6))}), out / f"paths-{codec}.parquet",
                    compression=codec, row_group_size=4)
 images = [{"bytes": bytes_of(picture(20, 16, i), "PNG"), "path": f"{i}.png"} for i in range(5)]

@@ -21,8 +21,8 @@ import java.util.OptionalLong;
 /**
  * Latents and text features of a dataset, computed once and read as a {@link Dataset}: a directory
  * of safetensors shards (tensors {@code <example>/<feature>}, ids and captions in the metadata) and
- * a manifest that says from what they were computed. Read by memory-mapping, so that examples cost
- * no memory until used.
+ * a manifest that says from what they were computed. An example is read when it is asked for, and
+ * costs no memory until then.
  *
  * <pre>{@code
  * try (FeatureCache cache = FeatureCache.open(directory, key);

@@ -4,41 +4,71 @@ import com.google.gson.JsonElement;
 import com.google.gson.JsonParseException;
 import com.google.gson.JsonParser;
 import dev.longalign.LongAlignException;
+import dev.longalign.io.Names;
 import dev.longalign.io.Reasons;
+import dev.longalign.io.TextFile;
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.nio.charset.CharacterCodingException;
 import java.nio.file.FileVisitOption;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Objects;
 import java.util.OptionalLong;
 import java.util.Set;
+import java.util.TreeSet;
 import java.util.stream.Stream;
 
 /**
- * A directory of pictures (.jpg, .jpeg, .png, .webp), at any depth, each with its caption beside it
- * in a file of the same name: {@code cat.jpg} with {@code cat.txt} (UTF-8), or {@code cat.json}, an
- * object with the caption under a key. Ordered by relative path; hidden files are left out.
+ * A directory of pictures at any depth, each with a caption:
+ *
+ * <ul>
+ *   <li>in a file of the same name beside it, looked for in this order: {@code cat.txt}, {@code
+ *       cat.caption}, {@code cat.json} (an object with the caption under a key)
+ *   <li>else in {@code metadata.jsonl} or {@code metadata.csv} of its directory or one above it,
+ *       with columns {@code file_name} and {@code text}, or the caption under the same key
+ * </ul>
+ *
+ * <p>Texts are UTF-8. Pictures are ordered by relative path; hidden files are left out. Links are
+ * followed, to pictures and captions anywhere: a directory of somebody else's can so bring any file
+ * that its reader may read into a caption.
  */
 public final class ImageFolderDataset implements Dataset<TrainingExample> {
-  static final Set<String> PICTURES = Set.of("jpg", "jpeg", "png", "webp");
-  private static final long MAX_CAPTION_BYTES = 16L << 20;
+  /** What is tried; those that {@link dev.longalign.io.PictureFile} does not read are named. */
+  private static final Set<String> PICTURES =
+      Set.of(
+          "jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "heic", "heif", "avif", "jxl");
+
+  private static final Set<String> CAPTIONS = Set.of("txt", "caption", "json");
+  private static final int NAMED = 3;
 
   private final Path root;
   private final List<Path> pictures;
   private final CaptionPolicy captions;
   private final String captionKey;
+  private final Map<Path, String> table;
+
+  /** Some files of a directory that are neither pictures nor captions, for messages. */
+  private final Map<Path, List<String>> others;
 
   private ImageFolderDataset(
-      Path root, List<Path> pictures, CaptionPolicy captions, String captionKey) {
+      Path root,
+      List<Path> pictures,
+      CaptionPolicy captions,
+      String captionKey,
+      Map<Path, String> table,
+      Map<Path, List<String>> others) {
     this.root = root;
     this.pictures = pictures;
-    this.captions = Objects.requireNonNull(captions, "captions");
-    this.captionKey = Objects.requireNonNull(captionKey, "captionKey");
+    this.captions = captions;
+    this.captionKey = captionKey;
+    this.table = table;
+    this.others = others;
   }
 
   /** Lists a directory; JSON captions are under {@code caption}. */
@@ -56,27 +86,56 @@ public final class ImageFolderDataset implements Dataset<TrainingExample> {
     if (!Files.isDirectory(directory)) {
       throw new LongAlignException(directory + ": expected a directory of pictures, found none");
     }
+    Objects.requireNonNull(captions, "captions");
+    Objects.requireNonNull(captionKey, "captionKey");
+    Set<Path> pictures = new TreeSet<>(Comparator.comparing(ImageFolderDataset::name));
+    Map<Path, String> table = new HashMap<>();
+    Map<Path, List<String>> others = new HashMap<>();
     try (Stream<Path> files = Files.walk(directory, FileVisitOption.FOLLOW_LINKS)) {
-      List<Path> pictures =
-          files
-              .filter(file -> PICTURES.contains(extension(file.getFileName().toString())))
-              .map(directory::relativize)
-              .filter(file -> !isHidden(file))
-              .sorted(Comparator.comparing(ImageFolderDataset::name))
-              .toList();
-      if (pictures.isEmpty()) {
-        throw new LongAlignException(
-            directory + ": no pictures (.jpg, .png or .webp) in it or below it");
+      for (Path file : (Iterable<Path>) files::iterator) {
+        Path relative = directory.relativize(file);
+        if (isHidden(relative)) {
+          continue;
+        }
+        if (isPicture(file)) {
+          pictures.add(relative);
+        } else if (Files.isRegularFile(file)) {
+          if (CaptionTable.isTable(file)) {
+            table.putAll(CaptionTable.read(CaptionTable.only(file.getParent()), captionKey));
+          } else if (!CAPTIONS.contains(extension(file))) {
+            List<String> some = others.computeIfAbsent(file.getParent(), any -> new ArrayList<>());
+            if (some.size() < NAMED) {
+              some.add(Names.printable(file.getFileName().toString()));
+            }
+          }
+        }
       }
-      return new ImageFolderDataset(directory, pictures, captions, captionKey);
     } catch (IOException | UncheckedIOException unreadable) {
       throw new LongAlignException(
           directory + " cannot be listed: " + Reasons.of(unreadable), unreadable);
     }
+    Path absolute = directory.toAbsolutePath().normalize();
+    table.keySet().forEach(listed -> pictures.add(absolute.relativize(listed))); // absent ones, too
+    if (pictures.isEmpty()) {
+      throw new LongAlignException(
+          directory + ": no pictures (.jpg, .png or .webp) in it or below it");
+    }
+    return new ImageFolderDataset(
+        directory, List.copyOf(pictures), captions, captionKey, table, others);
+  }
+
+  /** Whether a file is tried as a picture, by its ending. */
+  public static boolean isPicture(Path file) {
+    return PICTURES.contains(extension(file));
+  }
+
+  static boolean isPicture(String extension) {
+    return PICTURES.contains(extension);
   }
 
   /** Lower-case, without the dot; empty if there is none. */
-  static String extension(String name) {
+  private static String extension(Path file) {
+    String name = String.valueOf(file.getFileName());
     int dot = name.lastIndexOf('.');
     return dot < 0 ? "" : name.substring(dot + 1).toLowerCase(Locale.ROOT);
   }
@@ -108,32 +167,28 @@ public final class ImageFolderDataset implements Dataset<TrainingExample> {
 
   private String caption(Path picture) {
     String name = picture.getFileName().toString();
-    String stem = name.substring(0, name.lastIndexOf('.'));
-    Path text = picture.resolveSibling(stem + ".txt");
-    if (Files.isRegularFile(text)) {
-      return read(text);
-    }
-    Path json = picture.resolveSibling(stem + ".json");
-    if (Files.isRegularFile(json)) {
-      return captionOf(json.toString(), read(json), captionKey);
-    }
-    throw new LongAlignException(
-        picture + ": no caption; expected " + stem + ".txt or " + stem + ".json beside it");
-  }
-
-  private static String read(Path file) {
-    try {
-      if (Files.size(file) > MAX_CAPTION_BYTES) {
-        throw new LongAlignException(
-            file + ": " + Files.size(file) + " bytes, too many for a caption");
+    String stem = name.substring(0, name.lastIndexOf('.') + 1);
+    for (String extension : List.of("txt", "caption")) {
+      Path text = picture.resolveSibling(stem + extension);
+      if (Files.isRegularFile(text)) {
+        return TextFile.read(text);
       }
-      String text = Files.readString(file);
-      return text.startsWith("\uFEFF") ? text.substring(1) : text;
-    } catch (CharacterCodingException invalid) {
-      throw new LongAlignException(file + ": the caption is not valid UTF-8", invalid);
-    } catch (IOException unreadable) {
-      throw new LongAlignException(file + " cannot be read: " + Reasons.of(unreadable), unreadable);
     }
+    Path json = picture.resolveSibling(stem + "json");
+    if (Files.isRegularFile(json)) {
+      return captionOf(json.toString(), TextFile.read(json), captionKey);
+    }
+    String listed = table.get(picture.toAbsolutePath().normalize());
+    if (listed != null) {
+      return listed;
+    }
+    List<String> unread = others.getOrDefault(picture.getParent(), List.of());
+    throw new LongAlignException(
+        picture
+            + ": no caption; expected "
+            + stem
+            + "txt, .caption or .json beside it, or a line in metadata.jsonl or metadata.csv"
+            + (unread.isEmpty() ? "" : "; " + String.join(", ", unread) + " there is not read"));
   }
 
   /** The caption of a JSON object; null counts as empty. */

@@ -1,10 +1,13 @@
 package dev.longalign.data;
 
 import dev.longalign.LongAlignException;
+import dev.longalign.io.Names;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.EnumSet;
 import java.util.List;
+import java.util.Set;
 import java.util.stream.Collectors;
 import org.apache.parquet.ParquetReadOptions;
 import org.apache.parquet.column.page.PageReadStore;
@@ -13,6 +16,8 @@ import org.apache.parquet.example.data.Group;
 import org.apache.parquet.example.data.simple.convert.GroupRecordConverter;
 import org.apache.parquet.hadoop.ParquetFileReader;
 import org.apache.parquet.hadoop.metadata.BlockMetaData;
+import org.apache.parquet.hadoop.metadata.ColumnChunkMetaData;
+import org.apache.parquet.hadoop.metadata.CompressionCodecName;
 import org.apache.parquet.io.ColumnIOFactory;
 import org.apache.parquet.io.LocalInputFile;
 import org.apache.parquet.io.RecordReader;
@@ -26,6 +31,14 @@ import org.apache.parquet.schema.Type;
 final class ParquetRows {
   private static final String BYTES = "bytes";
   private static final String PATH = "path";
+  private static final int SHOWN = 12;
+  private static final Set<CompressionCodecName> CODECS =
+      EnumSet.of(
+          CompressionCodecName.UNCOMPRESSED,
+          CompressionCodecName.SNAPPY,
+          CompressionCodecName.GZIP,
+          CompressionCodecName.LZ4_RAW,
+          CompressionCodecName.ZSTD);
 
   private final Path path;
   private final ParquetColumns columns;
@@ -75,16 +88,40 @@ final class ParquetRows {
       for (int i = 0; i < groups.size(); i++) {
         firstRows[i + 1] = firstRows[i] + groups.get(i).getRowCount();
       }
-      return new ParquetRows(path, columns, reader.getFileMetaData().getSchema(), firstRows);
+      ParquetRows rows =
+          new ParquetRows(path, columns, reader.getFileMetaData().getSchema(), firstRows);
+      rows.checkCompression(groups);
+      return rows;
     } catch (LongAlignException refusal) {
       throw refusal;
     } catch (IOException | RuntimeException damaged) {
       throw new LongAlignException(
-          path + ": not a readable Parquet file: " + damaged.getMessage(), damaged);
+          path + ": not a readable Parquet file: " + reason(damaged), damaged);
+    }
+  }
+
+  /** The other codecs need libraries that are not on the class path. */
+  private void checkCompression(List<BlockMetaData> groups) {
+    for (BlockMetaData group : groups) {
+      for (ColumnChunkMetaData chunk : group.getColumns()) {
+        String column = chunk.getPath().toArray()[0];
+        boolean used = column.equals(columns.caption()) || column.equals(columns.picture());
+        if (used && !CODECS.contains(chunk.getCodec())) {
+          throw new LongAlignException(
+              path
+                  + ": column '"
+                  + column
+                  + "' is compressed with "
+                  + chunk.getCodec()
+                  + ", which is not read here; write it with one of "
+                  + CODECS);
+        }
+      }
     }
   }
 
   private static ParquetFileReader reader(Path path) throws IOException {
+    ParquetNatives.prepare();
     return ParquetFileReader.open(
         new LocalInputFile(path),
         ParquetReadOptions.builder(new PlainParquetConfiguration()).build());
@@ -92,8 +129,13 @@ final class ParquetRows {
 
   private Type column(MessageType schema, String name, String what) {
     if (!schema.containsField(name)) {
-      String found =
-          schema.getFields().stream().map(Type::getName).collect(Collectors.joining(", "));
+      List<String> found = schema.getFields().stream().map(Type::getName).toList();
+      String shown =
+          found.stream().limit(SHOWN).map(Names::printable).collect(Collectors.joining(", "));
+      String key =
+          what.equals("captions")
+              ? "captionColumn (--caption-column)"
+              : "pictureColumn (--picture-column)";
       throw new LongAlignException(
           path
               + ": no column '"
@@ -101,8 +143,10 @@ final class ParquetRows {
               + "' for the "
               + what
               + "; it has "
-              + found
-              + ". Name the right one in ParquetColumns");
+              + shown
+              + (found.size() > SHOWN ? ", ..." : "")
+              + ". Name the right one with "
+              + key);
     }
     return schema.getType(name);
   }
@@ -115,7 +159,13 @@ final class ParquetRows {
 
   private LongAlignException refusal(String column, String expected, Type found) {
     return new LongAlignException(
-        path + ": column '" + column + "': expected " + expected + ", found " + found);
+        path
+            + ": column '"
+            + column
+            + "': expected "
+            + expected
+            + ", found "
+            + Names.printable("" + found));
   }
 
   private static MessageType message(Type... fields) {
@@ -166,7 +216,7 @@ final class ParquetRows {
           throw refusal; // of the spool
         }
         for (long row = firstRows[group]; row < firstRows[group + 1]; row++) {
-          spool.addDamaged(path + " row " + row + ": its row group is damaged: " + damaged);
+          spool.addDamaged(path + " row " + row + ": its row group is damaged: " + reason(damaged));
         }
       }
     }
@@ -200,6 +250,8 @@ final class ParquetRows {
         files.add(there ? holder.getBinary(field, 0).getBytes() : null);
       }
       return files;
+    } catch (LongAlignException refusal) {
+      throw refusal;
     } catch (IOException | RuntimeException damaged) {
       throw new LongAlignException(
           path
@@ -208,7 +260,7 @@ final class ParquetRows {
               + " to "
               + (firstRows[group + 1] - 1)
               + ": the row group is damaged: "
-              + damaged.getMessage(),
+              + reason(damaged),
           damaged);
     }
   }
@@ -226,6 +278,17 @@ final class ParquetRows {
         rows.add(records.read());
       }
       return rows;
+    } catch (OutOfMemoryError tooLarge) { // one large array that was refused; nothing is broken
+      throw new LongAlignException(
+          path
+              + ": a row group is too large for the memory of this process; raise -Xmx, or write"
+              + " groups of some hundred pictures",
+          tooLarge);
     }
+  }
+
+  private static String reason(Exception damaged) {
+    return Names.printable(
+        damaged.getMessage() == null ? damaged.toString() : damaged.getMessage());
   }
 }

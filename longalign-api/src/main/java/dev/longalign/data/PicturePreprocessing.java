@@ -21,6 +21,11 @@ public record PicturePreprocessing(int resolution) implements UnaryOperator<Trai
   /** An eighth of what a byte array can hold. */
   private static final long MAX_PIXELS = 89_478_485;
 
+  /**
+   * Pictures that would be enlarged by more are icons and tracking pixels: nothing to learn from.
+   */
+  private static final int SMALLEST_SHARE = 16;
+
   public PicturePreprocessing {
     if (resolution < 1) {
       throw new IllegalArgumentException("resolution must be at least 1, found " + resolution);
@@ -65,6 +70,15 @@ public record PicturePreprocessing(int resolution) implements UnaryOperator<Trai
               + "; at most "
               + MAX_PIXELS
               + " are allowed");
+    }
+    if (shorter * SMALLEST_SHARE < resolution) {
+      throw new LongAlignException(
+          "a picture of "
+              + picture
+              + " pixels, too small for "
+              + resolution
+              + "; expected a short side of at least "
+              + (resolution + SMALLEST_SHARE - 1) / SMALLEST_SHARE);
     }
     int side = (int) longer;
     int toWidth = width <= height ? resolution : side;

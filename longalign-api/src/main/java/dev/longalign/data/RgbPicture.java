@@ -1,5 +1,6 @@
 package dev.longalign.data;
 
+import dev.longalign.LongAlignException;
 import dev.longalign.io.PictureFile;
 import dev.longalign.io.PictureResize;
 import dev.longalign.io.ResampleFilter;
@@ -35,11 +36,26 @@ public final class RgbPicture {
     return new RgbPicture(width, height, rgb.clone());
   }
 
-  /** The picture's stored values; grey becomes three channels, transparency is laid over white. */
+  /**
+   * The picture's stored values, by the rules of {@link PictureFile}.
+   *
+   * @throws LongAlignException if there is no memory for a second copy of it
+   */
   public static RgbPicture of(BufferedImage image) {
     BufferedImage picture = PictureFile.toRgb(image);
     int width = picture.getWidth();
-    byte[] rgb = new byte[Math.multiplyExact(3, width * picture.getHeight())];
+    byte[] rgb;
+    try {
+      rgb = new byte[Math.multiplyExact(3, width * picture.getHeight())];
+    } catch (OutOfMemoryError tooLarge) { // one large array that was refused; nothing is broken
+      throw new LongAlignException(
+          "a picture of "
+              + width
+              + " x "
+              + picture.getHeight()
+              + " pixels is too large for the memory of this process; raise -Xmx",
+          tooLarge);
+    }
     int[] row = new int[width];
     int at = 0;
     for (int y = 0; y < picture.getHeight(); y++) {

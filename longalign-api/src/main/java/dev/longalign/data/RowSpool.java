@@ -42,7 +42,10 @@ final class RowSpool implements AutoCloseable {
     try {
       Path file = Files.createTempFile("longalign-rows-", ".bin");
       file.toFile().deleteOnExit();
-      return new RowSpool(file);
+      RowSpool spool = new RowSpool(file);
+      // Open files need no name, where the system allows that: a killed process leaves nothing.
+      file.toFile().delete();
+      return spool;
     } catch (IOException failure) {
       throw new LongAlignException(
           "no temporary file can be written: " + Reasons.of(failure) + "; set -Djava.io.tmpdir",

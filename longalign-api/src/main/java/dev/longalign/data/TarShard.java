@@ -1,6 +1,9 @@
 package dev.longalign.data;
 
 import dev.longalign.LongAlignException;
+import dev.longalign.data.TarSamples.Member;
+import dev.longalign.data.TarSamples.Sample;
+import dev.longalign.io.Names;
 import dev.longalign.io.Reasons;
 import java.io.BufferedInputStream;
 import java.io.EOFException;
@@ -10,46 +13,27 @@ import java.io.RandomAccessFile;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
-import java.util.Locale;
 import java.util.Optional;
 import org.apache.commons.compress.archivers.tar.TarArchiveEntry;
 import org.apache.commons.compress.archivers.tar.TarArchiveInputStream;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /** One tar file: where each sample's files lie, and their bytes. Thread-safe. */
 final class TarShard implements AutoCloseable {
   private static final int BLOCK = 512;
   private static final long MAX_MEMBER = 1L << 30;
+  private static final Logger LOG = LoggerFactory.getLogger(WebDataset.class);
 
-  /** Where a file's bytes lie. */
-  record Member(long offset, int length) {}
-
-  /**
-   * The files of one name, null where there is none; or, with {@code damage}, a place where the
-   * shard cannot be read.
-   */
-  record Sample(String key, Member picture, Member text, Member json, String damage) {
-    private Sample with(String extension, Member member) {
-      if (ImageFolderDataset.PICTURES.contains(extension)) {
-        return new Sample(key, member, text, json, null);
-      }
-      return switch (extension) {
-        case "txt" -> new Sample(key, picture, member, json, null);
-        case "json" -> new Sample(key, picture, text, member, null);
-        default -> this;
-      };
-    }
-
-    private boolean isWhole() {
-      return picture != null && (text != null || json != null);
-    }
-
-    private boolean isEmpty() {
-      return picture == null && text == null && json == null;
-    }
-  }
+  /** First bytes, name, and what undoes it. */
+  private static final String[][] COMPRESSIONS = {
+    {"\u001f\u008b", "gzip", "gunzip"},
+    {"\u0028\u00b5\u002f\u00fd", "zstd", "unzstd"},
+    {"BZh", "bzip2", "bunzip2"},
+    {"\u00fd7zX", "xz", "unxz"}
+  };
 
   private final Path path;
   private final RandomAccessFile file;
@@ -77,17 +61,17 @@ final class TarShard implements AutoCloseable {
 
   private static void refuseCompressed(Path path) {
     try (FileInputStream in = new FileInputStream(path.toFile())) {
-      byte[] start = in.readNBytes(4);
-      boolean gzip = start.length == 4 && start[0] == 0x1f && (start[1] & 255) == 0x8b;
-      boolean zstd = start.length == 4 && start[0] == 0x28 && (start[1] & 255) == 0xb5;
-      if (gzip || zstd) {
-        throw new LongAlignException(
-            path
-                + " is compressed with "
-                + (gzip ? "gzip" : "zstd")
-                + "; samples are read at any place, so decompress it once ("
-                + (gzip ? "gunzip" : "unzstd")
-                + ")");
+      String start = new String(in.readNBytes(4), StandardCharsets.ISO_8859_1);
+      for (String[] kind : COMPRESSIONS) {
+        if (start.startsWith(kind[0])) {
+          throw new LongAlignException(
+              path
+                  + " is compressed with "
+                  + kind[1]
+                  + "; samples are read at any place, so decompress it once ("
+                  + kind[2]
+                  + ")");
+        }
       }
     } catch (IOException unreadable) {
       throw new LongAlignException(path + " cannot be read: " + Reasons.of(unreadable), unreadable);
@@ -95,8 +79,7 @@ final class TarShard implements AutoCloseable {
   }
 
   private static List<Sample> scan(Path path) {
-    List<Sample> samples = new ArrayList<>();
-    Sample current = null;
+    TarSamples samples = new TarSamples();
     String damage = null;
     try (TarArchiveInputStream tar =
         new TarArchiveInputStream(
@@ -104,23 +87,22 @@ final class TarShard implements AutoCloseable {
             StandardCharsets.UTF_8.name())) {
       long size = Files.size(path);
       for (TarArchiveEntry entry = tar.getNextEntry(); entry != null; entry = tar.getNextEntry()) {
-        String key = key(entry.getName());
-        if (!entry.isFile() || entry.isSparse() || key == null) {
-          continue;
-        }
         long offset = tar.getBytesRead();
-        if (offset + entry.getSize() > size) {
-          damage = entry.getName() + " goes beyond its end (an incomplete download?)";
+        if (entry.isFile() && offset + entry.getSize() > size) {
+          damage =
+              Names.printable(entry.getName()) + " goes beyond its end (an incomplete download?)";
           break;
         }
-        if (current == null || !current.key().equals(key)) {
-          add(samples, current);
-          current = new Sample(key, null, null, null, null);
-        }
-        if (entry.getSize() <= MAX_MEMBER) {
-          Member member = new Member(offset, (int) entry.getSize());
-          String extension = entry.getName().substring(key.length() + 1);
-          current = current.with(extension.toLowerCase(Locale.ROOT), member);
+        Member member =
+            new Member(entry.getName(), offset, (int) Math.min(entry.getSize(), MAX_MEMBER + 1));
+        if (entry.isDirectory()) {
+          continue;
+        } else if (!entry.isFile() || entry.isSparse() || entry.getSize() > MAX_MEMBER) {
+          samples.unused(entry.getName(), "a link, sparse, or larger than 1 GiB");
+        } else if (member.key(true) == null) {
+          samples.unused(entry.getName(), "hidden, or without an ending");
+        } else {
+          samples.add(member);
         }
       }
     } catch (IOException | RuntimeException broken) {
@@ -129,15 +111,17 @@ final class TarShard implements AutoCloseable {
     if (damage == null && !hasEndMark(path)) {
       damage = "it has no end mark (an incomplete download?)";
     }
-    if (damage == null || current != null && current.isWhole()) {
-      add(samples, current); // what the damage has cut in two is part of the damage
-    }
+    samples.endGroup(damage != null); // what the damage has cut in two is part of the damage
+    List<Sample> found = samples.samples();
     if (damage != null) {
-      String reason =
-          path + ": damaged after " + samples.size() + " samples, the rest is lost: " + damage;
-      samples.add(new Sample("", null, null, null, reason));
+      found.add(
+          Sample.damaged(
+              path + ": damaged after " + found.size() + " samples, the rest is lost: " + damage));
     }
-    return List.copyOf(samples);
+    if (!samples.remarks().isEmpty()) {
+      LOG.warn("{}: {}", path, samples.remarks());
+    }
+    return List.copyOf(found);
   }
 
   /** An archive ends with zero blocks. */
@@ -153,19 +137,6 @@ final class TarShard implements AutoCloseable {
     } catch (IOException unreadable) {
       throw new LongAlignException(path + " cannot be read: " + Reasons.of(unreadable), unreadable);
     }
-  }
-
-  private static void add(List<Sample> samples, Sample sample) {
-    if (sample != null && !sample.isEmpty()) {
-      samples.add(sample);
-    }
-  }
-
-  /** The name up to the first dot of its last part; null for hidden files and those without dot. */
-  private static String key(String name) {
-    int base = name.lastIndexOf('/') + 1;
-    int dot = name.indexOf('.', base);
-    return dot <= base ? null : name.substring(0, dot);
   }
 
   Path path() {

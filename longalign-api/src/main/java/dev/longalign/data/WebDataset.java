@@ -1,9 +1,9 @@
 package dev.longalign.data;
 
 import dev.longalign.LongAlignException;
+import dev.longalign.io.Names;
+import dev.longalign.io.TextFile;
 import java.nio.ByteBuffer;
-import java.nio.charset.CharacterCodingException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -11,10 +11,12 @@ import java.util.Objects;
 import java.util.OptionalLong;
 
 /**
- * Tar shards in WebDataset's layout: files that share a name up to its first dot are one sample,
- * {@code 000017.jpg} and {@code 000017.txt} (or {@code .json}, an object with the caption under a
- * key). The shards are scanned once, headers only, and then read at any place, so they must not be
- * compressed.
+ * Tar shards in WebDataset's layout: neighbours that share a name up to its first dot are one
+ * sample, {@code 000017.jpg} and {@code 000017.txt} ({@code .caption}, or {@code .json}, an object
+ * with the caption under a key); where that gives no sample, names end at the last dot, and a
+ * picture and a caption of one name need not be neighbours. Files that belong to no sample are
+ * counted and named in the log. The shards are scanned once, headers only, and then read at any
+ * place, so they must not be compressed.
  *
  * <p>A shard that ends early or is damaged in the middle gives what lies before the damage; the
  * damage itself takes the place of one more example, so that it is skipped, counted and named like
@@ -81,33 +83,27 @@ public final class WebDataset implements Dataset<TrainingExample> {
       shard++;
     }
     TarShard tar = shards.get(shard);
-    TarShard.Sample sample = tar.samples().get(Math.toIntExact(index - firsts[shard]));
+    TarSamples.Sample sample = tar.samples().get(Math.toIntExact(index - firsts[shard]));
     if (sample.damage() != null) {
       throw new LongAlignException(sample.damage());
     }
-    String id = tar.path() + ":" + sample.key();
+    String id = tar.path() + ":" + Names.printable(sample.key());
     if (sample.picture() == null) {
-      throw new LongAlignException(id + ": no picture (.jpg, .png or .webp) of that name");
+      throw new LongAlignException(
+          id + ": no picture (.jpg, .png or .webp) of that name up to a dot");
     }
     String caption = caption(tar, sample, id);
     return captions.example(id, caption, () -> RgbPicture.read(id, tar.read(id, sample.picture())));
   }
 
-  private String caption(TarShard tar, TarShard.Sample sample, String id) {
-    if (sample.text() != null) {
-      return utf8(id, tar.read(id, sample.text()));
-    } else if (sample.json() != null) {
-      return ImageFolderDataset.captionOf(id, utf8(id, tar.read(id, sample.json())), captionKey);
+  private String caption(TarShard tar, TarSamples.Sample sample, String id) {
+    TarSamples.Member member = sample.text() == null ? sample.json() : sample.text();
+    if (member == null) {
+      throw new LongAlignException(
+          id + ": no caption (.txt, .caption or .json) of that name up to a dot");
     }
-    throw new LongAlignException(id + ": no caption (.txt or .json) of that name");
-  }
-
-  private static String utf8(String id, byte[] bytes) {
-    try {
-      return StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(bytes)).toString();
-    } catch (CharacterCodingException invalid) {
-      throw new LongAlignException(id + ": the caption is not valid UTF-8", invalid);
-    }
+    String text = TextFile.decode(ByteBuffer.wrap(tar.read(id, member)), id);
+    return sample.text() == null ? ImageFolderDataset.captionOf(id, text, captionKey) : text;
   }
 
   @Override

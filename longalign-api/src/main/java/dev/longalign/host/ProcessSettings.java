@@ -28,7 +28,7 @@ import java.util.function.Supplier;
  * <tr><td>{@code org.bytedeco.javacpp.maxPhysicalBytes=0}</td><td>JavaCPP would otherwise refuse small
  * allocations where files in memory count as the process's own</td></tr>
  * <tr><td>{@code org.bytedeco.javacpp.cachedir}, {@code jna.boot.library.path}, {@code jna.tmpdir},
- * {@code onnxruntime.native.path}, {@code ZstdNativePath}, {@code org.xerial.snappy.lib.*}</td><td>
+ * {@code onnxruntime.native.path}, {@code ZstdNativePath}, {@code org.xerial.snappy.lib.path}</td><td>
  * native libraries are unpacked to the {@link CacheFolder}, not to several places in the home and the
  * temporary directory</td></tr>
  * </table>
@@ -83,6 +83,11 @@ public final class ProcessSettings {
         System.setProperty(property, found.toString());
       }
     }
+  }
+
+  /** Whether this is what the jars have native libraries for that we unpack. */
+  public static boolean isLinuxX64() {
+    return Platform.isLinux() && Platform.isIntel() && Platform.is64Bit();
   }
 
   private static Path jna() {

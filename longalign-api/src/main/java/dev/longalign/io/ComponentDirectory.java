@@ -75,7 +75,7 @@ public final class ComponentDirectory {
                         + ": expected one of "
                         + CONFIGS
                         + ", found "
-                        + Names.some(fileNames())
+                        + listed()
                         + " (an incomplete download?)"));
   }
 
@@ -84,7 +84,7 @@ public final class ComponentDirectory {
     Path file = path.resolve(fileName);
     if (!Files.isRegularFile(file)) {
       throw new LongAlignException(
-          path + ": expected the file " + fileName + ", found " + Names.some(fileNames()));
+          path + ": expected the file " + fileName + ", found " + listed());
     }
     return file;
   }
@@ -103,7 +103,7 @@ public final class ComponentDirectory {
                             + ": no weights; expected for example "
                             + STEMS.get(0)
                             + ".safetensors or model.safetensors, found "
-                            + Names.some(fileNames())
+                            + listed()
                             + " (an incomplete download? with Git, run 'git lfs pull')"));
     return StateDict.unwrap(TensorFiles.open(file));
   }
@@ -122,11 +122,7 @@ public final class ComponentDirectory {
         .orElseThrow(
             () ->
                 new LongAlignException(
-                    path
-                        + ": no weights of the variant '"
-                        + variant
-                        + "', found "
-                        + Names.some(fileNames())));
+                    path + ": no weights of the variant '" + variant + "', found " + listed()));
   }
 
   /** The file (or index of shards) that {@link #weights()} opens. */
@@ -161,6 +157,10 @@ public final class ComponentDirectory {
       }
     }
     return names;
+  }
+
+  private String listed() {
+    return "[" + Names.some(fileNames()) + "]";
   }
 
   /** The names of the files, sorted. */

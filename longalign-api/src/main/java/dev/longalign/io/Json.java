@@ -53,8 +53,7 @@ final class Json {
         case END_ARRAY -> reader.endArray();
         case BEGIN_OBJECT -> reader.beginObject();
         case END_OBJECT -> reader.endObject();
-        case NAME -> reader.nextName();
-        default -> reader.skipValue();
+        default -> reader.skipValue(); // or a name
       }
       if (++values > MOST_VALUES) {
         throw new LongAlignException(

@@ -65,12 +65,8 @@ public final class LockFile implements AutoCloseable {
   public static LockFile acquire(Path file, Path what) {
     try {
       Path place = file.toAbsolutePath().getParent().toRealPath().resolve(file.getFileName());
-      String me =
-          "process %d on %s since %s"
-              .formatted(
-                  ProcessHandle.current().pid(),
-                  host(),
-                  Instant.now().truncatedTo(ChronoUnit.SECONDS));
+      Instant now = Instant.now().truncatedTo(ChronoUnit.SECONDS);
+      String me = "process " + ProcessHandle.current().pid() + " on " + host() + " since " + now;
       Object here = System.getProperties().putIfAbsent(HELD + place, me);
       if (here != null) {
         throw inUse(what, "this " + here);

@@ -4,8 +4,8 @@ import dev.longalign.LongAlignException;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.channels.ClosedByInterruptException;
 import java.nio.channels.FileChannel;
-import java.nio.channels.FileChannel.MapMode;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
@@ -14,56 +14,55 @@ import java.nio.file.StandardOpenOption;
 import java.util.Locale;
 
 /**
- * A file read through memory maps: one map while it fits into a window, else one map per slice. No
- * channel is kept open (an interrupted thread would close it under the others); the maps go when
- * their buffers are collected.
+ * A file read piece by piece, which must stay what it was when it was opened: every piece is what
+ * the file held then, or an error. Nothing is mapped into memory: where a mapped file is cut short, by
+ * a download or {@code cp} over it, whoever reads on gets no error but SIGBUS, which ends the process
+ * in native code and comes late and anywhere in Java. No channel is kept open: an interrupted thread
+ * would close it under the others.
  */
 final class MappedFile {
-  static final long WINDOW = 1L << 30;
+  /** Read at once: what Java copies through a buffer of its own has this size. */
+  private static final int PIECE = 1 << 20;
 
-  private final Path path;
-  private final long size;
-  private final ByteBuffer whole;
+  private final FileStamp stamp;
 
-  private MappedFile(Path path, long size, ByteBuffer whole) {
-    this.path = path;
-    this.size = size;
-    this.whole = whole;
+  private MappedFile(FileStamp stamp) {
+    this.stamp = stamp;
   }
 
   static MappedFile open(Path path) {
-    return open(path, WINDOW);
-  }
-
-  static MappedFile open(Path path, long window) {
     if (Files.isDirectory(path)) {
       throw new LongAlignException(path + " is a directory, expected a file");
     }
     try (FileChannel channel = FileChannel.open(path, StandardOpenOption.READ)) {
-      long size = channel.size();
-      return new MappedFile(path, size, size <= window ? map(channel, 0, size) : null);
+      channel.size(); // may be read
+      return new MappedFile(FileStamp.of(path));
     } catch (NoSuchFileException missing) {
       throw new LongAlignException(path + ": no such file", missing);
     } catch (IOException failure) {
-      throw new LongAlignException(path + ": cannot be read: " + Reasons.of(failure), failure);
+      throw unreadable(path.toString(), failure);
     }
   }
 
   Path path() {
-    return path;
+    return stamp.file();
   }
 
   String source() {
-    return Names.of(path);
+    return Names.of(path());
   }
 
   long size() {
-    return size;
+    return stamp.size();
   }
 
-  /** Read-only, little-endian; the caller has checked the range against {@link #size()}. */
+  /**
+   * Read-only, little-endian.
+   *
+   * @throws LongAlignException if the range is not in the file, or the file has changed
+   */
   ByteBuffer slice(long offset, long length) {
-    if (offset < 0 || length < 0 || offset > size - length) {
+    if (offset < 0 || length < 0 || offset > size() - length) {
       throw new LongAlignException(
           source()
               + ": "
@@ -71,29 +70,44 @@ final class MappedFile {
               + " bytes at "
               + offset
               + " are outside of the file ("
-              + size
+              + size()
               + " bytes)");
     }
-    if (length > Integer.MAX_VALUE) {
+    if (length > Integer.MAX_VALUE - 8) {
       throw new LongAlignException(
-          source() + ": " + length + " bytes in one piece; at most 2 GiB can be mapped");
+          source() + ": " + length + " bytes in one piece; at most 2 GiB can be read");
     }
-    if (whole != null) {
-      return whole.slice((int) offset, (int) length).order(ByteOrder.LITTLE_ENDIAN);
-    }
-    try (FileChannel channel = FileChannel.open(path, StandardOpenOption.READ)) {
-      if (channel.size() != size) {
-        throw new LongAlignException(
-            source()
-                + " changed while it was open: it had "
-                + size
-                + " bytes, now "
-                + channel.size());
+    ByteBuffer bytes = allocate((int) length);
+    try (FileChannel channel = FileChannel.open(path(), StandardOpenOption.READ)) {
+      while (bytes.hasRemaining()) {
+        bytes.limit(Math.min(bytes.capacity(), bytes.position() + PIECE));
+        if (channel.read(bytes, offset + bytes.position()) < 0) {
+          break; // cut short: the stamp says so
+        }
+        bytes.limit(bytes.capacity());
       }
-      return map(channel, offset, length);
     } catch (IOException failure) {
-      throw new LongAlignException(source() + ": cannot be read: " + Reasons.of(failure), failure);
+      throw unreadable(source(), failure);
     }
+    stamp.check();
+    return bytes.flip().asReadOnlyBuffer().order(ByteOrder.LITTLE_ENDIAN);
+  }
+
+  private ByteBuffer allocate(int length) {
+    try {
+      return ByteBuffer.allocate(length);
+    } catch (OutOfMemoryError e) {
+      throw new LongAlignException(
+          source() + ": " + length + " bytes do not fit into Java's heap; give it more (-Xmx)", e);
+    }
+  }
+
+  private static LongAlignException unreadable(String source, IOException failure) {
+    String reason =
+        failure instanceof ClosedByInterruptException
+            ? "the thread that read it was interrupted"
+            : "cannot be read: " + failure.getMessage();
+    return new LongAlignException(source + ": " + reason, failure);
   }
 
   /**
@@ -101,7 +115,7 @@ final class MappedFile {
    * known.
    */
   String hint() {
-    ByteBuffer start = slice(0, Math.min(size, 64));
+    ByteBuffer start = slice(0, Math.min(size(), 64));
     byte[] bytes = new byte[start.remaining()];
     start.get(bytes);
     String text = new String(bytes, StandardCharsets.ISO_8859_1).stripLeading();
@@ -116,12 +130,5 @@ final class MappedFile {
       return " (a JSON text, not weights)";
     }
     return "";
-  }
-
-  private static ByteBuffer map(FileChannel channel, long offset, long length) throws IOException {
-    if (length == 0) {
-      return ByteBuffer.allocate(0).asReadOnlyBuffer().order(ByteOrder.LITTLE_ENDIAN);
-    }
-    return channel.map(MapMode.READ_ONLY, offset, length).order(ByteOrder.LITTLE_ENDIAN);
   }
 }

@@ -15,6 +15,7 @@ final class PictureStream extends ImageInputStreamImpl {
   private final List<ByteBuffer> pieces;
   private final long[] starts;
   private final int readAhead;
+  private int current;
 
   /**
    * @param readAhead zeros that may be read behind the end, for readers that look ahead
@@ -29,11 +30,18 @@ final class PictureStream extends ImageInputStreamImpl {
     }
   }
 
+  /** WebP's reader takes all of its bytes one by one. */
   @Override
   public int read() {
-    byte[] one = new byte[1];
-    read(one, 0, 1);
-    return one[0] & 255;
+    long at = streamPos - starts[current];
+    if (at < 0 || at >= pieces.get(current).limit()) {
+      byte[] one = new byte[1];
+      read(one, 0, 1);
+      return one[0] & 255;
+    }
+    bitOffset = 0;
+    streamPos++;
+    return pieces.get(current).get((int) at) & 255;
   }
 
   @Override
@@ -43,7 +51,9 @@ final class PictureStream extends ImageInputStreamImpl {
       return 0;
     }
     int count = 0;
-    for (int piece = find(); piece < pieces.size() && count < length; piece++) {
+    int start = find();
+    current = Math.min(start, pieces.size() - 1);
+    for (int piece = start; piece < pieces.size() && count < length; piece++) {
       ByteBuffer from = pieces.get(piece);
       int at = (int) (streamPos + count - starts[piece]);
       int part = Math.min(length - count, from.limit() - at);

@@ -1,7 +1,5 @@
 package dev.longalign.io;
 
-import java.util.function.DoubleUnaryOperator;
-
 /**
  * How pixels are weighed when a picture is resized. When it is shrunk the filter is widened by the
  * same factor (antialiasing), as Pillow's {@code Image.resize} and torch's {@code
@@ -9,19 +7,17 @@ import java.util.function.DoubleUnaryOperator;
  * others are scaled to a sum of 1.
  */
 public enum ResampleFilter {
-  BOX(0.5, x -> x > -0.5 && x <= 0.5 ? 1 : 0),
-  BILINEAR(1, x -> Math.max(0, 1 - Math.abs(x))),
-  HAMMING(1, x -> Math.abs(x) < 1 ? sinc(x) * (0.54 + 0.46 * Math.cos(Math.PI * x)) : 0),
+  BOX(0.5),
+  BILINEAR(1),
+  HAMMING(1),
   /** Keys' cubic with a = -0.5. */
-  BICUBIC(2, ResampleFilter::cubic),
-  LANCZOS(3, x -> Math.abs(x) < 3 ? sinc(x) * sinc(x / 3) : 0);
+  BICUBIC(2),
+  LANCZOS(3);
 
   private final double support;
-  private final DoubleUnaryOperator value;
 
-  ResampleFilter(double support, DoubleUnaryOperator value) {
+  ResampleFilter(double support) {
     this.support = support;
-    this.value = value;
   }
 
   /**
@@ -52,7 +48,7 @@ public enum ResampleFilter {
       double[] row = new double[end - first[i]];
       double sum = 0;
       for (int j = 0; j < row.length; j++) {
-        row[j] = value.applyAsDouble((j + first[i] - center + 0.5) * (1 / stretch));
+        row[j] = value((j + first[i] - center + 0.5) * (1 / stretch));
         sum += row[j];
       }
       for (int j = 0; j < row.length && sum != 0; j++) {
@@ -63,12 +59,22 @@ public enum ResampleFilter {
     return new Weights(first, values);
   }
 
+  private double value(double x) {
+    double size = Math.abs(x);
+    return switch (this) {
+      case BOX -> x > -0.5 && x <= 0.5 ? 1 : 0;
+      case BILINEAR -> Math.max(0, 1 - size);
+      case HAMMING -> size < 1 ? sinc(x) * (0.54 + 0.46 * Math.cos(Math.PI * x)) : 0;
+      case BICUBIC -> cubic(size);
+      case LANCZOS -> size < 3 ? sinc(x) * sinc(x / 3) : 0;
+    };
+  }
+
   private static double sinc(double x) {
     return x == 0 ? 1 : Math.sin(Math.PI * x) / (Math.PI * x);
   }
 
-  private static double cubic(double signed) {
-    double x = Math.abs(signed);
+  private static double cubic(double x) {
     if (x < 1) {
       return (1.5 * x - 2.5) * x * x + 1;
     }

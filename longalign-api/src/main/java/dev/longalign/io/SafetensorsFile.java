@@ -8,8 +8,8 @@ import java.util.Map;
 import java.util.Set;
 
 /**
- * A safetensors file: eight bytes of header length, a JSON header, the data. Memory-mapped, so
- * opening is cheap and tensors are read from the page cache. The whole header is checked before the
+ * A safetensors file: eight bytes of header length, a JSON header, the data. Tensors
+ * are read when they are asked for. The whole header is checked before the
  * constructor returns.
  */
 public final class SafetensorsFile implements TensorFile {
@@ -52,11 +52,7 @@ public final class SafetensorsFile implements TensorFile {
    *     wrong
    */
   public static SafetensorsFile open(Path path) {
-    return open(path, MappedFile.WINDOW);
-  }
-
-  static SafetensorsFile open(Path path, long window) {
-    MappedFile file = MappedFile.open(path, window);
+    MappedFile file = MappedFile.open(path);
     if (file.size() < 8) {
       throw refusal(file, "it has " + file.size() + " bytes, the header length alone takes 8");
     }
@@ -130,7 +126,7 @@ public final class SafetensorsFile implements TensorFile {
     return file.source();
   }
 
-  /** Does nothing that could invalidate a tensor in use; the maps go with their last buffer. */
+  /** Nothing is held open. */
   @Override
   public void close() {}
 

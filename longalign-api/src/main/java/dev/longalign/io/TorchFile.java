@@ -45,11 +45,7 @@ public final class TorchFile implements TensorFile {
    *     tensors, or made to do harm
    */
   public static TorchFile open(Path path) {
-    return open(path, MappedFile.WINDOW);
-  }
-
-  static TorchFile open(Path path, long window) {
-    MappedFile file = MappedFile.open(path, window);
+    MappedFile file = MappedFile.open(path);
     if (!looksLikeTorch(file)) {
       throw refusal(
           file,
@@ -251,7 +247,7 @@ public final class TorchFile implements TensorFile {
     return file.source();
   }
 
-  /** Does nothing that could invalidate a tensor in use; the maps go with their last buffer. */
+  /** Nothing is held open. */
   @Override
   public void close() {}
 

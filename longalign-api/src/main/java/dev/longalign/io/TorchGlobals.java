@@ -296,7 +296,7 @@ final class TorchGlobals {
     long[] sizes = integers(arguments[2], "size");
     long[] strides = integers(arguments[3], "stride");
     TorchType type = viewed != null ? viewed : storage.type();
-    if (type == TorchType.UNTYPED) {
+    if (type.equals(TorchType.UNTYPED)) {
       throw in.refusal("a tensor over untyped bytes without a dtype");
     }
     if (sizes.length != strides.length || sizes.length > MAX_RANK) {

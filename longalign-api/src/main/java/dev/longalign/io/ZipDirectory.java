@@ -9,8 +9,8 @@ import java.util.zip.DataFormatException;
 import java.util.zip.Inflater;
 
 /**
- * The central directory of a zip file (with zip64), for reading stored entries in place through a
- * memory map, which {@link java.util.zip.ZipFile} does not offer. Names that leave the archive are
+ * The central directory of a zip file (with zip64), for reading parts of stored entries, which
+ * {@link java.util.zip.ZipFile} does not offer. Names that leave the archive are
  * refused; nothing is ever unpacked.
  */
 final class ZipDirectory {
@@ -67,7 +67,7 @@ final class ZipDirectory {
     return entries;
   }
 
-  /** The content: a map of the file where it is stored, else inflated. */
+  /** The content: as it is stored, or inflated. */
   ByteBuffer content(Entry entry) {
     return entry.deflated() ? inflate(entry) : file.slice(entry.offset(), entry.size());
   }

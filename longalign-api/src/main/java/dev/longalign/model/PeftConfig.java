@@ -7,9 +7,8 @@ import dev.longalign.io.Names;
 import dev.longalign.io.TensorFile;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.LinkedHashMap;
+import java.util.ArrayList;
 import java.util.List;
-import java.util.Map;
 import java.util.regex.Pattern;
 import java.util.regex.PatternSyntaxException;
 import org.slf4j.Logger;
@@ -43,6 +42,8 @@ final class PeftConfig {
   private static final Pattern CHANGES_BASE =
       Pattern.compile("(?i)(pissa|olora|corda|loftq|lora_?ga).*");
 
+  private static final Pattern PLAIN = Pattern.compile("\\^?[A-Za-z0-9_.]+");
+
   private static final int MAX_PATTERN_LENGTH = 500;
 
   /** Characters that the matching of all patterns may look at: some are written to take forever. */
@@ -52,8 +53,8 @@ final class PeftConfig {
   private final Config config;
 
   private final String prefix;
-  private final Map<Pattern, Float> ranks;
-  private final Map<Pattern, Float> alphas;
+  private final List<Rule> ranks;
+  private final List<Rule> alphas;
   private int work;
 
   private PeftConfig(Config config, String prefix) {
@@ -149,40 +150,62 @@ final class PeftConfig {
         && !(value.isJsonObject() && value.getAsJsonObject().isEmpty());
   }
 
-  private Map<Pattern, Float> patterns(String name) {
-    Map<Pattern, Float> patterns = new LinkedHashMap<>();
+  private List<Rule> patterns(String name) {
+    List<Rule> rules = new ArrayList<>();
     if (config == null || !config.has(prefix + name)) {
-      return patterns;
+      return rules;
     }
     Config values = config.getConfig(prefix + name);
     for (String key : values.keys()) {
+      float value = values.getFloat(key);
       try {
         if (key.length() > MAX_PATTERN_LENGTH) {
           throw new LongAlignException(
               values.source() + ": a pattern of " + key.length() + " characters");
         }
+        boolean plain = PLAIN.matcher(key).matches();
         // A key stands for the end of a layer's path, from a dot on: PEFT, get_pattern_key.
-        patterns.put(Pattern.compile("(.*\\.)?(" + key + ")"), values.getFloat(key));
+        Pattern pattern = plain ? null : Pattern.compile("(.*\\.)?(" + key + ")");
+        rules.add(new Rule(key, pattern, value));
       } catch (PatternSyntaxException | StackOverflowError invalid) {
         throw new LongAlignException(
             values.source() + ": '" + Names.printable(key) + "' is no pattern", invalid);
       }
     }
-    return patterns;
+    return rules;
   }
 
   /** Of the first pattern that fits, null if none does. */
-  private Float match(Map<Pattern, Float> patterns, String layer) {
-    for (Map.Entry<Pattern, Float> entry : patterns.entrySet()) {
+  private Float match(List<Rule> rules, String layer) {
+    for (Rule rule : rules) {
       try {
-        if (entry.getKey().matcher(new Watched(layer)).matches()) {
-          return entry.getValue();
+        if (rule.pattern == null
+            ? rule.isEndOf(layer)
+            : rule.pattern.matcher(new Watched(layer)).matches()) {
+          return rule.value;
         }
       } catch (StackOverflowError deep) {
         throw tooCostly();
       }
     }
     return null;
+  }
+
+  /**
+   * @param pattern null for a key of names and dots, as most are, which is quicker without
+   */
+  private record Rule(String key, Pattern pattern, float value) {
+    /** As the expression would match: a dot stands for any character. */
+    boolean isEndOf(String layer) {
+      boolean whole = key.startsWith("^");
+      String end = whole ? key.substring(1) : key;
+      int start = layer.length() - end.length();
+      boolean fits = start == 0 || start > 0 && !whole && layer.charAt(start - 1) == '.';
+      for (int i = 0; fits && i < end.length(); i++) {
+        fits = end.charAt(i) == '.' || end.charAt(i) == layer.charAt(start + i);
+      }
+      return fits;
+    }
   }
 
   private LongAlignException tooCostly() {

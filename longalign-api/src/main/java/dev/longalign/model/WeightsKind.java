@@ -108,6 +108,8 @@ public enum WeightsKind {
 
   private final String label;
   private final Use use;
+
+  @SuppressWarnings("ImmutableEnumChecker") // they capture names only
   private final Predicate<TensorFile> test;
 
   WeightsKind(String label, Use use, Predicate<TensorFile> test) {

@@ -18,13 +18,16 @@ public final class FiniteCheck {
   private FiniteCheck() {}
 
   /**
+   * @return the tensor's bytes
    * @throws LongAlignException naming the tensor and the position of the first number that is not
    *     finite
    */
-  public static void check(StoredTensor tensor) {
-    if (!isFinite(tensor)) {
-      refuse(tensor, tensor.data());
+  public static ByteBuffer check(StoredTensor tensor) {
+    ByteBuffer data = tensor.data();
+    if (!isFinite(data, tensor.dtype())) {
+      refuse(tensor, data);
     }
+    return data;
   }
 
   /**
@@ -33,7 +36,7 @@ public final class FiniteCheck {
    * @throws LongAlignException if its type cannot hold all numbers
    */
   public static StoredTensor converted(StoredTensor tensor) {
-    if (!isFinite(tensor)) {
+    if (!isFinite(tensor.data(), tensor.dtype())) {
       throw new LongAlignException(
           tensor.name()
               + ": expected numbers that "
@@ -43,12 +46,11 @@ public final class FiniteCheck {
     return tensor;
   }
 
-  private static boolean isFinite(StoredTensor tensor) {
-    long exponents = exponentMask(tensor.dtype());
+  private static boolean isFinite(ByteBuffer data, DType dtype) {
+    long exponents = exponentMask(dtype);
     if (exponents == 0) {
       return true; // integers
     }
-    ByteBuffer data = tensor.data();
     long lowest = exponents & ~(exponents << 1);
     long signs = (exponents << 1) & ~exponents;
     LongBuffer longs = data.asLongBuffer();
@@ -64,8 +66,8 @@ public final class FiniteCheck {
     }
     int tail = data.limit() & ~7;
     boolean tailFinite = true;
-    for (int i = tail; i < data.limit(); i += tensor.dtype().bytes()) {
-      tailFinite &= isFinite(data, i, tensor.dtype());
+    for (int i = tail; i < data.limit(); i += dtype.bytes()) {
+      tailFinite &= isFinite(data, i, dtype);
     }
     return found == 0 && tailFinite;
   }

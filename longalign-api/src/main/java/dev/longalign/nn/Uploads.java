@@ -7,6 +7,7 @@ import dev.longalign.tensor.DType;
 import dev.longalign.tensor.Shape;
 import dev.longalign.tensor.Tensor;
 import dev.longalign.tensor.TensorScope;
+import java.nio.ByteBuffer;
 
 /** Stored numbers as parameters. */
 public final class Uploads {
@@ -18,12 +19,12 @@ public final class Uploads {
    * @throws LongAlignException if a number is NaN or infinite
    */
   public static Tensor f32(Backend backend, StoredTensor tensor, Shape shape) {
-    FiniteCheck.check(tensor);
+    ByteBuffer data = FiniteCheck.check(tensor);
     if (!backend.supports(tensor.dtype())) {
       return Tensor.of(backend, shape, tensor.toFloats()); // converted on the host
     }
     try (TensorScope scope = TensorScope.open()) {
-      return scope.keep(backend.upload(tensor.data(), tensor.dtype(), shape).cast(DType.F32));
+      return scope.keep(backend.upload(data, tensor.dtype(), shape).cast(DType.F32));
     }
   }
 }

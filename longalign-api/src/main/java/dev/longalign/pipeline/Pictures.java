@@ -53,7 +53,9 @@ public final class Pictures {
 
   /**
    * [1, height, width, 3]. A picture of another size is resized with Lanczos' filter and cropped at
-   * its centre, as diffusers' {@code VaeImageProcessor.preprocess(resize_mode="crop")} does it.
+   * its centre, as diffusers' {@code VaeImageProcessor.preprocess(resize_mode="crop")} does it; one
+   * that only lacks up to 7 pixels to multiples of 8 is not cropped, as its img2img pipeline does
+   * it.
    */
   public static Tensor toTensor(Backend backend, BufferedImage picture, int width, int height) {
     RgbPicture fitted = fit(RgbPicture.of(picture), width, height);
@@ -61,6 +63,10 @@ public final class Pictures {
   }
 
   private static RgbPicture fit(RgbPicture picture, int width, int height) {
+    if (width == picture.width() / 8 * 8 && height == picture.height() / 8 * 8) {
+      return picture.resize(
+          new PictureResize.Target(width, height, 0, 0, width, height), ResampleFilter.LANCZOS);
+    }
     boolean wider = (double) width / height > (double) picture.width() / picture.height();
     long fullWidth = wider ? width : (long) picture.width() * height / picture.height();
     long fullHeight = wider ? (long) picture.height() * width / picture.width() : height;

@@ -1,6 +1,7 @@
 package dev.longalign.pipeline;
 
 import dev.longalign.LongAlignException;
+import dev.longalign.io.FileStamp;
 import dev.longalign.model.TextAdapter;
 import dev.longalign.tensor.Backend;
 import dev.longalign.tensor.DType;
@@ -20,6 +21,8 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
+import java.util.stream.Stream;
 
 /**
  * From a prompt to the UNet's context (LongAlign section 3.1; {@code caption2embed} in the
@@ -64,6 +67,7 @@ public final class PromptEncoder implements AutoCloseable {
   private final TextAdapter adapter;
   private final Backend backend;
   private final int threads;
+  private final List<FileStamp> stamps;
   private final Map<Key, Encoding> recent =
       new LinkedHashMap<>(16, 0.75f, true) {
         @Override
@@ -104,6 +108,11 @@ public final class PromptEncoder implements AutoCloseable {
     this.adapter = adapter;
     this.backend = backend;
     this.threads = threads;
+    this.stamps =
+        FileStamp.ofFolders(
+            Stream.of(files.tokenizer(), files.textEncoder(), files.t5())
+                .filter(Objects::nonNull)
+                .toList());
   }
 
   /** Encodes one prompt; recent ones are remembered. */
@@ -115,12 +124,14 @@ public final class PromptEncoder implements AutoCloseable {
   private Encoding compute(String prompt, TextEncoding encoding, boolean sentences) {
     if (clip == null) {
       clip = Clip.open(provider, files, threads);
+      checkUnchanged();
     }
     List<String> segments = segments(prompt, encoding, sentences);
     List<int[]> clipIds = clip.tokenizer.encodeAll(segments);
     boolean withT5 = adapter != null && encoding == TextEncoding.LONGALIGN;
     if (withT5 && t5 == null) {
       t5 = TextReader.t5(provider, files.t5(), threads);
+      checkUnchanged();
     }
     int[] t5Ids = withT5 ? t5.tokenizer().encode(prompt) : null;
     EncodingReport report = report(prompt, segments, clipIds, t5Ids, encoding);
@@ -134,6 +145,16 @@ public final class PromptEncoder implements AutoCloseable {
       }
       return new Encoding(
           new HiddenStates(context.toFloats(), 1, context.dim(1), context.dim(2)), report);
+    }
+  }
+
+  /** Encoders that are opened late, or again, are those that this was made for. */
+  private void checkUnchanged() {
+    try {
+      stamps.forEach(FileStamp::check);
+    } catch (LongAlignException e) {
+      release();
+      throw e;
     }
   }
 

@@ -76,6 +76,7 @@ public final class SingleFileCheckpoint {
           "unet/config.json",
           "vae/config.json",
           "text_encoder/config.json",
+          SCHEDULER,
           "tokenizer/merges.txt",
           "tokenizer/special_tokens_map.json",
           "tokenizer/tokenizer_config.json");
@@ -324,8 +325,12 @@ public final class SingleFileCheckpoint {
     write(directory.resolve(INDEX), indexOf(parts).toString());
   }
 
+  /** Over the one that was copied, where the checkpoint says something else. */
   private void writeScheduler(Path directory, Config config) throws IOException {
-    write(directory.resolve(SCHEDULER), schedule.applied(config.json()).toString());
+    JsonObject applied = schedule.applied(config.json());
+    if (!applied.equals(config.json())) {
+      write(directory.resolve(SCHEDULER), applied.toString());
+    }
   }
 
   /** {@code model_index.json}, in which parts that are not written are absent. */

@@ -14,6 +14,20 @@ abstract class DiscreteRun extends SchedulerRun {
     this.config = config;
     this.schedule = NoiseSchedule.of(config.noise());
     this.timesteps = timesteps;
+    if (timesteps[first] >= schedule.size()) {
+      throw new LongAlignException(
+          "the first of "
+              + (timesteps.length - first)
+              + " steps would be timestep "
+              + timesteps[first]
+              + " of "
+              + schedule.size()
+              + " ("
+              + config.timestepSpacing()
+              + " with steps_offset "
+              + config.stepsOffset()
+              + "); use fewer steps");
+    }
     if (config.predictionType() == PredictionType.EPSILON
         && schedule.alphaCumprod(timesteps[first]) == 0) {
       throw new LongAlignException(

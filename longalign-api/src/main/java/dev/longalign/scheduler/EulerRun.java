@@ -16,7 +16,7 @@ final class EulerRun extends SchedulerRun {
   EulerRun(SchedulerConfig config, SigmaGrid grid, int first, boolean ancestral) {
     super(grid.timesteps(), first);
     this.config = config;
-    this.grid = grid;
+    this.grid = grid.beginning(first);
     this.ancestral = ancestral;
   }
 

@@ -20,6 +20,11 @@ public enum Scheduler {
   /** UniPC (arXiv 2302.04867), what LongAlign samples with. */
   UNIPC {
     @Override
+    int betweenTimesteps() {
+      return MOST_STEPS;
+    }
+
+    @Override
     SchedulerRun create(SchedulerConfig config, int steps, int first) {
       return new UniPcRun(config, SigmaGrid.forSolver(config, steps, true), first);
     }
@@ -56,12 +61,22 @@ public enum Scheduler {
   /** Euler steps on the probability flow of Karras et al. (arXiv 2206.00364). */
   EULER {
     @Override
+    int betweenTimesteps() {
+      return MOST_STEPS;
+    }
+
+    @Override
     SchedulerRun create(SchedulerConfig config, int steps, int first) {
       return new EulerRun(config, SigmaGrid.forEuler(config, steps), first, false);
     }
   },
   /** Euler steps that remove more noise than asked and add fresh noise back. */
   EULER_ANCESTRAL {
+    @Override
+    int betweenTimesteps() {
+      return MOST_STEPS;
+    }
+
     @Override
     SchedulerRun create(SchedulerConfig config, int steps, int first) {
       return new EulerRun(config, SigmaGrid.forEuler(config, steps), first, true);
@@ -72,6 +87,11 @@ public enum Scheduler {
    */
   DPMPP_2M {
     @Override
+    int betweenTimesteps() {
+      return MOST_STEPS;
+    }
+
+    @Override
     SchedulerRun create(SchedulerConfig config, int steps, int first) {
       return new DpmSolverRun(config, SigmaGrid.forSolver(config, steps, false), first);
     }
@@ -80,7 +100,8 @@ public enum Scheduler {
   /**
    * All steps, from pure noise.
    *
-   * @param steps 1 to the number of training timesteps
+   * @param steps 1 to the number of training timesteps, or to 1000 for methods that may step
+   *     between these
    */
   public SchedulerRun start(SchedulerConfig config, int steps) {
     return start(config, steps, 1);
@@ -105,7 +126,7 @@ public enum Scheduler {
   }
 
   private void check(SchedulerConfig config, int steps, double strength) {
-    int most = config.noise().numTrainTimesteps();
+    int most = Math.max(config.noise().numTrainTimesteps(), betweenTimesteps());
     if (steps < 1 || steps > most) {
       throw new LongAlignException(this + ": expected 1 to " + most + " steps, found " + steps);
     }
@@ -114,6 +135,13 @@ public enum Scheduler {
           this + ": expected a strength above 0 and at most 1, found " + strength);
     }
   }
+
+  /** So many steps at least are possible even where there are fewer training timesteps. */
+  int betweenTimesteps() {
+    return 0;
+  }
+
+  private static final int MOST_STEPS = 1000;
 
   abstract SchedulerRun create(SchedulerConfig config, int steps, int first);
 

@@ -98,7 +98,10 @@ final class SchedulerConfigReader {
     if (!absent("trained_betas")) {
       try {
         json.getAsJsonArray("trained_betas").forEach(beta -> trained.add(beta.getAsFloat()));
-      } catch (ClassCastException | IllegalStateException | NumberFormatException e) {
+      } catch (ClassCastException
+          | IllegalStateException
+          | NumberFormatException
+          | UnsupportedOperationException e) {
         throw wrong("trained_betas", "a list of numbers");
       }
       if (trained.size() != timesteps) {
@@ -144,7 +147,10 @@ final class SchedulerConfigReader {
     if (scheduler == Scheduler.UNIPC && !absent("disable_corrector")) {
       try {
         json.getAsJsonArray("disable_corrector").forEach(step -> disabled.add(step.getAsInt()));
-      } catch (ClassCastException | IllegalStateException | NumberFormatException e) {
+      } catch (ClassCastException
+          | IllegalStateException
+          | NumberFormatException
+          | UnsupportedOperationException e) {
         throw wrong("disable_corrector", "a list of step indices");
       }
     }

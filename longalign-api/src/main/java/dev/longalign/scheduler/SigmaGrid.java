@@ -39,8 +39,7 @@ record SigmaGrid(float[] timesteps, float[] sigmas) {
       sigmas = interpolate(timesteps, training);
     }
     double last = sigmas[steps - 1];
-    return withLast(config, timesteps, sigmas, config.karrasSigmas() ? last : training[0])
-        .checkedFalling();
+    return withLast(config, timesteps, sigmas, config.karrasSigmas() ? last : training[0]);
   }
 
   /** For the Euler methods, which also visit fractions of timesteps. */
@@ -57,7 +56,7 @@ record SigmaGrid(float[] timesteps, float[] sigmas) {
         timesteps[i] = timestep(sigmas[i], training);
       }
     }
-    return withLast(config, timesteps, sigmas, training[0]).checkedFalling();
+    return withLast(config, timesteps, sigmas, training[0]);
   }
 
   /** The noisiest level. */
@@ -83,25 +82,37 @@ record SigmaGrid(float[] timesteps, float[] sigmas) {
   }
 
   /**
-   * Two steps at one noise level make the solvers divide by zero; only the last step may stand
-   * still.
+   * The steps from {@code first} on fall all the way: two at one noise level make multistep solvers
+   * divide by zero, unless they are the only ones. Only the last step may stand still.
    */
-  private SigmaGrid checkedFalling() {
-    for (int i = 1; i < timesteps.length; i++) {
+  SigmaGrid falling(int first) {
+    for (int i = first + 1; i < timesteps.length && timesteps.length - first > 2; i++) {
       if (!(sigmas[i] < sigmas[i - 1])) {
-        throw new LongAlignException(
-            "of "
-                + timesteps.length
-                + " steps, numbers "
-                + i
-                + " and "
-                + (i + 1)
-                + " fall on one noise level (timestep "
-                + timesteps[i]
-                + "); use fewer steps");
+        throw standingStill(i);
       }
     }
     return this;
+  }
+
+  /** The steps from {@code first} on do not begin twice at the same timestep. */
+  SigmaGrid beginning(int first) {
+    if (first == 0 && timesteps.length > 1 && timesteps[0] == timesteps[1]) {
+      throw standingStill(1);
+    }
+    return this;
+  }
+
+  private LongAlignException standingStill(int i) {
+    return new LongAlignException(
+        "of "
+            + timesteps.length
+            + " steps, numbers "
+            + i
+            + " and "
+            + (i + 1)
+            + " fall on one noise level (timestep "
+            + timesteps[i]
+            + "); use fewer steps");
   }
 
   /** One more than the noisiest timestep whose log(alpha / sigma) is not below the limit. */

@@ -18,7 +18,8 @@ abstract class SolverRun extends SchedulerRun {
   SolverRun(SchedulerConfig config, SigmaGrid grid, int first) {
     super(grid.timesteps(), first);
     this.config = config;
-    this.levels = grid.sigmas();
+    grid.beginning(first);
+    this.levels = (config.solver().order() > 1 ? grid.falling(first) : grid).sigmas();
   }
 
   /** A tensor in a scope of its own. */

@@ -1,7 +1,6 @@
 package dev.longalign.scheduler;
 
 import dev.longalign.LongAlignException;
-import dev.longalign.scheduler.SchedulerConfig.TimestepSpacing;
 
 /** Which training timesteps are visited, noisiest first. Rounding is NumPy's, half to even. */
 final class Timesteps {
@@ -14,7 +13,7 @@ final class Timesteps {
     for (int i = 0; i < steps; i++) {
       timesteps[i] = (int) Math.rint(spaced[i]);
     }
-    return checked(config, timesteps);
+    return timesteps;
   }
 
   /** {@code steps} timesteps, not rounded for linspace. */
@@ -39,6 +38,7 @@ final class Timesteps {
    * @param last one more than the noisiest timestep to start from
    */
   static int[] solver(SchedulerConfig config, int steps, int last) {
+    int n = config.noise().numTrainTimesteps();
     int[] timesteps = new int[steps];
     for (int i = 0; i < steps; i++) {
       timesteps[i] =
@@ -46,14 +46,17 @@ final class Timesteps {
             case LINSPACE ->
                 (int) Math.rint(i == 0 ? last - 1 : (steps - i) * ((last - 1.0) / steps));
             case LEADING -> (steps - i) * (last / (steps + 1)) + config.stepsOffset();
-            case TRAILING -> (int) trailing(config.noise().numTrainTimesteps(), last, steps, i);
+            // Ends at -1, as diffusers tells the network, if there are more steps than timesteps.
+            case TRAILING -> (int) Math.max(trailing(n, last, steps, i), last < n ? 0 : -1);
           };
     }
     return timesteps;
   }
 
+  /** As numpy's arange counts: by the difference of its first two numbers. */
   private static double trailing(int n, int last, int steps, int i) {
-    return Math.max(Math.rint(last - i * ((double) n / steps)) - 1, 0);
+    double stride = last - (double) n / steps - last;
+    return Math.rint(last + i * stride) - 1;
   }
 
   /** LCM: evenly chosen among the timesteps that the model was distilled with. */
@@ -83,25 +86,6 @@ final class Timesteps {
     for (int i = 0; i < steps; i++) {
       int index = (int) Math.floor(i * ((double) available / steps));
       timesteps[i] = (available - index) * (n / original) - 1;
-    }
-    return timesteps;
-  }
-
-  private static int[] checked(SchedulerConfig config, int[] timesteps) {
-    int n = config.noise().numTrainTimesteps();
-    if (timesteps[0] >= n) {
-      throw new LongAlignException(
-          "the first of "
-              + timesteps.length
-              + " steps would be timestep "
-              + timesteps[0]
-              + " of "
-              + n
-              + " ("
-              + TimestepSpacing.LEADING
-              + " with steps_offset "
-              + config.stepsOffset()
-              + "); use fewer steps");
     }
     return timesteps;
   }

@@ -1,6 +1,7 @@
 package dev.longalign.training;
 
 import dev.longalign.LongAlignException;
+import dev.longalign.data.ImageFolderDataset;
 import dev.longalign.io.Reasons;
 import dev.longalign.io.Sha256;
 import java.io.IOException;
@@ -36,7 +37,7 @@ final class DataFiles {
     List<Path> files = below(directory);
     if (files.stream().anyMatch(file -> extension(file).equals("parquet"))) {
       return TrainingData.Kind.PARQUET;
-    } else if (files.stream().anyMatch(file -> isPicture(extension(file)))) {
+    } else if (files.stream().anyMatch(ImageFolderDataset::isPicture)) {
       return TrainingData.Kind.FOLDER;
     }
     throw new LongAlignException(
@@ -46,10 +47,6 @@ final class DataFiles {
             + " .webp) in it or below it, found none among "
             + files.size()
             + " files");
-  }
-
-  private static boolean isPicture(String extension) {
-    return List.of("jpg", "jpeg", "png", "webp").contains(extension);
   }
 
   private static String extension(Path file) {

@@ -9,6 +9,7 @@ import dev.longalign.preference.PreferenceModel;
 import dev.longalign.tensor.Device;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.concurrent.CancellationException;
 
 /** An open preference model and the reward that a run makes of it. */
 final class RewardModel implements AutoCloseable {
@@ -69,6 +70,9 @@ final class RewardModel implements AutoCloseable {
         Math.min(RewardSettings.CALIBRATION_CAPTIONS, captions.size().orElse(Long.MAX_VALUE));
     CommonDirection.Accumulator sum = new CommonDirection.Accumulator();
     for (long i = 0; i < count; i++) {
+      if (Thread.currentThread().isInterrupted()) {
+        throw new CancellationException("interrupted while captions were calibrated on");
+      }
       String caption;
       try {
         caption = captions.example(i);

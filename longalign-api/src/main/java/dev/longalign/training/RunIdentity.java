@@ -94,8 +94,11 @@ final class RunIdentity {
       changed.forEach(
           key -> told.add(key + " was " + value(before, key) + ", is " + value(now, key)));
       String what =
-          "%s: what is trained has changed since step %d: %s"
-              .formatted(run, checkpoint.step(), String.join("; ", told));
+          run
+              + ": what is trained has changed since step "
+              + checkpoint.step()
+              + ": "
+              + String.join("; ", told);
       if (!allowChanges) {
         throw new LongAlignException(
             what + ". Train as it was, or into another directory, or allow it (--allow-changes)");
@@ -112,13 +115,15 @@ final class RunIdentity {
   /** Not the place, which may change, but all that decides the examples. */
   private static String data(TrainingData data) {
     TrainingData.Options options = data.options();
-    return data.description()
-        + switch (data.kind()) {
-          case PANELS, CACHE -> "";
-          case PARQUET ->
-              ", columns " + options.columns().caption() + ", " + options.columns().picture();
-          default -> ", key " + options.captionKey();
-        };
+    String files = data.kind() == TrainingData.Kind.PANELS ? "" : DataFiles.describe(data);
+    return switch (data.kind()) {
+      case PANELS -> data.description();
+      case CACHE -> "features (" + files + ")";
+      case PARQUET ->
+          "parquet (%s), columns %s and %s"
+              .formatted(files, options.columns().caption(), options.columns().picture());
+      case FOLDER, WEBDATASET -> "pictures (" + files + "), key " + options.captionKey();
+    };
   }
 
   private static void components(Map<String, String> all, ModelFiles files) {

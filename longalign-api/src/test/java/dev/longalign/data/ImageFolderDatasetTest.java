@@ -82,17 +82,92 @@ final class ImageFolderDatasetTest {
       assertThat(reasons).allMatch(reason -> reason.startsWith(directory.toString()));
       assertThat(String.join("\n", reasons))
           .contains("cut.jpg: ")
-          .contains("none.jpg: no caption; expected none.txt or none.json beside it")
+          .contains(
+              "none.jpg: no caption; expected none.txt, .caption or .json beside it, or a line in")
           .contains("empty.jpg: the caption is empty")
           .contains(
               "page.jpg: expected a picture (PNG, JPEG, WebP, GIF, BMP or TIFF), found a web page")
-          .contains("latin.txt: the caption is not valid UTF-8")
+          .contains("latin.txt: line 1 is not valid UTF-8; save it as UTF-8")
           .contains("key.json: expected a JSON object with the key 'caption'")
           .contains("kind.json: the caption under 'caption' is not a string")
           .contains("json.json: not valid JSON")
           .contains("gone.jpg: no such file")
           .contains("folder.jpg is no file");
     }
+  }
+
+  /** The tables of Hugging Face's image folders, and captions as kohya's scripts have them. */
+  @Test
+  void captionsAreReadFromTablesToo() {
+    Fixtures.png(directory.resolve("a/0.png"), 0);
+    Fixtures.png(directory.resolve("a/deep/1.png"), 0);
+    Fixtures.png(directory.resolve("a/2.png"), 0);
+    Fixtures.write(directory.resolve("a/2.txt"), "Beside.");
+    Fixtures.write(
+        directory.resolve("a/metadata.jsonl"),
+        "\uFEFF{\"file_name\": \"0.png\", \"text\": \"In a table.\", \"w\": 4}\r\n\n"
+            + "{\"file_name\": \"deep/1.png\", \"caption\": \"By the key.\", \"text\": \"Not.\"}\n"
+            + "{\"file_name\": \"2.png\", \"text\": \"Not this one.\"}\n"
+            + "{\"file_name\": \"gone.png\", \"text\": \"Gone.\"}");
+    Fixtures.png(directory.resolve("b/3.png"), 0);
+    Fixtures.png(directory.resolve("b/4, four.png"), 0);
+    Fixtures.write(
+        directory.resolve("b/metadata.csv"),
+        "text,file_name\r\n\"Said \"\"three\"\",\non two lines.\",3.png\r\n"
+            + "Plain.,\"4, four.png\"\r\n");
+    Fixtures.png(directory.resolve("c/5.png"), 0);
+    Fixtures.write(directory.resolve("c/5.caption"), "Kohya's.");
+    ImageFolderDataset dataset = ImageFolderDataset.open(directory);
+    assertThat(dataset.size()).hasValue(7);
+    assertThat(dataset.example(0).caption()).isEqualTo("In a table.");
+    assertThat(dataset.example(1).caption()).isEqualTo("Beside.");
+    assertThat(dataset.example(2).caption()).isEqualTo("By the key.");
+    assertThatThrownBy(() -> dataset.example(3)).hasMessageEndingWith("gone.png: no such file");
+    assertThat(dataset.example(4).caption()).isEqualTo("Said \"three\",\non two lines.");
+    assertThat(dataset.example(5).caption()).isEqualTo("Plain.");
+    assertThat(dataset.example(6).caption()).isEqualTo("Kohya's.");
+  }
+
+  @Test
+  void tablesAreRefusedByLine() {
+    Fixtures.png(directory.resolve("0.png"), 0);
+    refusesTable("metadata.jsonl", "{}\n", "line 1: expected 'file_name', found ");
+    String good = "{\"file_name\": \"0.png\", \"text\": \"x\"}\n";
+    refusesTable("metadata.jsonl", good + "{\"file_name\"", "line 2: not valid JSON");
+    refusesTable("metadata.jsonl", good + "[]", "line 2: expected a JSON object");
+    refusesTable(
+        "metadata.jsonl",
+        good + "{\"file_name\": \"0.png\", \"label\": 3}",
+        "line 2: expected 'caption' or 'text', found file_name, label");
+    refusesTable(
+        "metadata.jsonl", "{\"file_name\": \"../0.png\", \"text\": \"x\"}", "leads out of");
+    refusesTable(
+        "metadata.jsonl", "{\"file_name\": \"a\\u0000\", \"text\": \"x\"}", "is no path of a file");
+    refusesTable("metadata.jsonl", "{\"file_name\": 5, \"text\": \"x\"}", "is not a string");
+    refusesTable("metadata.csv", "file_name,label\n0.png,3\n", "line 2: expected 'caption' or");
+    Fixtures.write(directory.resolve("metadata.jsonl"), good);
+    refusesTable("metadata.csv", "file_name,text\n0.png,x\n", "expected one table of captions");
+  }
+
+  private void refusesTable(String name, String text, String message) {
+    Path table = Fixtures.write(directory.resolve(name), text);
+    assertThatThrownBy(() -> ImageFolderDataset.open(directory))
+        .isExactlyInstanceOf(LongAlignException.class)
+        .hasMessageContaining(message);
+    table.toFile().delete();
+  }
+
+  @Test
+  void whatIsThereInsteadOfACaptionIsNamed() {
+    Fixtures.png(directory.resolve("0.png"), 0);
+    Fixtures.write(directory.resolve("0.tags"), "cat");
+    Fixtures.write(directory.resolve("1.heic"), "....ftypheic....");
+    Fixtures.write(directory.resolve("1.txt"), "A phone's photo.");
+    ImageFolderDataset dataset = ImageFolderDataset.open(directory);
+    assertThatThrownBy(() -> dataset.example(0))
+        .hasMessageEndingWith("metadata.jsonl or metadata.csv; 0.tags there is not read");
+    assertThatThrownBy(() -> dataset.example(1))
+        .hasMessageContaining("found HEIF, AVIF or a video");
   }
 
   @Test

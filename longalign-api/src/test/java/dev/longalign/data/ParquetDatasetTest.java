@@ -87,7 +87,7 @@ final class ParquetDatasetTest {
     assertThatThrownBy(() -> ParquetDataset.open(file))
         .isInstanceOf(LongAlignException.class)
         .hasMessageContaining("x.parquet: no column 'caption' for the captions; it has text, image")
-        .hasMessageContaining("ParquetColumns");
+        .hasMessageContaining("Name the right one with captionColumn (--caption-column)");
     assertThatThrownBy(() -> open(file, "text", "pixels"))
         .hasMessageContaining("no column 'pixels' for the pictures");
     assertThatThrownBy(() -> open(file, "image", "text"))
@@ -95,6 +95,16 @@ final class ParquetDatasetTest {
     copy("paths-gzip.parquet", "y.parquet");
     assertThatThrownBy(() -> open(directory.resolve("y.parquet"), "caption", "id"))
         .hasMessageContaining("column 'id': expected paths, bytes, or a structure");
+  }
+
+  @Test
+  void codecsThatAreNotThereAreRefusedOnce() {
+    copy("paths-brotli.parquet", "b.parquet");
+    assertThatThrownBy(() -> ParquetDataset.open(directory.resolve("b.parquet")))
+        .isInstanceOf(LongAlignException.class)
+        .hasMessageEndingWith(
+            "b.parquet: column 'path' is compressed with BROTLI, which is not read here; write it"
+                + " with one of [UNCOMPRESSED, SNAPPY, GZIP, ZSTD, LZ4_RAW]");
   }
 
   private static void open(Path file, String caption, String picture) {

@@ -74,6 +74,19 @@ final class PicturePreprocessingTest {
   }
 
   @Test
+  void aTrackingPixelIsRefusedByName() {
+    RgbPicture pixel = RgbPicture.of(1, 1, new byte[3]);
+    assertThatThrownBy(
+            () -> new PicturePreprocessing(512).apply(new TrainingExample("p.gif", "x", pixel)))
+        .isInstanceOf(LongAlignException.class)
+        .hasMessage(
+            "p.gif: a picture of 1 x 1 pixels, too small for 512; expected a short side of at least"
+                + " 32");
+    RgbPicture icon = RgbPicture.of(32, 32, new byte[3 * 32 * 32]);
+    assertThat(new PicturePreprocessing(512).apply(icon).toString()).isEqualTo("512 x 512");
+  }
+
+  @Test
   void batchesBecomeTensors() {
     RgbPicture black = RgbPicture.of(2, 1, new byte[6]);
     RgbPicture other = RgbPicture.of(2, 1, new byte[] {-1, 0, 0, 0, -1, 127});

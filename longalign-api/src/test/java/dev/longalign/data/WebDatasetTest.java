@@ -56,10 +56,76 @@ final class WebDatasetTest {
       assertThat(loader.skipped().named())
           .extracting(Skip::reason)
           .containsExactly(
-              shard + ":no-picture: no picture (.jpg, .png or .webp) of that name",
-              shard + ":no-caption: no caption (.txt or .json) of that name",
+              shard + ":no-picture: no picture (.jpg, .png or .webp) of that name up to a dot",
+              shard + ":no-caption: no caption (.txt, .caption or .json) of that name up to a dot",
               shard
                   + ":broken: expected a picture (PNG, JPEG, WebP, GIF, BMP or TIFF), found something else");
+    }
+  }
+
+  /** A first dot that is part of the name, halves that are no neighbours, and what is left over. */
+  @Test
+  void everyFileBelongsToAnExampleOrIsNamed() {
+    Map<String, byte[]> dotted = sample("photo v1.5", "txt", "One.");
+    dotted.putAll(sample("photo v1.6", "caption", "Two."));
+    Map<String, byte[]> first = new LinkedHashMap<>();
+    Map<String, byte[]> second = new LinkedHashMap<>();
+    for (String key : List.of("x", "y.0", "y.1")) {
+      first.put(key + ".jpg", Fixtures.bytes("baseline.jpg"));
+      second.put(key + ".txt", utf8("Of " + key));
+    }
+    Map<String, byte[]> rest = new LinkedHashMap<>();
+    rest.put("._x.jpg", utf8("a Mac's"));
+    rest.put("LICENSE", utf8("free"));
+    rest.put("notes\u001b[2J.md", utf8("notes"));
+    rest.put("alone.jpg", Fixtures.bytes("baseline.jpg"));
+    Path shard = shard("u.tar", dotted, first, second, rest);
+    TarSamples samples = new TarSamples();
+    try (WebDataset dataset = WebDataset.open(List.of(shard))) {
+      List<String> captions = new ArrayList<>();
+      for (int i = 0; i < 5; i++) {
+        captions.add(dataset.example(i).caption());
+        assertThat(dataset.example(i).picture().width()).isEqualTo(40);
+      }
+      assertThat(captions).containsExactly("One.", "Two.", "Of x", "Of y.0", "Of y.1");
+      assertThat(dataset.size()).hasValue(6);
+      assertThatThrownBy(() -> dataset.example(5)).hasMessageContaining("alone: no caption");
+    }
+    first.keySet().forEach(name -> samples.add(new TarSamples.Member(name, 0, 1)));
+    second.keySet().forEach(name -> samples.add(new TarSamples.Member(name, 0, 1)));
+    samples.unused("LICENSE", "without an ending");
+    samples.add(new TarSamples.Member("a\u001b.md", 0, 1));
+    samples.endGroup(false);
+    assertThat(samples.remarks())
+        .isEqualTo(
+            "3 examples were put together from files that are not next to each other; pack with"
+                + " tar --sort=name; 2 files belong to no example: LICENSE (without an ending),"
+                + " a?.md (neither a picture nor a caption)");
+  }
+
+  /** A file that was appended again replaces the earlier one, as tar unpacks it. */
+  @Test
+  void theLastOfRepeatedFilesCounts() {
+    TarSamples samples = new TarSamples();
+    for (String name : List.of("a.jpg", "a.txt", "a.txt", "b.txt", "b.jpg")) {
+      samples.add(new TarSamples.Member(name, samples.samples().size(), 1));
+    }
+    samples.endGroup(false);
+    assertThat(samples.samples()).hasSize(2).allMatch(TarSamples.Sample::isWhole);
+    assertThat(samples.remarks()).isEqualTo("1 file belongs to no example: a.txt (repeated)");
+  }
+
+  @Test
+  void captionsAreTextsAsElsewhere() {
+    Map<String, byte[]> members = new LinkedHashMap<>();
+    members.put("0.jpg", Fixtures.bytes("baseline.jpg"));
+    members.put("0.txt", utf8("\uFEFFMarked."));
+    members.put("1.jpg", Fixtures.bytes("baseline.jpg"));
+    members.put("1.txt", "Wide.".getBytes(StandardCharsets.UTF_16));
+    try (WebDataset dataset = WebDataset.open(List.of(shard("t.tar", members)))) {
+      assertThat(dataset.example(0).caption()).isEqualTo("Marked.");
+      assertThatThrownBy(() -> dataset.example(1))
+          .hasMessageEndingWith("t.tar:1 is UTF-16; save it as UTF-8");
     }
   }
 

@@ -94,9 +94,30 @@ class ModelDirectoryTest {
     refuses(model("FluxPipeline", "transformer"), "a Flux model", "stable-diffusion-v1-5");
     refuses(model("StableDiffusion3Pipeline", "transformer"), "Stable Diffusion 3");
     refuses(model("PixArtAlphaPipeline", "transformer"), "a diffusion transformer");
+    refuses(model("StableDiffusionInpaintPipeline", "unet"), "an inpainting model");
+    refuses(model("StableDiffusionInstructPix2PixPipeline", "unet"), "an InstructPix2Pix model");
+    refuses(model("StableDiffusionUpscalePipeline", "unet"), "an upscaler");
+    refuses(model("StableDiffusionDepth2ImgPipeline", "unet"), "a depth-to-image model");
+    refuses(model("StableDiffusionControlNetPipeline", "unet"), "a ControlNet");
+    refuses(model("KandinskyV22Pipeline", "unet"), "a Kandinsky model");
     assertThatThrownBy(() -> ModelDirectory.open(TINY).require("adapter", "vae", "t6"))
         .isInstanceOf(LongAlignException.class)
         .hasMessageContaining("lacks the directories [adapter, t6]");
+  }
+
+  @Test
+  void aUNetThatReadsMoreThanLatentsIsNamed() throws IOException {
+    Map<Integer, String> kinds =
+        Map.of(
+            9, "an inpainting model", 8, "an InstructPix2Pix model", 7, "an upscaler", 5, "depth");
+    for (Map.Entry<Integer, String> kind : kinds.entrySet()) {
+      Path model =
+          model("StableDiffusionPipeline", "unet", "vae", "text_encoder", "tokenizer", "scheduler");
+      IoFixtures.write(
+          model.resolve("unet/config.json"), "{\"in_channels\": " + kind.getKey() + "}");
+      IoFixtures.write(model.resolve("vae/config.json"), "{}");
+      refuses(model, kind.getValue(), kind.getKey() + " input channels");
+    }
   }
 
   @Test

@@ -15,7 +15,7 @@ import org.junit.jupiter.api.Test;
  * Against what Pillow reads and resizes; the files are made by src/test/oracle/picture_modes.py.
  */
 class PictureModesTest {
-  private final TensorFile vectors = SafetensorsFile.open(resource());
+  private static final TensorFile VECTORS = SafetensorsFile.open(resource());
 
   private static Path resource() {
     try {
@@ -25,15 +25,20 @@ class PictureModesTest {
     }
   }
 
-  private byte[] bytes(String name) {
-    ByteBuffer data = vectors.tensor(name).data();
+  /** One of the files. */
+  static byte[] file(String name) {
+    return bytes("file:" + name);
+  }
+
+  private static byte[] bytes(String name) {
+    ByteBuffer data = VECTORS.tensor(name).data();
     byte[] bytes = new byte[data.remaining()];
     data.get(bytes);
     return bytes;
   }
 
-  private List<String> names(String prefix) {
-    return vectors.names().stream()
+  private static List<String> names(String prefix) {
+    return VECTORS.names().stream()
         .filter(name -> name.startsWith(prefix))
         .map(name -> name.substring(prefix.length()))
         .toList();
@@ -51,7 +56,7 @@ class PictureModesTest {
       int allowed = name.startsWith("lossy") ? 24 : 0;
       try {
         BufferedImage image = PictureFile.readRgb(name, bytes("file:" + name));
-        Shape shape = vectors.tensor("rgb:" + name).shape();
+        Shape shape = VECTORS.tensor("rgb:" + name).shape();
         if (image.getWidth() != shape.dim(1) || image.getHeight() != shape.dim(0)) {
           wrong.add(name + ": " + image.getWidth() + " x " + image.getHeight() + ", not " + shape);
           continue;
@@ -82,8 +87,8 @@ class PictureModesTest {
   @Test
   void resizesToTheBytesOfPillow() {
     byte[] picture = bytes("rgb:resize");
-    int width = vectors.tensor("rgb:resize").shape().intDim(1);
-    int height = vectors.tensor("rgb:resize").shape().intDim(0);
+    int width = VECTORS.tensor("rgb:resize").shape().intDim(1);
+    int height = VECTORS.tensor("rgb:resize").shape().intDim(0);
     for (String name : names("resize:")) {
       String[] parts = name.split(":");
       ResampleFilter filter = ResampleFilter.valueOf(parts[0]);

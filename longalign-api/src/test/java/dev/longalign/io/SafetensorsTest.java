@@ -6,9 +6,14 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import dev.longalign.LongAlignException;
 import dev.longalign.tensor.DType;
 import dev.longalign.tensor.Shape;
+import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.channels.FileChannel;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.FileTime;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
@@ -19,6 +24,7 @@ import org.junit.jupiter.api.io.TempDir;
 
 class SafetensorsTest {
   @TempDir Path directory;
+  private int files;
 
   private static List<StoredTensor> oneOfEachType(Random random) {
     List<StoredTensor> tensors = new ArrayList<>();
@@ -67,21 +73,56 @@ class SafetensorsTest {
     }
   }
 
-  /** What a file larger than one map goes through: every slice is a map of its own. */
   @Test
-  void readsThroughManyMaps() {
+  void aFileThatChangesIsNotReadOn() throws IOException {
     Path path = directory.resolve("a.safetensors");
     List<StoredTensor> tensors = oneOfEachType(new Random(3));
     SafetensorsWriter.write(path, tensors);
-    try (SafetensorsFile file = SafetensorsFile.open(path, 100)) {
-      tensors.forEach(
-          tensor -> assertThat(file.tensor(tensor.name()).data()).isEqualTo(tensor.data()));
-    }
-    SafetensorsFile shrunk = SafetensorsFile.open(path, 100);
+    String name = tensors.get(0).name();
+    SafetensorsFile replaced = SafetensorsFile.open(path);
     SafetensorsWriter.write(path, List.of());
-    assertThatThrownBy(() -> shrunk.tensor(tensors.get(0).name()).data())
+    assertChanged(replaced.tensor(name), "");
+
+    SafetensorsWriter.write(path, tensors);
+    SafetensorsFile cut = SafetensorsFile.open(path);
+    try (FileChannel file = FileChannel.open(path, StandardOpenOption.WRITE)) {
+      file.truncate(100);
+    }
+    assertChanged(cut.tensor(name), "now 100");
+
+    SafetensorsWriter.write(path, tensors);
+    SafetensorsFile written = SafetensorsFile.open(path);
+    byte[] same = Files.readAllBytes(path);
+    Files.write(path, same);
+    Files.setLastModifiedTime(path, FileTime.fromMillis(1000)); // clocks may be coarse
+    assertChanged(written.tensor(name), "written to at 1970");
+
+    SafetensorsFile deleted = SafetensorsFile.open(path);
+    Files.delete(path);
+    assertThatThrownBy(() -> deleted.tensor(name).data())
         .isInstanceOf(LongAlignException.class)
-        .hasMessageContaining("changed while it was open");
+        .hasMessageContaining("a.safetensors");
+  }
+
+  private static void assertChanged(StoredTensor tensor, String how) {
+    assertThatThrownBy(tensor::data)
+        .isInstanceOf(LongAlignException.class)
+        .hasMessageContaining("a.safetensors changed while it was open")
+        .hasMessageContaining(how);
+  }
+
+  @Test
+  void anInterruptedThreadIsTold() {
+    Path path = directory.resolve("a.safetensors");
+    SafetensorsWriter.write(path, oneOfEachType(new Random(3)));
+    Thread.currentThread().interrupt();
+    try {
+      assertThatThrownBy(() -> SafetensorsFile.open(path))
+          .isInstanceOf(LongAlignException.class)
+          .hasMessageContaining("interrupted");
+    } finally {
+      assertThat(Thread.interrupted()).isTrue();
+    }
   }
 
   @Test
@@ -269,5 +310,70 @@ class SafetensorsTest {
             + "\",\"b\":\""
             + b
             + "\"}}");
+  }
+
+  @Test
+  void readsWhatTheReferenceLibraryReads() {
+    String entry = "\"a\": {\"dtype\": \"F32\", \"shape\": [2], \"data_offsets\": [0, 8]}";
+    for (String header :
+        List.of(
+            " \t\r\n{" + entry + "}",
+            "{" + entry + "} \n",
+            "{\"__metadata__\": null, " + entry + "}",
+            "{\"__metadata__\": {}, " + entry + "}")) {
+      Path path =
+          IoFixtures.write(
+              directory.resolve(files++ + ".bin"), IoFixtures.safetensors(header, new byte[8]));
+      try (TensorFile file = TensorFiles.open(path)) {
+        assertThat(file.tensor("a").toFloats()).as(header).containsExactly(0, 0);
+        assertThat(file.metadata()).isEmpty();
+      }
+    }
+  }
+
+  @Test
+  void aTensorOfAnotherTypeIsRefusedWhenItIsAskedFor() {
+    Map<String, Integer> bits =
+        Map.of(
+            "C64",
+            64,
+            "F8_E8M0",
+            8,
+            "F8_E4M3FNUZ",
+            8,
+            "F8_E5M2FNUZ",
+            8,
+            "F6_E2M3",
+            6,
+            "F6_E3M2",
+            6,
+            "F4",
+            4);
+    bits.forEach(
+        (type, width) -> {
+          int bytes = 8 * width / 8;
+          String header =
+              "{\"odd\": {\"dtype\": \"%s\", \"shape\": [8], \"data_offsets\": [0, %d]}, \"a\":"
+                      .formatted(type, bytes)
+                  + "{\"dtype\": \"F32\", \"shape\": [1], \"data_offsets\": [%d, %d]}}"
+                      .formatted(bytes, bytes + 4);
+          Path path =
+              IoFixtures.write(
+                  directory.resolve(type + ".safetensors"),
+                  IoFixtures.safetensors(header, new byte[bytes + 4]));
+          try (TensorFile file = TensorFiles.open(path)) {
+            assertThat(file.names()).containsExactly("odd", "a");
+            assertThat(file.tensors()).extracting(StoredTensor::name).containsExactly("a");
+            assertThatThrownBy(() -> file.tensor("odd"))
+                .isExactlyInstanceOf(LongAlignException.class)
+                .hasMessageContaining("'odd'")
+                .hasMessageContaining("found " + type);
+          }
+        });
+    String cut = "{\"a\": {\"dtype\": \"F4\", \"shape\": [3], \"data_offsets\": [0, 1]}}";
+    Path path =
+        IoFixtures.write(
+            directory.resolve("cut.safetensors"), IoFixtures.safetensors(cut, new byte[1]));
+    assertThatThrownBy(() -> TensorFiles.open(path)).hasMessageContaining("whole byte");
   }
 }

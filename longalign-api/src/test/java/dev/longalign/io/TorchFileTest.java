@@ -15,6 +15,8 @@ import java.util.Map;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class TorchFileTest {
   private static final Path IO = IoFixtures.GOLDEN.resolve("io");
@@ -90,17 +92,47 @@ class TorchFileTest {
     }
   }
 
+  /** {@code src/test/oracle/side_data.py} makes the files. */
+  @ParameterizedTest
+  @ValueSource(strings = {"side_data.pt", "side_data_legacy.pt", "side_data_protocol4.pt"})
+  void whatATrainerKeepsBesideTheTensorsIsLeftOut(String name) {
+    Path resources = Path.of("src/test/resources/dev/longalign/io");
+    try (TorchFile file = TorchFile.open(resources.resolve(name))) {
+      assertThat(file.names())
+          .containsExactly(
+              "state_dict.weight", "state_dict.named", "state_dict.turned", "rng.2", "complex");
+      assertThat(file.tensor("state_dict.weight").toFloats()).containsExactly(0, 1, 2, 3, 4, 5);
+      assertThat(file.tensor("state_dict.turned").toFloats()).containsExactly(0, 3, 1, 4, 2, 5);
+      assertThat(file.tensor("state_dict.named").toFloats()).containsExactly(1, 1);
+      assertThat(file.unsupported()).isEqualTo(Map.of("complex", "torch.ComplexFloatStorage"));
+      assertThatThrownBy(() -> file.tensor("complex"))
+          .isExactlyInstanceOf(LongAlignException.class)
+          .hasMessageContaining("'complex'")
+          .hasMessageContaining("found torch.ComplexFloatStorage");
+      assertThat(file.tensors()).hasSize(4);
+      Map<?, ?> value = (Map<?, ?>) file.value();
+      assertThat(value.get("size")).isEqualTo(List.of(2L, 3L));
+      assertThat(value.get("counts")).isEqualTo(Map.of("a", 2L, "b", 1L));
+      assertThat(value.get("default")).isEqualTo(Map.of("a", 1L));
+      assertThat(value.get("seen")).isEqualTo(List.of(3L, 4L));
+      assertThat(value.get("steps")).isEqualTo(Map.of("(0, a)", 1L, "(1, b)", 2L));
+      assertThat(value.get("layout")).isEqualTo("torch.strided");
+      assertThat(value.get("device")).isEqualTo("cpu");
+      assertThat(value.get("dtype")).isEqualTo("torch.float8_e4m3fn");
+      assertThat(value.get("when")).isEqualTo("datetime.datetime");
+      assertThat(value.get("config")).isEqualTo("omegaconf.dictconfig.DictConfig");
+      assertThat(value.get("args")).isEqualTo("argparse.Namespace");
+    }
+  }
+
   @Test
-  void readsThroughManyMaps() {
-    for (String name :
-        List.of(
-            "strided_views.pt", "shared_storage.pt", "legacy_format.pt", "list_fp16_deflated.pt")) {
-      try (TorchFile whole = TorchFile.open(IO.resolve(name));
-          TorchFile parts = TorchFile.open(IO.resolve(name), 16)) {
-        for (int i = 0; i < whole.list().size(); i++) {
-          assertThat(parts.list().get(i).data()).isEqualTo(whole.list().get(i).data());
-        }
-      }
+  void largeBytesAreSharedHoweverOftenTheyAreNamed() {
+    int size = 8 << 20;
+    String length =
+        "" + (char) (size & 255) + (char) (size >> 8 & 255) + (char) (size >> 16) + "\0";
+    String pickle = "\u0080\2](B" + length + "x".repeat(size) + "q\0" + "h\0".repeat(20_000) + "e.";
+    try (TorchFile file = open(pickle)) { // 160 GB if each had a copy
+      assertThat((List<?>) file.value()).hasSize(20_001);
     }
   }
 

@@ -19,6 +19,7 @@ import dev.longalign.tensor.Tolerance;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.AfterAll;
@@ -84,6 +85,19 @@ class LoraGoldenTest {
   @Test
   void mergedOnce() {
     check("merged_1", align.mergedInto(TestModels.weights("unet"), 1), LayerBranches.NONE);
+  }
+
+  /** With half of its rank as alpha, and twice as much of it. */
+  @Test
+  void alphaTimesScale() {
+    Map<String, Lora.Entry> entries = new LinkedHashMap<>();
+    align
+        .entries()
+        .forEach((path, e) -> entries.put(path, new Lora.Entry(e.layer(), e.up(), e.down(), 0.5f)));
+    Lora half = new Lora("half", entries, 0);
+    check("injected_1", TestModels.weights("unet"), half.injected(2));
+    check("merged_1", half.mergedInto(TestModels.weights("unet"), 2), LayerBranches.NONE);
+    check("merged_1", half.mergedInto(TestModels.weights("unet"), 1), half.injected(1));
   }
 
   @Test

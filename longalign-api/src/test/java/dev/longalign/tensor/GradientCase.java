@@ -13,6 +13,11 @@ import java.util.stream.Stream;
  */
 record GradientCase(String name, Forward forward, boolean steep) {
 
+  private static final float SMALL_EPS = 1e-5f;
+
+  /** Near the variance, so that it decides. */
+  private static final float LARGE_EPS = 4;
+
   interface Forward {
     Tensor of(Inputs in, Variables variables);
   }
@@ -262,39 +267,50 @@ record GradientCase(String name, Forward forward, boolean steep) {
   private static List<GradientCase> norms() {
     List<GradientCase> cases = new ArrayList<>();
     for (Activation activation : Activation.values()) {
-      cases.add(groupNorm(4, activation, 2, 5, 3, 16));
+      cases.add(groupNorm(4, SMALL_EPS, activation, 2, 5, 3, 16));
     }
-    cases.add(groupNorm(16, Activation.SILU, 1, 4, 4, 16)); // one channel in a group
-    cases.add(groupNorm(1, Activation.NONE, 3, 6, 10));
-    cases.add(groupNorm(32, Activation.SILU, 1, 12, 12, 64));
-    cases.add(layerNorm(2, 5, 24));
-    cases.add(layerNorm(37, 320));
+    cases.add(groupNorm(16, SMALL_EPS, Activation.SILU, 1, 4, 4, 16)); // one channel in a group
+    cases.add(groupNorm(1, SMALL_EPS, Activation.NONE, 3, 6, 10));
+    cases.add(groupNorm(32, SMALL_EPS, Activation.SILU, 1, 12, 12, 64));
+    cases.add(groupNorm(4, LARGE_EPS, Activation.SILU, 2, 5, 3, 16));
+    cases.add(groupNorm(16, LARGE_EPS, Activation.NONE, 1, 4, 4, 16));
+    cases.add(layerNorm(SMALL_EPS, 2, 5, 24));
+    cases.add(layerNorm(SMALL_EPS, 37, 320));
+    cases.add(layerNorm(LARGE_EPS, 5, 24));
+    cases.add(layerNorm(LARGE_EPS, 3, 33));
     cases.add(of("normalizeRows", (in, v) -> v.of(in.normal(3, 5, 8)).normalizeRows()));
     return cases;
   }
 
-  private static GradientCase groupNorm(int groups, Activation activation, long... dims) {
+  private static GradientCase groupNorm(
+      int groups, float eps, Activation activation, long... dims) {
     long channels = dims[dims.length - 1];
     return new GradientCase(
-        "groupNorm " + Shape.of(dims) + ", " + groups + " groups, " + activation,
+        "groupNorm "
+            + Shape.of(dims)
+            + ", "
+            + groups
+            + " groups, "
+            + activation
+            + (eps == LARGE_EPS ? ", large eps" : ""),
         (in, v) ->
             v.of(in.around(0.5, 2, dims))
                 .groupNorm(
                     groups,
                     v.of(in.f32(1, 0.3, channels)),
                     v.of(in.f32(0, 1, channels)),
-                    1e-5f,
+                    eps,
                     activation),
         true);
   }
 
-  private static GradientCase layerNorm(long... dims) {
+  private static GradientCase layerNorm(float eps, long... dims) {
     long channels = dims[dims.length - 1];
     return new GradientCase(
-        "layerNorm " + Shape.of(dims),
+        "layerNorm " + Shape.of(dims) + (eps == LARGE_EPS ? ", large eps" : ""),
         (in, v) ->
             v.of(in.around(-0.3, 3, dims))
-                .layerNorm(v.of(in.f32(1, 0.3, channels)), v.of(in.f32(0, 1, channels)), 1e-5f),
+                .layerNorm(v.of(in.f32(1, 0.3, channels)), v.of(in.f32(0, 1, channels)), eps),
         true);
   }
 

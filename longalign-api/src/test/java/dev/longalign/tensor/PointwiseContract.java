@@ -48,6 +48,43 @@ interface PointwiseContract extends Contract {
                     groups, in.f32(1, 0.3, channels), in.f32(0, 1, channels), eps, activation));
   }
 
+  /** A variance near eps, where eps decides; for each way that a group or a row may be summed. */
+  @TestFactory
+  default Stream<DynamicTest> normsOfSmallVariance() {
+    Stream<DynamicTest> groups =
+        Stream.of(
+                new long[] {32, 2, 8, 8, 64},
+                new long[] {8, 1, 5, 7, 32},
+                new long[] {32, 3, 5, 7, 32}, // one channel in a group
+                new long[] {2, 1, 45, 46, 44}, // more than a block keeps
+                new long[] {2, 1, 45, 46, 48})
+            .flatMap(
+                g -> {
+                  long[] dims = Arrays.copyOfRange(g, 1, g.length);
+                  long channels = dims[dims.length - 1];
+                  return agree(
+                      "groupNorm " + Arrays.toString(dims) + ", variance near eps",
+                      in ->
+                          in.around(0, 3e-3, dims)
+                              .groupNorm(
+                                  (int) g[0],
+                                  in.f32(1, 0.3, channels),
+                                  in.f32(0, 1, channels),
+                                  1e-5f,
+                                  Activation.NONE));
+                });
+    Stream<DynamicTest> rows =
+        Stream.of(new long[] {7, 320}, new long[] {3, 33}, new long[] {2, 2048})
+            .flatMap(
+                dims ->
+                    agree(
+                        "layerNorm " + Arrays.toString(dims) + ", variance near eps",
+                        in ->
+                            in.around(0, 3e-3, dims)
+                                .layerNorm(in.f32(1, 0.3, dims[1]), in.f32(0, 1, dims[1]), 1e-5f)));
+    return Stream.concat(groups, rows);
+  }
+
   /** E[x^2] - E[x]^2 would lose every digit here. */
   @TestFactory
   default Stream<DynamicTest> normsOfLargeMeans() {

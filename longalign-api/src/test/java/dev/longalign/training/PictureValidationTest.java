@@ -139,7 +139,9 @@ class PictureValidationTest {
           };
       trainer.listen(listener);
       trainer.validate(pictures);
+      assertThat(pictures.isMade(3)).isFalse();
       trainer.look();
+      assertThat(pictures.isMade(3)).isTrue();
       trainer.look();
       assertThat(pixels(looks.get(1))).isEqualTo(pixels(looks.get(0)));
       int[] own;

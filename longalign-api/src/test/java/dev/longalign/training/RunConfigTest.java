@@ -46,6 +46,16 @@ class RunConfigTest {
   }
 
   @Test
+  void outputAndStepsAreEnough() {
+    for (Stage stage : Stage.values()) {
+      assertThat(RunConfig.parse("output: run\nsteps: 2", stage, BASE).steps()).isEqualTo(2);
+    }
+    assertThat(DenscoreRunConfig.parse("output: run\nsteps: 2", BASE).steps()).isEqualTo(2);
+    assertThatThrownBy(() -> DenscoreRunConfig.parse("output: run\nsteps: 2\nbatch: 3", BASE))
+        .hasMessage("run: there is no key 'batch'; did you mean batchSize?");
+  }
+
+  @Test
   void readsYaml() {
     RunConfig run =
         parse(

@@ -1,8 +1,10 @@
 package dev.longalign.training;
 
+import dev.longalign.LongAlignException;
 import dev.longalign.data.DataLoader;
 import dev.longalign.data.Dataset;
 import dev.longalign.data.FeatureExample;
+import dev.longalign.io.LockFile;
 import dev.longalign.io.StoredTensor;
 import dev.longalign.nn.RandomDropout;
 import dev.longalign.tensor.DType;
@@ -14,14 +16,23 @@ import java.util.OptionalLong;
 import java.util.Random;
 import java.util.TreeMap;
 
-/** A run of stage 1 of the golden vectors' tiny model on eight examples of noise. */
-record TinyRun(TrainerSettings settings, int loaderThreads, long poisoned) {
+/**
+ * A run of stage 1 of the golden vectors' tiny model on eight examples of noise.
+ *
+ * @param poisoned number of an example that is not finite; -1: none
+ * @param unusable number of an example that cannot be read; -1: none
+ */
+record TinyRun(TrainerSettings settings, int loaderThreads, long poisoned, long unusable) {
   static final TrainerSettings SETTINGS =
       TrainerSettings.DEFAULT
           .withLearningRate(1e-3, 2)
           .withAccumulation(2)
           .withSeed(7)
           .withCheckpoints(2, 2);
+
+  TinyRun(TrainerSettings settings, int loaderThreads, long poisoned) {
+    this(settings, loaderThreads, poisoned, -1);
+  }
 
   TinyRun() {
     this(SETTINGS);
@@ -31,11 +42,20 @@ record TinyRun(TrainerSettings settings, int loaderThreads, long poisoned) {
     this(settings, 2, -1);
   }
 
+  TinyRun withUnusable(long index) {
+    return new TinyRun(settings, loaderThreads, poisoned, index);
+  }
+
   static TinyTraining tiny() {
     return TinyTraining.align(new RandomDropout(0.1f, 5));
   }
 
   Trainer<FeatureExample> trainer(TinyTraining tiny, Path run) {
+    return trainer(tiny, run, Map.of(), Checkpoints.lock(run));
+  }
+
+  Trainer<FeatureExample> trainer(
+      TinyTraining tiny, Path run, Map<String, String> identity, LockFile lock) {
     AlignObjective<FeatureExample> objective =
         new AlignObjective<>(
             tiny.unet,
@@ -53,7 +73,9 @@ record TinyRun(TrainerSettings settings, int loaderThreads, long poisoned) {
               DataLoader.builder(data()).batchSize(1).seed(3).threads(loaderThreads);
           from.ifPresent(loader::position);
           return loader.build();
-        });
+        },
+        identity,
+        lock);
   }
 
   /** One of them can be poisoned. */
@@ -66,6 +88,9 @@ record TinyRun(TrainerSettings settings, int loaderThreads, long poisoned) {
 
       @Override
       public FeatureExample example(long index) {
+        if (index == unusable) {
+          throw new LongAlignException("example " + index + " is unusable");
+        }
         FeatureExample example = features(index, true);
         if (index != poisoned) {
           return example;

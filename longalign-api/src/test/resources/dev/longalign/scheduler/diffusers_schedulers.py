@@ -71,4 +71,14 @@ run(DDIM, {"num_train_timesteps": 6, "trained_betas": [0.01, 0.03, 0.02, 0.1, 0.
 for steps in (1, 3, 4, 8, 50): run(LCM, SD, steps)
 run(LCM, sd(clip_sample=True, prediction_type="v_prediction", original_inference_steps=40), 5)
 run(LCM, SD, 4, strength=0.6)
+# As many steps as timesteps, of which only those that strength leaves need be possible; more steps than timesteps.
+for kind in (DDIM, DDPM): run(kind, SD, 1000, strength=0.1)
+for kind in (UNIPC, DPMPP_2M, EULER):
+    run(kind, SD, 999, strength=0.4)
+    run(kind, SD, 1000, strength=0.3)
+few = {"num_train_timesteps": 37, "beta_schedule": "squaredcos_cap_v2"}
+for kind in (EULER, EULER_ANCESTRAL):
+    for spacing in ("linspace", "trailing"): run(kind, {**few, "timestep_spacing": spacing}, 50)
+run(UNIPC, {**few, "timestep_spacing": "trailing"}, 38, strength=0.5)
+run(DPMPP_2M, {**few, "solver_order": 1, "timestep_spacing": "trailing"}, 50, strength=0.5)
 open("diffusers_schedulers.json", "w").write("[\n" + ",\n".join(json.dumps(case, separators=(",", ":")) for case in cases) + "\n]\n")

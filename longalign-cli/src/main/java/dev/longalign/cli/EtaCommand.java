@@ -1,6 +1,7 @@
 package dev.longalign.cli;
 
 import dev.longalign.LongAlignException;
+import dev.longalign.data.ImageFolderDataset;
 import dev.longalign.io.AtomicFiles;
 import dev.longalign.io.PictureFile;
 import dev.longalign.io.Reasons;
@@ -150,12 +151,7 @@ final class EtaCommand implements Callable<Integer> {
   private List<Path> pictures(int captions) {
     List<Path> files;
     try (Stream<Path> entries = Files.list(pictures)) {
-      files =
-          entries
-              .filter(
-                  file -> file.toString().toLowerCase(Locale.ROOT).matches(".*\\.(png|jpg|jpeg)"))
-              .sorted()
-              .toList();
+      files = entries.filter(ImageFolderDataset::isPicture).sorted().toList();
     } catch (IOException e) {
       throw new LongAlignException(
           "--pictures " + pictures + ": expected a directory of pictures; " + Reasons.of(e), e);

@@ -96,9 +96,11 @@ final class SampleCommand implements Callable<Integer> {
     OutputTarget target = target(pictures);
     hints(requests);
     AtomicReference<SampleCall> running = new AtomicReference<>();
-    try (Signals.Work work = common.cancellable(() -> cancel(running.get()));
-        LongAlign longAlign = with.open(common);
+    Thread samples = Thread.currentThread();
+    try (Signals.Work work = common.cancellable(() -> cancel(running.get(), samples));
+        LongAlign longAlign = what.open(with, common);
         Scoring scoring = bestOf.active() ? openScorer() : null) {
+      what.compare(longAlign, requests.get(0), common);
       int[] index = {0};
       for (int i = 0; i < requests.size(); i++) {
         String task =
@@ -169,9 +171,12 @@ final class SampleCommand implements Callable<Integer> {
     return Scoring.open(scorer, with.on.threads, with.on.device);
   }
 
-  private static void cancel(SampleCall call) {
+  /** A call ends after its step; before there is one, what is being loaded is given up. */
+  private static void cancel(SampleCall call, Thread samples) {
     if (call != null) {
       call.cancel();
+    } else {
+      samples.interrupt();
     }
   }
 

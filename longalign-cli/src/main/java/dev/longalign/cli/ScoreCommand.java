@@ -76,8 +76,8 @@ final class ScoreCommand implements Callable<Integer> {
 
   @Override
   public Integer call() {
-    pictures.forEach(PictureFile::info); // what is no picture is refused before models are loaded
     List<String> texts = captions();
+    pictures.forEach(PictureFile::info); // what is no picture is refused before models are loaded
     common.stage("loading the preference model");
     try (Signals.Work work = common.interruptible();
         Scoring scoring = Scoring.open(with, threads);

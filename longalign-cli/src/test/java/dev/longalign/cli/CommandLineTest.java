@@ -343,6 +343,31 @@ final class CommandLineTest {
   }
 
   @Test
+  void inspectTellsEveryPath() throws IOException {
+    Path run = Files.createDirectories(temp.resolve("run/step-00000030"));
+    Files.writeString(run.resolve("state.json"), "{\"stage\": \"align\", \"step\": 30}");
+    Files.writeString(run.resolve("state.safetensors"), "");
+    Path data = Files.createDirectories(temp.resolve("data"));
+    Files.writeString(data.resolve("a.png"), "");
+    Path peft = Files.createDirectories(temp.resolve("peft"));
+    StoredTensor loha =
+        StoredTensor.ofFloats("x.hada_w1_a", DType.F32, Shape.of(1), new float[] {1});
+    SafetensorsWriter.write(peft.resolve("adapter_model.safetensors"), List.of(loha));
+    Path empty = Files.createDirectories(temp.resolve("empty"));
+    List<String> paths =
+        List.of(temp + "/no", run.getParent().toString(), run.toString(), empty.toString());
+    List<String> arguments = new ArrayList<>(List.of("inspect"));
+    arguments.addAll(paths);
+    arguments.addAll(List.of(data.toString(), peft.toString()));
+    assertThat(run(arguments.toArray(String[]::new))).isEqualTo(ExitCode.FAILED);
+    assertThat(out.toString())
+        .contains("a training run", "stage: align", "step: 30", "a checkpoint of a training")
+        .contains("training data", "pictures: 1")
+        .contains("a LoHa (LyCORIS)", "not supported");
+    assertThat(err.toString()).contains(temp + "/no", "empty: expected a model");
+  }
+
+  @Test
   void doctorFindsWhatTheJarsBring() {
     assertThat(run("doctor", "--json")).as(out.toString()).isEqualTo(ExitCode.OK);
     assertThat(json().get("ok").getAsBoolean()).isTrue();

@@ -9,14 +9,21 @@ final class LazySession implements AutoCloseable {
   private final String description;
   private final int threads;
   private final Device device;
+  private final OnnxWeights weights;
   private final Supplier<OnnxGraph> graph;
   private OnnxSession session;
   private boolean closed;
 
-  LazySession(String description, int threads, Device device, Supplier<OnnxGraph> graph) {
+  LazySession(
+      String description,
+      int threads,
+      Device device,
+      OnnxWeights weights,
+      Supplier<OnnxGraph> graph) {
     this.description = description;
     this.threads = threads;
     this.device = device;
+    this.weights = weights;
     this.graph = graph;
   }
 
@@ -28,7 +35,7 @@ final class LazySession implements AutoCloseable {
       throw new IllegalStateException(description + " is closed");
     }
     if (session == null) {
-      session = OnnxSession.open(graph.get(), description, threads, device);
+      session = OnnxSession.open(graph.get(), weights, description, threads, device);
     }
     return session;
   }

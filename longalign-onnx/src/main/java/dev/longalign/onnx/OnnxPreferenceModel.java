@@ -26,7 +26,7 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * A CLIP on ONNX Runtime, computing in f32 over weights that are read in place. The text side, the
+ * A CLIP on ONNX Runtime, computing in f32. The text side, the
  * vision side and the vision side's gradient are three graphs, opened when they are first needed.
  * Thread-safe.
  */
@@ -40,6 +40,7 @@ public final class OnnxPreferenceModel implements PreferenceModel {
   private final ClipVisionConfig vision;
   private final PictureProcessor processor;
   private final TensorFile weights;
+  private final OnnxWeights loaded = new OnnxWeights();
   private final LazySession texts;
   private final LazySession pictures;
   private final LazySession gradients;
@@ -73,21 +74,28 @@ public final class OnnxPreferenceModel implements PreferenceModel {
             name + " (texts)",
             threads,
             device,
+            loaded,
             () -> ClipTextGraph.build(text, weights, ClipTextGraph.Result.PROJECTED));
     this.pictures =
         new LazySession(
-            name + " (pictures)", threads, device, () -> ClipVisionGraph.build(vision, weights));
+            name + " (pictures)",
+            threads,
+            device,
+            loaded,
+            () -> ClipVisionGraph.build(vision, weights));
     this.gradients =
         new LazySession(
             name + " (gradient)",
             threads,
             device,
+            loaded,
             () -> ClipVisionGraph.buildGradient(vision, weights));
     this.scoreGradients =
         new LazySession(
             name + " (score's gradient)",
             threads,
             device,
+            loaded,
             () -> ClipVisionGraph.buildScoreGradient(vision, weights));
   }
 
@@ -355,6 +363,7 @@ public final class OnnxPreferenceModel implements PreferenceModel {
     pictures.close();
     gradients.close();
     scoreGradients.close();
+    loaded.close();
     tokenizer.close();
     weights.close();
   }

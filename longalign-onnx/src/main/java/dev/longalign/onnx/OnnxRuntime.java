@@ -3,7 +3,6 @@ package dev.longalign.onnx;
 import ai.onnxruntime.OrtEnvironment;
 import ai.onnxruntime.OrtLoggingLevel;
 import ai.onnxruntime.OrtProvider;
-import com.sun.jna.Platform;
 import dev.longalign.LongAlignException;
 import dev.longalign.host.NativeFiles;
 import dev.longalign.host.ProcessSettings;
@@ -116,7 +115,7 @@ public final class OnnxRuntime {
 
   /** The folder with ONNX Runtime's libraries, which it would otherwise unpack at every start. */
   private static Path unpacked() {
-    if (!Platform.isLinux() || !Platform.isIntel() || !Platform.is64Bit()) {
+    if (!ProcessSettings.isLinuxX64()) {
       return null;
     }
     List<String> libraries =

@@ -8,15 +8,10 @@ import ai.onnxruntime.OrtLoggingLevel;
 import ai.onnxruntime.OrtSession;
 import ai.onnxruntime.providers.OrtCUDAProviderOptions;
 import dev.longalign.LongAlignException;
-import dev.longalign.io.StoredTensor;
 import dev.longalign.onnx.graph.OnnxGraph;
-import dev.longalign.onnx.graph.OnnxTypes;
 import dev.longalign.tensor.Device;
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.nio.LongBuffer;
-import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.concurrent.locks.ReadWriteLock;
@@ -33,7 +28,7 @@ final class OnnxSession implements AutoCloseable {
 
   private final String description;
   private final OrtSession session;
-  private final Map<String, OnnxTensorLike> memoryWeights;
+  private final Map<String, OnnxTensorLike> weights;
   private final String arenas;
   private final ReadWriteLock lock = new ReentrantReadWriteLock();
   private boolean closed;
@@ -41,52 +36,47 @@ final class OnnxSession implements AutoCloseable {
   private OnnxSession(
       String description,
       OrtSession session,
-      Map<String, OnnxTensorLike> memoryWeights,
+      Map<String, OnnxTensorLike> weights,
       String arenas) {
     this.description = description;
     this.session = session;
-    this.memoryWeights = memoryWeights;
+    this.weights = weights;
     this.arenas = arenas;
   }
 
   /**
-   * Opens a graph whose weights lie in existing files.
+   * Opens a graph.
    *
+   * @param weights the graph's checkpoint, which outlives the session
    * @param description what errors call the model
    * @param threads used by one run; 0 for one per core
+   * @param device that {@link OnnxRuntime#usable} has returned
    */
-  static OnnxSession open(OnnxGraph graph, String description, int threads) {
-    return open(graph, description, threads, Device.cpu());
-  }
-
-  /** The same on a device that {@link OnnxRuntime#usable} has returned. */
-  static OnnxSession open(OnnxGraph graph, String description, int threads, Device device) {
+  static OnnxSession open(
+      OnnxGraph graph, OnnxWeights weights, String description, int threads, Device device) {
     if (threads < 0) {
       throw new LongAlignException(
           "expected a number of threads, or 0 for one per core, found " + threads);
     }
     OrtEnvironment environment = OnnxRuntime.environment();
-    Map<String, OnnxTensorLike> memoryWeights = new LinkedHashMap<>();
     try (OrtSession.SessionOptions options = new OrtSession.SessionOptions()) {
-      configure(options, graph.folder(), threads);
+      configure(options, threads);
       boolean cuda = device.kind().equals("cuda") && addCuda(options, device, description);
-      for (Map.Entry<String, StoredTensor> entry : graph.weightsInMemory().entrySet()) {
-        memoryWeights.put(entry.getKey(), tensor(environment, entry.getValue()));
+      Map<String, OnnxTensorLike> tensors = weights.of(graph);
+      if (cuda && !tensors.isEmpty()) {
+        options.addExternalInitializers(tensors); // copied to the device once
       }
-      if (!memoryWeights.isEmpty()) {
-        options.addExternalInitializers(memoryWeights);
-      }
-      OrtSession session = environment.createSession(graph.toBytes(), options);
-      String arenas = cuda ? "cpu:0;gpu:" + device.index() : "cpu:0";
-      return new OnnxSession(description, session, memoryWeights, arenas);
+      OrtSession session = environment.createSession(graph.toBytes(!cuda), options);
+      return cuda
+          ? new OnnxSession(description, session, Map.of(), "cpu:0;gpu:" + device.index())
+          : new OnnxSession(description, session, tensors, "cpu:0");
     } catch (OrtException e) {
-      memoryWeights.values().forEach(OnnxTensorLike::close);
       throw new LongAlignException(
           "ONNX Runtime cannot open "
               + description
               + ": "
               + e.getMessage()
-              + ". If the files changed while they were read or memory ran out, try again.",
+              + ". If memory ran out, try again with more.",
           e);
     }
   }
@@ -109,7 +99,7 @@ final class OnnxSession implements AutoCloseable {
     }
   }
 
-  private static void configure(OrtSession.SessionOptions options, Path folder, int threads)
+  private static void configure(OrtSession.SessionOptions options, int threads)
       throws OrtException {
     options.setOptimizationLevel(OrtSession.SessionOptions.OptLevel.ALL_OPT);
     options.setExecutionMode(OrtSession.SessionOptions.ExecutionMode.SEQUENTIAL);
@@ -122,22 +112,8 @@ final class OnnxSession implements AutoCloseable {
     // Encoders run for moments between long UNet steps: idle threads must not spin on the UNet's
     // cores.
     options.addConfigEntry("session.intra_op.allow_spinning", "0");
-    // Packing would copy every weight to save some percent of a short run; unpacked, they stay
-    // pages of their file.
+    // Packing would copy every weight to save some percent of a short run.
     options.addConfigEntry("session.disable_prepacking", "1");
-    // Converted half-precision weights must not make the arena of activations grow by doubling.
-    options.addConfigEntry("session.use_device_allocator_for_initializers", "1");
-    options.addConfigEntry(
-        "session.model_external_initializers_file_folder_path", folder.toString());
-  }
-
-  private static OnnxTensor tensor(OrtEnvironment environment, StoredTensor weight)
-      throws OrtException {
-    ByteBuffer data = weight.data();
-    ByteBuffer direct =
-        ByteBuffer.allocateDirect(data.remaining()).order(ByteOrder.nativeOrder()).put(data).flip();
-    return OnnxTensor.createTensor(
-        environment, direct, weight.shape().toArray(), OnnxTypes.javaType(weight.dtype()));
   }
 
   /** An input by values, row-major, and shape; creates the tensor that a run reads. */
@@ -190,7 +166,9 @@ final class OnnxSession implements AutoCloseable {
         if (last) {
           options.addRunConfigEntry("memory.enable_memory_arena_shrinkage", arenas);
         }
-        try (OrtSession.Result result = session.run(tensors, options)) {
+        Map<String, OnnxTensorLike> all = new LinkedHashMap<>(weights);
+        all.putAll(tensors);
+        try (OrtSession.Result result = session.run(all, options)) {
           Map<String, float[]> outputs = new LinkedHashMap<>();
           result.forEach(
               output ->
@@ -215,7 +193,6 @@ final class OnnxSession implements AutoCloseable {
       if (!closed) {
         closed = true;
         session.close();
-        memoryWeights.values().forEach(OnnxTensorLike::close);
       }
     } catch (OrtException e) {
       throw new LongAlignException(

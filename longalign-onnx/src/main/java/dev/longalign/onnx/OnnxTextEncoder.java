@@ -15,8 +15,7 @@ import java.nio.LongBuffer;
 import java.nio.file.Path;
 
 /**
- * A frozen CLIP text tower or T5 encoder on ONNX Runtime, computing in f32 over weights that are
- * read in place.
+ * A frozen CLIP text tower or T5 encoder on ONNX Runtime, computing in f32.
  *
  * <pre>{@code
  * try (TextEncoder clip = OnnxTextEncoder.clip(Path.of("stable-diffusion-v1-5/text_encoder"), 0)) {
@@ -35,6 +34,7 @@ public final class OnnxTextEncoder implements TextEncoder {
 
   private final Path directory;
   private final String input;
+  private final OnnxWeights weights = new OnnxWeights();
   private final OnnxSession session;
   private final int vocabSize;
   private final int width;
@@ -51,10 +51,19 @@ public final class OnnxTextEncoder implements TextEncoder {
       int maxLength) {
     this.directory = directory;
     this.input = input;
-    this.session = OnnxSession.open(graph, directory.toString(), threads, device);
+    this.session = open(graph, threads, device);
     this.vocabSize = vocabSize;
     this.width = width;
     this.maxLength = maxLength;
+  }
+
+  private OnnxSession open(OnnxGraph graph, int threads, Device device) {
+    try {
+      return OnnxSession.open(graph, weights, directory.toString(), threads, device);
+    } catch (RuntimeException e) {
+      weights.close();
+      throw e;
+    }
   }
 
   /**
@@ -220,5 +229,6 @@ public final class OnnxTextEncoder implements TextEncoder {
   @Override
   public void close() {
     session.close();
+    weights.close();
   }
 }

@@ -10,6 +10,7 @@ import dev.longalign.LongAlignException;
 import dev.longalign.io.ComponentDirectory;
 import dev.longalign.model.ClipTextConfig;
 import dev.longalign.onnx.graph.ClipTextGraph;
+import dev.longalign.tensor.Device;
 import dev.longalign.text.HiddenStates;
 import dev.longalign.text.TextEncoder;
 import java.nio.LongBuffer;
@@ -118,7 +119,9 @@ class OnnxTextEncoderTest {
         LongBuffer.wrap(Arrays.stream(ids).flatMapToInt(Arrays::stream).asLongStream().toArray());
     ClipTextConfig config = ClipTextConfig.read(directory.resolve("config.json"));
     var graph = ClipTextGraph.build(config, ComponentDirectory.open(directory).weights(), result);
-    try (OnnxSession session = OnnxSession.open(graph, directory.toString(), 1)) {
+    try (OnnxWeights weights = new OnnxWeights();
+        OnnxSession session =
+            OnnxSession.open(graph, weights, directory.toString(), 1, Device.cpu())) {
       return session.run(ClipTextGraph.INPUT, flat, new long[] {ids.length, ids[0].length}, true);
     }
   }

@@ -4,7 +4,6 @@ import static jcuda.nvrtc.JNvrtc.*;
 
 import dev.longalign.LongAlignException;
 import dev.longalign.host.CacheFolder;
-import dev.longalign.io.Reasons;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -59,8 +58,7 @@ final class RuntimeCompiler {
       CacheFolder.write(cached, new ByteArrayInputStream(sealed(cubin)));
       return cubin;
     } catch (IOException e) {
-      throw new LongAlignException(
-          "the cache of compiled kernels cannot be used: " + Reasons.of(e), e);
+      throw new LongAlignException("the cache of compiled kernels cannot be used: " + e, e);
     } catch (LinkageError e) {
       throw new LongAlignException(
           "this build has no compiled kernels, and NVRTC does not load to compile them ("

@@ -63,7 +63,7 @@ public final class GraphWeights {
 
   /** The tensor of this module called {@code name}, as f32 of the given shape. */
   public Value at(String name, long... dims) {
-    return ops.cast(stored(name, dims), DType.F32);
+    return weight(name, true, dims);
   }
 
   /**
@@ -74,11 +74,13 @@ public final class GraphWeights {
    * @return [...indices, width]
    */
   public Value rows(String name, Value indices, long count, long width) {
-    return ops.cast(ops.gather(stored(name, count, width), indices), DType.F32);
+    return ops.cast(ops.gather(weight(name, false, count, width), indices), DType.F32);
   }
 
-  /** As it lies in the file. */
-  private Value stored(String name, long... dims) {
+  /**
+   * @param f32 whether to convert all of it; 8-bit floats always are: ONNX Runtime does not know them
+   */
+  private Value weight(String name, boolean f32, long... dims) {
     String full = prefix + name;
     Shape expected = Shape.of(dims);
     if (!source.contains(full)) {
@@ -92,11 +94,9 @@ public final class GraphWeights {
     } else if (!weight.dtype().isFloating()) {
       problems.add(
           full + " in " + weight.source() + ": expected floating point, found " + weight.dtype());
-    } else if (weight.dtype().bytes() == 1) {
-      // ONNX Runtime's processors do not convert 8-bit floats.
-      weight = StoredTensor.ofFloats(full, DType.F32, expected, weight.toFloats());
     }
-    return graph.weight(full, weight);
+    boolean converted = f32 || weight.dtype().bytes() == 1;
+    return graph.weight(full, weight, converted ? DType.F32 : weight.dtype());
   }
 
   /**

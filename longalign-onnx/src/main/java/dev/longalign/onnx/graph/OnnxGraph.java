@@ -10,17 +10,13 @@ import ai.onnx.proto.OnnxMl.TensorShapeProto;
 import ai.onnx.proto.OnnxMl.TypeProto;
 import ai.onnx.proto.OnnxMl.ValueInfoProto;
 import com.google.protobuf.ByteString;
-import dev.longalign.LongAlignException;
-import dev.longalign.io.FileRegion;
-import dev.longalign.io.Reasons;
 import dev.longalign.io.StoredTensor;
 import dev.longalign.tensor.DType;
 import dev.longalign.tensor.Shape;
-import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
-import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -29,14 +25,14 @@ import java.util.Objects;
 
 /**
  * Builds one ONNX model node by node. {@link GraphOps} speaks its operators, {@link GraphWeights}
- * brings a checkpoint's tensors in. Large weights are not copied: the model names the file, the
- * offset and the length of each, and files are named relative to {@link #folder()}.
+ * brings a checkpoint's tensors in. Weights are not in the model's bytes: who opens it hands them over
+ * in memory.
  *
  * <pre>{@code
  * OnnxGraph graph = new OnnxGraph("twice");
  * Value x = graph.input("x", DType.F32, "n");
  * graph.output("y", graph.node("Add", DType.F32, List.of(x, x)), "n");
- * byte[] model = graph.toBytes();
+ * byte[] model = graph.toBytes(true);
  * }</pre>
  *
  * Not thread-safe.
@@ -50,11 +46,22 @@ public final class OnnxGraph {
 
   private final GraphProto.Builder graph;
   private final Map<String, Integer> counts = new LinkedHashMap<>();
-  private final Map<String, StoredTensor> weights = new LinkedHashMap<>();
-  private final Map<Path, Path> realFiles = new LinkedHashMap<>();
+  private final Map<String, Weight> weights = new LinkedHashMap<>();
   private final Map<List<Object>, Value> constants = new LinkedHashMap<>();
   private final Map<String, Integer> inputRanks = new LinkedHashMap<>();
   private final List<Node> nodes = new ArrayList<>();
+
+  /**
+   * A checkpoint's tensor as a graph wants it.
+   *
+   * @param dtype the tensor's own, or f32
+   */
+  public record Weight(StoredTensor tensor, DType dtype) {
+    /** The size in this type. */
+    public long bytes() {
+      return tensor.shape().size() * dtype.bytes();
+    }
+  }
 
   /**
    * A node as it was added, for those who derive other nodes from it.
@@ -170,54 +177,43 @@ public final class OnnxGraph {
         });
   }
 
-  /** A checkpoint's tensor as it is stored; asking twice for a name gives the same value. */
-  public Value weight(String name, StoredTensor tensor) {
-    if (weights.putIfAbsent(name, tensor) == null) {
+  /**
+   * A checkpoint's tensor; asking twice for a name gives the same value.
+   *
+   * @param dtype as the graph computes with it: its own, or f32
+   */
+  public Value weight(String name, StoredTensor tensor, DType dtype) {
+    if (weights.putIfAbsent(name, new Weight(tensor, dtype)) == null) {
       unique(name);
-      tensor
-          .region()
-          .ifPresent(region -> realFiles.computeIfAbsent(region.file(), OnnxGraph::realFile));
     }
-    return new Value(name, tensor.dtype());
+    return new Value(name, weights.get(name).dtype());
+  }
+
+  /** The weights by name, which whoever opens the model supplies. */
+  public Map<String, Weight> weights() {
+    return Collections.unmodifiableMap(weights);
   }
 
   /**
-   * The checkpoint's tensors that cannot be read in place: whoever opens the model supplies them
-   * under these names.
+   * The model's bytes.
+   *
+   * @param weightsAreInputs whether weights are given at every run, which then reads them where they
+   *     are; else once, as external initializers, of which ONNX Runtime makes a copy
    */
-  public Map<String, StoredTensor> weightsInMemory() {
-    Map<String, StoredTensor> inMemory = new LinkedHashMap<>(weights);
-    inMemory.values().removeIf(tensor -> tensor.region().isPresent());
-    return inMemory;
-  }
-
-  /**
-   * The innermost directory that contains every weight file, links followed: ONNX Runtime refuses
-   * to look outside of it, and download caches link from a model's directory to files elsewhere.
-   * The working directory if there is none.
-   */
-  public Path folder() {
-    Path folder = null;
-    for (Path file : realFiles.values()) {
-      folder = folder == null ? file.getParent() : folder;
-      while (folder != null && !file.startsWith(folder)) {
-        folder = folder.getParent();
-      }
-      if (folder == null) {
-        throw new LongAlignException(
-            "the weight files "
-                + realFiles.values()
-                + " lie on different drives; move them to one");
-      }
-    }
-    return folder == null ? Path.of("").toAbsolutePath() : folder;
-  }
-
-  /** The model's bytes, to be opened with external data looked up in {@link #folder()}. */
-  public byte[] toBytes() {
-    Path folder = folder();
+  public byte[] toBytes(boolean weightsAreInputs) {
     GraphProto.Builder complete = graph.clone();
-    weights.forEach((name, weight) -> complete.addInitializer(external(name, weight, folder)));
+    weights.forEach(
+        (name, weight) -> {
+          if (weightsAreInputs) {
+            String[] dims =
+                Arrays.stream(weight.tensor().shape().toArray())
+                    .mapToObj(Long::toString)
+                    .toArray(String[]::new);
+            complete.addInput(info(name, weight.dtype(), dims));
+          } else {
+            complete.addInitializer(external(name, weight));
+          }
+        });
     return ModelProto.newBuilder()
         .setIrVersion(IR_VERSION)
         .setProducerName("longalign")
@@ -227,27 +223,13 @@ public final class OnnxGraph {
         .toByteArray();
   }
 
-  private TensorProto.Builder external(String name, StoredTensor weight, Path folder) {
-    FileRegion region = weight.region().orElse(null);
-    // Only a name for what is in memory: the values come with the session's options.
-    String location =
-        region == null
-            ? "memory"
-            : folder.relativize(realFiles.get(region.file())).toString().replace('\\', '/');
-    return tensor(name, weight.dtype(), weight.shape())
+  /** The location is a name only: the values come with the session's options. */
+  private static TensorProto.Builder external(String name, Weight weight) {
+    return tensor(name, weight.dtype(), weight.tensor().shape())
         .setDataLocation(TensorProto.DataLocation.EXTERNAL)
-        .addExternalData(entry("location", location))
-        .addExternalData(entry("offset", Long.toString(region == null ? 0 : region.offset())))
-        .addExternalData(entry("length", Long.toString(weight.byteSize())));
-  }
-
-  private static Path realFile(Path file) {
-    try {
-      return file.toRealPath();
-    } catch (IOException e) {
-      throw new LongAlignException(
-          "cannot find the weight file " + file + " (" + Reasons.of(e) + "); was it moved?", e);
-    }
+        .addExternalData(entry("location", "memory"))
+        .addExternalData(entry("offset", "0"))
+        .addExternalData(entry("length", Long.toString(weight.bytes())));
   }
 
   private String unique(String name) {

@@ -113,7 +113,7 @@ class GraphGradientTest {
 
     OrtEnvironment environment =
         OrtEnvironment.getEnvironment(OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR, "longalign");
-    try (OrtSession session = environment.createSession(graph.toBytes())) {
+    try (OrtSession session = environment.createSession(graph.toBytes(true))) {
       Random random = new Random(3);
       float[] at = new float[SIZE];
       for (int i = 0; i < SIZE; i++) {

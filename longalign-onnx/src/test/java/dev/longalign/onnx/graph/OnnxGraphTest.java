@@ -27,7 +27,7 @@ class OnnxGraphTest {
   private float[] run(String output, int columns, float... x) throws OrtException {
     OrtEnvironment environment =
         OrtEnvironment.getEnvironment(OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR, "longalign");
-    try (OrtSession session = environment.createSession(graph.toBytes());
+    try (OrtSession session = environment.createSession(graph.toBytes(true));
         OnnxTensor input =
             OnnxTensor.createTensor(
                 environment, FloatBuffer.wrap(x), new long[] {x.length / columns, columns});
