@@ -60,7 +60,7 @@ public record SampleRequest(
 
   public static final float DEFAULT_STRENGTH = 0.8f;
 
-  private static final int MAX_IMAGES = 10_000;
+  static final int MAX_IMAGES = 10_000;
 
   public SampleRequest {
     Objects.requireNonNull(prompt, "prompt: expected a text, found null; \"\" is a prompt too");

@@ -78,14 +78,14 @@ public final class SampleRequestBuilder {
 
   /** So many pictures, with the first picture's seed and the numbers that follow. */
   public SampleRequestBuilder images(int images) {
-    Checks.range("images", images, 1, Integer.MAX_VALUE);
+    Checks.range("images", images, 1, SampleRequest.MAX_IMAGES);
     this.seeds = consecutive(seeds.get(0), images);
     return this;
   }
 
   /** One picture for each seed. */
   public SampleRequestBuilder seeds(List<Long> seeds) {
-    Checks.range("images", seeds.size(), 1, Integer.MAX_VALUE);
+    Checks.range("images", seeds.size(), 1, SampleRequest.MAX_IMAGES);
     this.seeds = List.copyOf(seeds);
     return this;
   }
