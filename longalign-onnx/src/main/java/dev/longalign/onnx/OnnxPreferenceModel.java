@@ -272,9 +272,9 @@ public final class OnnxPreferenceModel implements PreferenceModel {
 
   @Override
   public Features imageFeatures(PixelValues images) {
+    int perRun = picturesPerRun(images);
     OnnxSession session = pictures.get();
     float[] values = new float[images.count() * width()];
-    int perRun = picturesPerRun(images);
     for (int first = 0; first < images.count(); first += perRun) {
       int count = Math.min(perRun, images.count() - first);
       Map<String, float[]> outputs =
