@@ -71,7 +71,8 @@ final class TrainCommandTest {
         "--steps",
         "2");
     BufferedImage one = PictureFile.readRgb(temp.resolve("o.png"));
-    assertThat(err.toString()).contains("loading model files ...", "parameters (rank 4)", "64 x 64");
+    assertThat(err.toString())
+        .contains("loading model files ...", "parameters (rank 4)", "64 x 64");
     String changed = config("\"steps\": 3, \"learningRate\": 1" + settings).toString();
     assertThat(run("train", "align", "--config", changed)).isEqualTo(ExitCode.FAILED);
     assertThat(err.toString())
