@@ -102,22 +102,14 @@ public final class SampleRequestBuilder {
   /** So many pictures, with the first picture's seed and the numbers that follow. */
   public SampleRequestBuilder images(int images) {
     Checks.range("images", images, 1, SampleRequest.MAX_IMAGES);
-<<<<<<< HEAD
     this.images = images;
     seed = seeds == null ? seed : seeds.get(0);
     seeds = null;
-=======
-    this.seeds = consecutive(seeds.get(0), images);
->>>>>>> w/sampling
     return this;
   }
 
   /** One picture for each seed. */
   public SampleRequestBuilder seeds(List<Long> seeds) {
-<<<<<<< HEAD
-=======
-    Checks.range("images", seeds.size(), 1, SampleRequest.MAX_IMAGES);
->>>>>>> w/sampling
     this.seeds = List.copyOf(seeds);
     return this;
   }

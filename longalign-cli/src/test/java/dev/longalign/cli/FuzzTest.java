@@ -7,6 +7,10 @@ import com.google.gson.JsonParser;
 import dev.longalign.EmbeddedModel;
 import dev.longalign.LongAlignException;
 import dev.longalign.data.Dataset;
+import dev.longalign.data.FeatureCache;
+import dev.longalign.data.FeatureCacheWriter;
+import dev.longalign.data.FeatureExample;
+import dev.longalign.data.FeatureKey;
 import dev.longalign.data.ParquetDataset;
 import dev.longalign.data.WebDataset;
 import dev.longalign.fuzz.Fuzzer;
@@ -25,7 +29,10 @@ import dev.longalign.onnx.tokenizer.ClipTokenizers;
 import dev.longalign.onnx.tokenizer.T5Tokenizers;
 import dev.longalign.scheduler.Scheduler;
 import dev.longalign.scheduler.SchedulerConfig;
+import dev.longalign.tensor.DType;
+import dev.longalign.tensor.Shape;
 import dev.longalign.text.Tokenizer;
+import dev.longalign.training.DenscoreRunConfig;
 import dev.longalign.training.RunConfig;
 import dev.longalign.training.Stage;
 import java.awt.image.BufferedImage;
@@ -98,6 +105,15 @@ class FuzzTest {
               List.of(Files.readAllBytes(runConfig(stage))),
               file -> RunConfig.read(file, stage)));
     }
+    kinds.add(
+        new Kind(
+            "yaml-denscore",
+            Path.of("run.yaml"),
+            List.of(
+                "output: run\nsteps: 10\nbatchSize: 4\ninit: new\ntextWidth: 32\nomega: 0.5\n"
+                    .getBytes(StandardCharsets.UTF_8)),
+            DenscoreRunConfig::read));
+    kinds.add(cacheManifest());
     kinds.add(json("unet", model, c -> UNet2DConditionConfig.of(c)));
     kinds.add(json("vae", model, c -> AutoencoderKLConfig.of(c)));
     kinds.add(json("denscore", model, c -> ClipConfig.of(c)));
@@ -207,6 +223,30 @@ class FuzzTest {
             weights.names();
           } catch (LongAlignException refused) {
             // The seed names no tensor of the part: only the kind of the answer counts.
+          }
+        });
+  }
+
+  private Kind cacheManifest() throws IOException {
+    Path cache = folder.resolve("cache-manifest");
+    try (FeatureCacheWriter writer =
+        FeatureCache.write(cache, FeatureKey.of(Map.of("vae", "x")), 1)) {
+      StoredTensor latents = StoredTensor.ofFloats("x", DType.F32, Shape.of(2), new float[2]);
+      writer.add(0, new FeatureExample("a", "A red circle.", Map.of("latents", latents)));
+      writer.skip(1, "b.png: damaged");
+      writer.add(2, new FeatureExample("c", "A blue one.", Map.of("latents", latents)));
+      writer.finish(3);
+    }
+    return new Kind(
+        "cache-manifest",
+        Path.of("manifest.json"),
+        List.of(Files.readAllBytes(cache.resolve("manifest.json"))),
+        file -> {
+          FeatureKey key = FeatureCache.key(cache);
+          if (FeatureCache.isComplete(cache)) {
+            examples(FeatureCache.open(cache, key));
+          } else {
+            FeatureCache.write(cache, key).close();
           }
         });
   }

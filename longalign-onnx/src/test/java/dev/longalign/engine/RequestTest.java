@@ -7,11 +7,8 @@ import dev.longalign.Generator;
 import dev.longalign.LongAlign;
 import dev.longalign.LongAlignException;
 import dev.longalign.PictureSettings;
-<<<<<<< HEAD
-import dev.longalign.SampleCall;
-=======
 import dev.longalign.ProgressListener;
->>>>>>> w/sampling
+import dev.longalign.SampleCall;
 import dev.longalign.SampleRequest;
 import dev.longalign.SampleResult;
 import dev.longalign.Splitter;
@@ -23,10 +20,7 @@ import dev.longalign.scheduler.Scheduler;
 import java.awt.image.BufferedImage;
 import java.nio.file.Files;
 import java.nio.file.Path;
-<<<<<<< HEAD
 import java.time.Duration;
-=======
->>>>>>> w/sampling
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
