@@ -8,6 +8,7 @@ import dev.longalign.pipeline.Denoiser;
 import dev.longalign.pipeline.ModelFiles;
 import dev.longalign.pipeline.PictureDecoder;
 import dev.longalign.pipeline.PromptEncoder;
+import dev.longalign.pipeline.SamplingDefaults;
 import dev.longalign.pipeline.TextEncoding;
 import dev.longalign.pipeline.VaeTiling;
 import dev.longalign.tensor.Backend;
@@ -16,9 +17,7 @@ import dev.longalign.tensor.MemoryUse;
 import dev.longalign.text.EncoderProvider;
 import dev.longalign.text.EncodingReport;
 import java.awt.image.BufferedImage;
-import java.nio.file.Path;
 import java.util.List;
-import java.util.Optional;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ThreadFactory;
@@ -42,9 +41,6 @@ import java.util.function.Supplier;
  * that it would get alone. {@link #close()} waits for the step under way and frees all memory.
  */
 public final class LongAlign implements AutoCloseable {
-  /** What Stable Diffusion 1.5 is sampled with in the paper. */
-  public static final float GUIDANCE_SCALE = 7.5f;
-
   /** What diffusers tells a network that has guidance distilled into it, if nobody asks. */
   private static final float DISTILLED_GUIDANCE_SCALE = 8.5f;
 
@@ -53,7 +49,8 @@ public final class LongAlign implements AutoCloseable {
   private final Precision precision;
   private final boolean keepEncoders;
   private final VaeTiling vaeTiling;
-  private final float guidanceScale;
+  private final SamplingDefaults defaults;
+  private final EngineProvenance provenance;
   private final TextEncoding textEncoding;
   private final ReentrantLock turn = new ReentrantLock(true);
   private final Resources resources = new Resources();
@@ -72,15 +69,17 @@ public final class LongAlign implements AutoCloseable {
       int threads,
       boolean keepEncoders,
       VaeTiling vaeTiling,
-      Consumer<String> loading,
-      float guidanceScale) {
+      Consumer<String> loading) {
     this.files = files;
     this.device = device.resolved();
     this.precision = precision;
     this.keepEncoders = keepEncoders;
     this.vaeTiling = vaeTiling;
-    this.guidanceScale = guidanceScale;
+    this.defaults = files.defaults();
     this.textEncoding = checked(files, textEncoding);
+    // Before anything is read: what changes meanwhile is not what the hashes are of.
+    this.provenance =
+        new EngineProvenance(files, this.textEncoding, this.device, precision, vaeTiling);
     try {
       EncoderProvider encoders = EncoderProvider.find();
       backend = resources.add(this.device.open(threads));
@@ -98,6 +97,7 @@ public final class LongAlign implements AutoCloseable {
           resources.add(new PromptEncoder(encoders, files.textFiles(), adapter, backend, threads));
       executor = Executors.newCachedThreadPool(threadFactory());
       resources.add(executor::shutdown);
+      resources.add(provenance::close);
     } catch (Throwable e) {
       resources.close();
       throw e;
@@ -199,10 +199,11 @@ public final class LongAlign implements AutoCloseable {
       Consumer<SampleResult> onPicture) {
     checkOpen();
     SampleRequest resolved = resolve(call.request());
+    provenance.begin(backend);
     return whileOpen(
         () ->
             sampling(onTiles)
-                .run(resolved, provenance(), call::checkCancelled, onStep, onPicture));
+                .run(resolved, provenance::get, call::checkCancelled, onStep, onPicture));
   }
 
   private Sampling sampling(Consumer<String> onTiles) {
@@ -243,12 +244,13 @@ public final class LongAlign implements AutoCloseable {
     }
   }
 
-  private SampleRequest resolve(SampleRequest request) {
+  /** The request with everything decided: what it leaves open is this model's own. */
+  public SampleRequest resolve(SampleRequest request) {
     int side = nativeSize();
     boolean distilled = unet.hasGuidanceEmbedding() && request.guidanceScale().isEmpty();
     SampleRequest asked =
         distilled ? request.toBuilder().guidanceScale(DISTILLED_GUIDANCE_SCALE).build() : request;
-    return asked.resolve(guidanceScale, side, side);
+    return asked.resolve(defaults, side, side);
   }
 
   /** What becomes of every token of a prompt; nothing is sampled. */
@@ -267,31 +269,15 @@ public final class LongAlign implements AutoCloseable {
     return textEncoding;
   }
 
-  /** The guidance scale of requests that name none. */
-  public float guidanceScale() {
-    return guidanceScale;
-  }
-
-  /** What this engine was built from, as it goes into every PNG. */
+  /**
+   * What this engine was built from, as it goes into every PNG. The first call, or the first
+   * picture, waits until the files are hashed: seconds for gigabytes that this machine has not seen
+   * before, nothing later.
+   */
   public Provenance provenance() {
-    List<String> loras =
-        files.loras().stream().map(lora -> name(lora.file()) + ":" + lora.scale()).toList();
-    Optional<String> adapter =
-        textEncoding == TextEncoding.LONGALIGN
-            ? files.adapter().map(LongAlign::name)
-            : Optional.empty();
-    return new Provenance(
-        name(files.model().path()),
-        adapter,
-        loras,
-        device.toString(),
-        precision.toString(),
-        Provenance.thisSoftware());
-  }
-
-  private static String name(Path path) {
-    Path name = path.toAbsolutePath().normalize().getFileName();
-    return name == null ? path.toString() : name.toString();
+    checkOpen();
+    provenance.begin(backend);
+    return provenance.get();
   }
 
   /** Native memory of the networks and of what is being sampled; the encoders' is not in it. */

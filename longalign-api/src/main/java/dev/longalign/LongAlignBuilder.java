@@ -18,13 +18,14 @@ public final class LongAlignBuilder {
   private Path adapter;
   private Path t5;
   private final List<ModelFiles.LoraFile> loras = new ArrayList<>();
-  private boolean ownLoras = true;
+  private Boolean ownLora;
   private TextEncoding textEncoding;
   private Device device = Device.cpu();
-  private Precision precision = Precision.F32;
+  private Precision precision;
   private int threads;
   private boolean keepEncoders = true;
-  private VaeTiling vaeTiling = VaeTiling.AUTO;
+  private VaeTiling vaeTiling;
+  private EarlierParts earlier;
   private Consumer<String> loading = part -> {};
 
   LongAlignBuilder() {}
@@ -50,7 +51,10 @@ public final class LongAlignBuilder {
     return this;
   }
 
-  /** Merges a LoRA into the UNet, after those named before. */
+  /**
+   * Merges a LoRA into the UNet, after those named before. The one in the model's directory is then
+   * left out, unless {@link #withOwnLora()} is called too.
+   */
   public LongAlignBuilder lora(Path file) {
     return lora(file, 1f);
   }
@@ -61,9 +65,29 @@ public final class LongAlignBuilder {
     return this;
   }
 
+  /** Merges the LoRA that lies in the model's directory before those that are named. */
+  public LongAlignBuilder withOwnLora() {
+    ownLora = true;
+    return this;
+  }
+
   /** Leaves out the LoRA that lies in the model's directory. */
   public LongAlignBuilder withoutOwnLora() {
-    ownLoras = false;
+    ownLora = false;
+    return this;
+  }
+
+  /**
+   * Takes what made an earlier picture for all that is not named: precision, encoding, and model,
+   * adapter, T5 and LoRAs as far as they are found: in the jar, where this machine has used them
+   * before, or in {@code places}. Files are told by their hashes, or by their names where an
+   * earlier version noted none. {@link Provenance#differences} says afterwards what is not as it
+   * was.
+   *
+   * @param places directories that the files may lie in
+   */
+  public LongAlignBuilder like(Provenance was, Path... places) {
+    earlier = new EarlierParts(was, List.of(places));
     return this;
   }
 
@@ -121,20 +145,33 @@ public final class LongAlignBuilder {
    *     message says which, what was expected and what was found
    */
   public LongAlign build() {
-    boolean embedded = model == null;
     loading.accept("model");
-    Path directory = embedded ? EmbeddedModel.directory() : model;
-    ModelFiles files = ModelFiles.find(directory, adapter, t5, loras, ownLoras);
+    boolean recall = earlier != null;
+    Path directory = model != null ? model : recall ? earlier.model() : EmbeddedModel.directory();
+    List<ModelFiles.LoraFile> merged = new ArrayList<>(loras);
+    boolean own = ownLora == null || ownLora;
+    if (recall && loras.isEmpty() && ownLora == null) {
+      merged = earlier.loras(directory);
+      own = false;
+    } else if (ownLora != null && ownLora && !loras.isEmpty()) {
+      merged.add(0, new ModelFiles.LoraFile(ModelFiles.ownLora(directory), 1));
+    }
+    ModelFiles files =
+        ModelFiles.find(
+            directory,
+            adapter == null && recall ? earlier.adapter(directory) : adapter,
+            t5 == null && recall ? earlier.t5(directory) : t5,
+            merged,
+            own);
     return new LongAlign(
         files,
-        textEncoding,
+        textEncoding == null && recall ? earlier.encoding() : textEncoding,
         device,
-        precision,
+        precision != null ? precision : recall ? earlier.precision() : Precision.F32,
         threads,
         keepEncoders,
-        vaeTiling,
-        loading,
-        embedded ? EmbeddedModel.GUIDANCE_SCALE : LongAlign.GUIDANCE_SCALE);
+        vaeTiling != null ? vaeTiling : recall ? earlier.vaeTiling() : VaeTiling.AUTO,
+        loading);
   }
 
   /** Builds an engine for one picture and closes it again: {@code builder().sample("A ...")}. */

@@ -1,5 +1,6 @@
 package dev.longalign;
 
+import dev.longalign.pipeline.SamplingDefaults;
 import dev.longalign.scheduler.Scheduler;
 import java.awt.image.BufferedImage;
 import java.nio.file.Path;
@@ -21,12 +22,15 @@ import java.util.OptionalInt;
  *
  * @param prompt any length, any Unicode; it is encoded by segments
  * @param negativePrompt what to move away from, encoded by segments too; {@code ""} for none
- * @param scheduler the sampler
- * @param steps 1 to 1000; empty means 4 for LCM and 25 for the others
- * @param guidanceScale 0 (and 1) means no unconditional pass; empty means 0 for LCM and else the
- *     model's own, 7.5 if it has none; 8.5 for a UNet that is told the guidance scale, which never
- *     needs that pass
- * @param seeds one per picture; a picture depends on its seed alone, not on its neighbours
+ * @param scheduler the sampler; empty means the model's own, UniPC if it has none
+ * @param steps 1 to 1000; empty means the model's own, or 4 for LCM and 25 for the others
+ * @param guidanceScale 0 (and 1) means no unconditional pass; empty means the model's own, or 0 for
+ *     LCM and 7.5 for the others; 8.5 for a UNet that is told the guidance scale, which never needs
+ *     that pass
+ * @param karrasSigmas whether noise levels are spread after Karras et al. (2022); empty means as
+ *     the model's noise schedule says; LCM, DDIM and DDPM ignore it
+ * @param seeds one per picture, 64 bits that are read as unsigned: -1 is 2^64 - 1, as for torch. A
+ *     picture depends on its seed alone, not on its neighbours
  * @param batchSize how many pictures go through the network at once; empty means as fits
  * @param width pixels, a multiple of 8 from 8 to 8192; empty means the model's own
  * @param height as {@code width}
@@ -41,9 +45,10 @@ import java.util.OptionalInt;
 public record SampleRequest(
     String prompt,
     String negativePrompt,
-    Scheduler scheduler,
+    Optional<Scheduler> scheduler,
     OptionalInt steps,
     Optional<Float> guidanceScale,
+    Optional<Boolean> karrasSigmas,
     List<Long> seeds,
     OptionalInt batchSize,
     OptionalInt width,
@@ -65,7 +70,8 @@ public record SampleRequest(
   public SampleRequest {
     Objects.requireNonNull(prompt, "prompt: expected a text, found null; \"\" is a prompt too");
     Objects.requireNonNull(negativePrompt, "negativePrompt: expected a text, found null");
-    Objects.requireNonNull(scheduler, "scheduler: expected one of the enum, found null");
+    Objects.requireNonNull(scheduler, "scheduler: expected an Optional, found null");
+    Objects.requireNonNull(karrasSigmas, "karrasSigmas: expected an Optional, found null");
     Objects.requireNonNull(generator, "generator: expected one of the enum, found null");
     Objects.requireNonNull(splitter, "splitter: expected one of the enum, found null");
     Objects.requireNonNull(initImage, "initImage: expected an Optional, found null");
@@ -116,27 +122,13 @@ public record SampleRequest(
     return seeds.size();
   }
 
-  /** The steps asked for, or the scheduler's usual number. */
-  public int effectiveSteps() {
-    return steps.orElse(scheduler == Scheduler.LCM ? 4 : 25);
-  }
-
-  /** The guidance asked for, or 0 for LCM, which has it distilled, or the model's. */
-  public float effectiveGuidanceScale(float modelGuidanceScale) {
-    return guidanceScale.orElse(scheduler == Scheduler.LCM ? 0f : modelGuidanceScale);
-  }
-
-  /**
-   * This request with everything decided, as it goes into a result and a PNG.
-   *
-   * @param modelGuidanceScale what the model samples best with
-   * @param modelWidth pixels of the model's own size
-   * @param modelHeight as {@code modelWidth}
-   */
-  public SampleRequest resolve(float modelGuidanceScale, int modelWidth, int modelHeight) {
+  /** The request with the model's values in place of what it leaves open. */
+  SampleRequest resolve(SamplingDefaults model, int modelWidth, int modelHeight) {
+    Scheduler sampler = scheduler.orElse(model.scheduler());
     return toBuilder()
-        .steps(effectiveSteps())
-        .guidanceScale(effectiveGuidanceScale(modelGuidanceScale))
+        .scheduler(sampler)
+        .steps(steps.orElse(model.stepsOf(sampler)))
+        .guidanceScale(guidanceScale.orElse(model.guidanceOf(sampler)))
         .size(width.orElse(modelWidth), height.orElse(modelHeight))
         .build();
   }

@@ -3,41 +3,47 @@ package dev.longalign;
 import dev.longalign.scheduler.Scheduler;
 import java.awt.image.BufferedImage;
 import java.util.List;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.stream.LongStream;
 
 /** Builds a {@link SampleRequest}; what it means and may be stands there. Not thread-safe. */
 public final class SampleRequestBuilder {
-  private String prompt = "";
-  private String negativePrompt = "";
-  private Scheduler scheduler = Scheduler.UNIPC;
-  private OptionalInt steps = OptionalInt.empty();
-  private Optional<Float> guidanceScale = Optional.empty();
-  private List<Long> seeds = List.of(SampleRequest.DEFAULT_SEED);
-  private OptionalInt batchSize = OptionalInt.empty();
-  private OptionalInt width = OptionalInt.empty();
-  private OptionalInt height = OptionalInt.empty();
-  private Optional<BufferedImage> initImage = Optional.empty();
-  private float strength = SampleRequest.DEFAULT_STRENGTH;
-  private float eta;
-  private Generator generator = Generator.TORCH_CPU;
-  private Splitter splitter = Splitter.REFERENCE;
-  private boolean strict;
+  // Null: not said. What reads a picture's settings fills in these and leaves the others.
+  String prompt;
+  String negativePrompt;
+  Scheduler scheduler;
+  Integer steps;
+  Float guidanceScale;
+  Boolean karrasSigmas;
+  Long seed;
+  Integer images;
+  List<Long> seeds;
+  Integer batchSize;
+  Integer width;
+  Integer height;
+  BufferedImage initImage;
+  Float strength;
+  Float eta;
+  Generator generator;
+  Splitter splitter;
+  Boolean strict;
 
   SampleRequestBuilder() {}
 
   SampleRequestBuilder(SampleRequest from) {
     prompt = from.prompt();
     negativePrompt = from.negativePrompt();
-    scheduler = from.scheduler();
-    steps = from.steps();
-    guidanceScale = from.guidanceScale();
+    scheduler = from.scheduler().orElse(null);
+    steps = boxed(from.steps());
+    guidanceScale = from.guidanceScale().orElse(null);
+    karrasSigmas = from.karrasSigmas().orElse(null);
     seeds = from.seeds();
-    batchSize = from.batchSize();
-    width = from.width();
-    height = from.height();
-    initImage = from.initImage();
+    batchSize = boxed(from.batchSize());
+    width = boxed(from.width());
+    height = boxed(from.height());
+    initImage = from.initImage().orElse(null);
     strength = from.strength();
     eta = from.eta();
     generator = from.generator();
@@ -45,41 +51,60 @@ public final class SampleRequestBuilder {
     strict = from.strict();
   }
 
+  private static Integer boxed(OptionalInt value) {
+    return value.isPresent() ? (Integer) value.getAsInt() : null;
+  }
+
   public SampleRequestBuilder prompt(String prompt) {
-    this.prompt = prompt;
+    this.prompt =
+        Objects.requireNonNull(prompt, "prompt: expected a text, found null; \"\" is a prompt too");
     return this;
   }
 
   public SampleRequestBuilder negativePrompt(String negativePrompt) {
-    this.negativePrompt = negativePrompt;
+    this.negativePrompt =
+        Objects.requireNonNull(negativePrompt, "negativePrompt: expected a text, found null");
     return this;
   }
 
   public SampleRequestBuilder scheduler(Scheduler scheduler) {
-    this.scheduler = scheduler;
+    this.scheduler =
+        Objects.requireNonNull(scheduler, "scheduler: expected one of the enum, found null");
     return this;
   }
 
   public SampleRequestBuilder steps(int steps) {
-    this.steps = OptionalInt.of(steps);
+    this.steps = steps;
     return this;
   }
 
   public SampleRequestBuilder guidanceScale(float guidanceScale) {
-    this.guidanceScale = Optional.of(guidanceScale);
+    this.guidanceScale = guidanceScale;
     return this;
   }
 
-  /** The first picture's seed; the others, if any, get the numbers that follow. */
+  public SampleRequestBuilder karrasSigmas(boolean karrasSigmas) {
+    this.karrasSigmas = karrasSigmas;
+    return this;
+  }
+
+  /**
+   * The first picture's seed; the others, if any, get the numbers that follow. All 64 bits count:
+   * {@code Long.parseUnsignedLong} gives seeds from 2^63 to 2^64 - 1, and 0 follows the last.
+   */
   public SampleRequestBuilder seed(long seed) {
-    this.seeds = consecutive(seed, seeds.size());
+    this.seed = seed;
+    images = seeds == null ? images : (Integer) seeds.size();
+    seeds = null;
     return this;
   }
 
   /** So many pictures, with the first picture's seed and the numbers that follow. */
   public SampleRequestBuilder images(int images) {
     Checks.range("images", images, 1, SampleRequest.MAX_IMAGES);
-    this.seeds = consecutive(seeds.get(0), images);
+    this.images = images;
+    seed = seeds == null ? seed : seeds.get(0);
+    seeds = null;
     return this;
   }
 
@@ -90,17 +115,17 @@ public final class SampleRequestBuilder {
   }
 
   public SampleRequestBuilder batchSize(int batchSize) {
-    this.batchSize = OptionalInt.of(batchSize);
+    this.batchSize = batchSize;
     return this;
   }
 
   public SampleRequestBuilder width(int width) {
-    this.width = OptionalInt.of(width);
+    this.width = width;
     return this;
   }
 
   public SampleRequestBuilder height(int height) {
-    this.height = OptionalInt.of(height);
+    this.height = height;
     return this;
   }
 
@@ -109,7 +134,7 @@ public final class SampleRequestBuilder {
   }
 
   public SampleRequestBuilder initImage(BufferedImage initImage) {
-    this.initImage = Optional.of(initImage);
+    this.initImage = Objects.requireNonNull(initImage, "initImage: expected a picture, found null");
     return this;
   }
 
@@ -124,12 +149,14 @@ public final class SampleRequestBuilder {
   }
 
   public SampleRequestBuilder generator(Generator generator) {
-    this.generator = generator;
+    this.generator =
+        Objects.requireNonNull(generator, "generator: expected one of the enum, found null");
     return this;
   }
 
   public SampleRequestBuilder splitter(Splitter splitter) {
-    this.splitter = splitter;
+    this.splitter =
+        Objects.requireNonNull(splitter, "splitter: expected one of the enum, found null");
     return this;
   }
 
@@ -143,21 +170,30 @@ public final class SampleRequestBuilder {
    */
   public SampleRequest build() {
     return new SampleRequest(
-        prompt,
-        negativePrompt,
-        scheduler,
-        steps,
-        guidanceScale,
-        seeds,
-        batchSize,
-        width,
-        height,
-        initImage,
-        strength,
-        eta,
-        generator,
-        splitter,
-        strict);
+        or(prompt, ""),
+        or(negativePrompt, ""),
+        Optional.ofNullable(scheduler),
+        optional(steps),
+        Optional.ofNullable(guidanceScale),
+        Optional.ofNullable(karrasSigmas),
+        seeds == null ? consecutive(or(seed, SampleRequest.DEFAULT_SEED), or(images, 1)) : seeds,
+        optional(batchSize),
+        optional(width),
+        optional(height),
+        Optional.ofNullable(initImage),
+        or(strength, SampleRequest.DEFAULT_STRENGTH),
+        or(eta, 0f),
+        or(generator, Generator.TORCH_CPU),
+        or(splitter, Splitter.REFERENCE),
+        or(strict, false));
+  }
+
+  private static <T> T or(T said, T otherwise) {
+    return said == null ? otherwise : said;
+  }
+
+  private static OptionalInt optional(Integer value) {
+    return value == null ? OptionalInt.empty() : OptionalInt.of(value);
   }
 
   private static List<Long> consecutive(long first, int count) {

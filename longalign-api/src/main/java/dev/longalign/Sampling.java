@@ -78,13 +78,14 @@ final class Sampling {
 
   /**
    * @param request with everything decided
+   * @param provenance asked when the pictures are there
    * @param checkCancelled throws if the call has been cancelled
    * @param onPicture gets each picture as soon as it is decoded, in the order of the seeds
    * @return the whole, without its pictures
    */
   SampleResult run(
       SampleRequest request,
-      Provenance provenance,
+      Supplier<Provenance> provenance,
       Runnable checkCancelled,
       Consumer<SampleStep> onStep,
       Consumer<SampleResult> onPicture) {
@@ -95,7 +96,7 @@ final class Sampling {
 
     Duration encoding = Duration.ofNanos(encoded - begin);
     SampleTimings total = new SampleTimings(encoding, Duration.ZERO, Duration.ZERO, 0);
-    int latentsAtOnce = provenance.device().equals("cpu") ? CPU_BATCH_LATENTS : BATCH_LATENTS;
+    int latentsAtOnce = backend.name().startsWith("cpu") ? CPU_BATCH_LATENTS : BATCH_LATENTS;
     int batchSize = batchSize(request, Math.min(request.images(), BATCH_PICTURES), latentsAtOnce);
     int batches = (request.images() + batchSize - 1) / batchSize;
     for (int from = 0; from < request.images(); from += batchSize) {
@@ -152,7 +153,7 @@ final class Sampling {
                   picture,
                   request.toBuilder().seeds(seeds.subList(i, i + 1)).build(),
                   prompt.report(),
-                  provenance,
+                  provenance.get().decoded(decoder.tiled()),
                   new SampleTimings(
                       from + i == 0 ? encoding : Duration.ZERO,
                       denoising.dividedBy(seeds.size()),
@@ -163,7 +164,12 @@ final class Sampling {
       }
     }
     return new SampleResult(
-        List.of(), request, prompt.report(), provenance, total, decoder.tiled());
+        List.of(),
+        request,
+        prompt.report(),
+        provenance.get().decoded(decoder.tiled()),
+        total,
+        decoder.tiled());
   }
 
   /**
@@ -224,19 +230,23 @@ final class Sampling {
   }
 
   private SchedulerRun start(SampleRequest request) {
-    SchedulerConfig config = files.schedulerConfig(request.scheduler());
-    if (request.scheduler() == Scheduler.DDIM) {
+    Scheduler scheduler = request.scheduler().orElseThrow();
+    SchedulerConfig config = files.schedulerConfig(scheduler);
+    if (scheduler == Scheduler.DDIM) {
       config = config.withEta(request.eta());
+    }
+    if (request.karrasSigmas().isPresent()) {
+      config = config.withKarrasSigmas(request.karrasSigmas().get());
     }
     int steps = request.steps().orElseThrow();
     if (request.initImage().isEmpty()) {
-      return request.scheduler().start(config, steps);
+      return scheduler.start(config, steps);
     }
     // 0.9f is less than 0.9, and would leave 17 instead of 18 of 20 steps.
     double strength = Double.parseDouble(Float.toString(request.strength()));
     return denoiser.unet().hasGuidanceEmbedding()
-        ? request.scheduler().start(config, steps, strength)
-        : request.scheduler().startLast(config, steps, strength);
+        ? scheduler.start(config, steps, strength)
+        : scheduler.startLast(config, steps, strength);
   }
 
   private Tensor startLatents(SampleRequest request, SchedulerRun run, Noise noise) {

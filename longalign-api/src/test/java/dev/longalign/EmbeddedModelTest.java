@@ -2,6 +2,8 @@ package dev.longalign;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.longalign.pipeline.SamplingDefaults;
+import dev.longalign.scheduler.Scheduler;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -28,6 +30,12 @@ final class EmbeddedModelTest {
     assertThat(EmbeddedModel.index())
         .extracting(EmbeddedModel.Entry::path)
         .contains("lora_vis.pt", "sd15-reward.pt", "t5/spiece.model", "adapter/config.json");
+  }
+
+  @Test
+  void saysWhatItIsSampledWith() throws IOException {
+    assertThat(SamplingDefaults.read(EmbeddedModel.directory(temp)))
+        .isEqualTo(new SamplingDefaults(Scheduler.UNIPC, 25, EmbeddedModel.GUIDANCE_SCALE));
   }
 
   @Test

@@ -3,6 +3,7 @@ package dev.longalign;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.longalign.pipeline.SamplingDefaults;
 import java.awt.image.BufferedImage;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -18,7 +19,8 @@ import java.util.function.Consumer;
 import org.junit.jupiter.api.Test;
 
 final class SampleCallTest {
-  private static final SampleRequest REQUEST = SampleRequest.of("p").resolve(3f, 8, 8);
+  private static final SampleRequest REQUEST =
+      SampleRequest.of("p").resolve(SamplingDefaults.STABLE_DIFFUSION, 8, 8);
   private static final BufferedImage PICTURE = new BufferedImage(8, 8, BufferedImage.TYPE_INT_RGB);
 
   private final List<String> events = Collections.synchronizedList(new ArrayList<>());
@@ -178,7 +180,17 @@ final class SampleCallTest {
         images,
         REQUEST,
         null,
-        new Provenance("m", Optional.empty(), List.of(), "cpu", "f32", "s"),
+        new Provenance(
+            new Provenance.Part("m", Optional.empty()),
+            Optional.empty(),
+            Optional.empty(),
+            List.of(),
+            Optional.empty(),
+            false,
+            "cpu",
+            Optional.empty(),
+            "f32",
+            "s"),
         new SampleTimings(Duration.ZERO, Duration.ofSeconds(1), Duration.ZERO, 2),
         false);
   }

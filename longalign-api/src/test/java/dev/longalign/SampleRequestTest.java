@@ -3,6 +3,7 @@ package dev.longalign;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.longalign.pipeline.SamplingDefaults;
 import dev.longalign.scheduler.Scheduler;
 import java.awt.image.BufferedImage;
 import java.util.List;
@@ -16,10 +17,10 @@ final class SampleRequestTest {
 
   @Test
   void defaultsAreLongAlignsOwn() {
-    SampleRequest request = SampleRequest.of("a prompt");
-    assertThat(request.scheduler()).isEqualTo(Scheduler.UNIPC);
-    assertThat(request.effectiveSteps()).isEqualTo(25);
-    assertThat(request.effectiveGuidanceScale(3f)).isEqualTo(3f);
+    SampleRequest request = resolved(SampleRequest.of("a prompt"), 3f);
+    assertThat(request.scheduler()).contains(Scheduler.UNIPC);
+    assertThat(request.steps()).hasValue(25);
+    assertThat(request.guidanceScale()).contains(3f);
     assertThat(request.seeds()).containsExactly(42L);
     assertThat(request.generator()).isEqualTo(Generator.TORCH_CPU);
   }
@@ -27,21 +28,43 @@ final class SampleRequestTest {
   @Test
   void lcmHasItsOwnDefaultsWhereverItIsAskedFor() {
     SampleRequest request = SampleRequest.of("p").toBuilder().scheduler(Scheduler.LCM).build();
-    assertThat(request.effectiveSteps()).isEqualTo(4);
-    assertThat(request.effectiveGuidanceScale(7.5f)).isZero();
-    assertThat(request.toBuilder().steps(8).guidanceScale(2f).build().effectiveSteps())
-        .isEqualTo(8);
+    assertThat(resolved(request, 7.5f).steps()).hasValue(4);
+    assertThat(resolved(request, 7.5f).guidanceScale()).contains(0f);
+    SampleRequest said = request.toBuilder().steps(8).guidanceScale(2f).build();
+    assertThat(resolved(said, 7.5f).steps()).hasValue(8);
+    assertThat(resolved(said, 7.5f).guidanceScale()).contains(2f);
+  }
+
+  /** A distilled model says what it is sampled with; whoever asks for another sampler gets that. */
+  @Test
+  void aModelHasDefaultsOfItsOwn() {
+    SamplingDefaults distilled = SamplingDefaults.distilled(3);
+    SampleRequest open = SampleRequest.of("p").resolve(distilled, 8, 8);
+    assertThat(open.scheduler()).contains(Scheduler.LCM);
+    assertThat(open.steps()).hasValue(3);
+    assertThat(open.guidanceScale()).contains(0f);
+    SampleRequest other =
+        SampleRequest.builder().scheduler(Scheduler.DDIM).build().resolve(distilled, 8, 8);
+    assertThat(other.steps()).hasValue(25);
+    assertThat(other.guidanceScale()).contains(7.5f);
+  }
+
+  private static SampleRequest resolved(SampleRequest request, float guidanceScale) {
+    return request.resolve(new SamplingDefaults(Scheduler.UNIPC, 25, guidanceScale), 8, 8);
   }
 
   @Test
   void resolveFillsInAndKeepsWhatWasAskedFor() {
     SampleRequest resolved =
-        SampleRequest.of("p").toBuilder().width(64).build().resolve(3f, 96, 128);
+        SampleRequest.of("p").toBuilder()
+            .width(64)
+            .build()
+            .resolve(new SamplingDefaults(Scheduler.UNIPC, 25, 3f), 96, 128);
     assertThat(resolved.steps()).hasValue(25);
     assertThat(resolved.guidanceScale()).contains(3f);
     assertThat(resolved.width()).hasValue(64);
     assertThat(resolved.height()).hasValue(128);
-    assertThat(resolved.resolve(9f, 8, 8)).isEqualTo(resolved);
+    assertThat(resolved.resolve(SamplingDefaults.distilled(4), 8, 8)).isEqualTo(resolved);
   }
 
   @Test
@@ -49,6 +72,9 @@ final class SampleRequestTest {
     assertThat(SampleRequest.builder().seed(7).images(3).build().seeds())
         .containsExactly(7L, 8L, 9L);
     assertThat(SampleRequest.builder().images(2).seed(-1).build().seeds()).containsExactly(-1L, 0L);
+    assertThat(SampleRequest.builder().seed(Long.MAX_VALUE).images(2).build().seeds())
+        .extracting(Long::toUnsignedString)
+        .containsExactly("9223372036854775807", "9223372036854775808");
     assertThat(SampleRequest.builder().seeds(List.of(5L, 1L)).build().seeds())
         .containsExactly(5L, 1L);
   }
@@ -62,6 +88,7 @@ final class SampleRequestTest {
             .scheduler(Scheduler.DDIM)
             .steps(7)
             .guidanceScale(2.5f)
+            .karrasSigmas(true)
             .seeds(List.of(3L, 9L))
             .batchSize(2)
             .size(504, 256)

@@ -7,7 +7,9 @@ import java.nio.file.Path;
 import java.util.List;
 import org.xerial.snappy.OSInfo;
 
-/** Native libraries of Parquet's compressions, which unpack themselves to the temporary directory. */
+/**
+ * Native libraries of Parquet's compressions, which unpack themselves to the temporary directory.
+ */
 final class ParquetNatives {
   private ParquetNatives() {}
 

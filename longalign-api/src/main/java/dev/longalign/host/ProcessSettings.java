@@ -65,7 +65,7 @@ public final class ProcessSettings {
                 + " "
                 + System.getProperty("os.arch")
                 + ": "
-                + e.getMessage()
+                + rootCause(e).getMessage()
                 + "; native libraries lie in "
                 + natives
                 + ": if that may not hold programs (noexec), set -Dlongalign.cache to another folder",
@@ -73,6 +73,10 @@ public final class ProcessSettings {
       }
       APPLIED.set(true);
     }
+  }
+
+  private static Throwable rootCause(Throwable e) {
+    return e.getCause() == null ? e : rootCause(e.getCause());
   }
 
   /** Sets a property that is not set, unless there is no value for it. */

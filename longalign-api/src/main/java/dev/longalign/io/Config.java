@@ -106,6 +106,11 @@ public final class Config {
     return has(key) ? getLong(key) : absent;
   }
 
+  /** A seed: 64 bits, written as a number from -2^63 to 2^64 - 1. */
+  public long getSeed(String key) {
+    return get(key, "an integer from -2^63 to 2^64 - 1", Config::toSeed);
+  }
+
   public double getDouble(String key) {
     return get(key, "a number", Config::toDouble);
   }
@@ -254,6 +259,14 @@ public final class Config {
 
   private static boolean isNumber(JsonElement element) {
     return element.isJsonPrimitive() && element.getAsJsonPrimitive().isNumber();
+  }
+
+  private static Long toSeed(JsonElement element) {
+    try {
+      return isNumber(element) ? (Long) Seeds.parse(element.getAsString()) : null;
+    } catch (NumberFormatException noSeed) {
+      return toLong(element); // 8.0 is an integer
+    }
   }
 
   private static Long toLong(JsonElement element) {

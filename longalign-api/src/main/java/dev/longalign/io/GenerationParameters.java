@@ -4,7 +4,6 @@ import com.google.gson.JsonParseException;
 import com.google.gson.JsonParser;
 import com.google.gson.JsonPrimitive;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -25,8 +24,7 @@ public record GenerationParameters(
   public static final String KEYWORD = "parameters";
 
   private static final String NEGATIVE = "Negative prompt: ";
-  private static final Pattern SETTING =
-      Pattern.compile("\\s*([\\w][\\w \\-/]*):\\s*(\"(?:\\\\.|[^\\\\\"])*+\"|[^,]*)(?:,|$)");
+  private static final Pattern NAME = Pattern.compile("(\\w[\\w \\-/]{0,60}):\\s*");
 
   /**
    * How many settings the last line must have to be taken for settings and not for prose; as A1111
@@ -51,20 +49,16 @@ public record GenerationParameters(
 
   /**
    * Reads what {@link #format} or another program has written; what is no settings line belongs to
-   * the prompt.
+   * the prompt, and what follows that line to the settings.
    */
   public static GenerationParameters parse(String text) {
-    List<String> lines = new ArrayList<>(Arrays.asList(text.strip().split("\n")));
-    Map<String, String> settings = settings(lines.get(lines.size() - 1));
-    if (settings.size() >= MIN_SETTINGS) {
-      lines.remove(lines.size() - 1);
-    } else {
-      settings = Map.of();
-    }
+    List<String> lines = text.strip().lines().toList();
+    int end = settingsLine(lines);
+    Map<String, String> settings = settings(String.join(", ", lines.subList(end, lines.size())));
     List<String> prompt = new ArrayList<>();
     List<String> negative = new ArrayList<>();
     boolean inNegative = false;
-    for (String line : lines) {
+    for (String line : lines.subList(0, end)) {
       boolean begins = line.startsWith(NEGATIVE.strip());
       inNegative |= begins;
       String content = begins ? line.substring(NEGATIVE.strip().length()).stripLeading() : line;
@@ -74,13 +68,54 @@ public record GenerationParameters(
         String.join("\n", prompt), String.join("\n", negative), settings);
   }
 
+  /** The last line, or one before it that begins as web UIs begin it; else none. */
+  private static int settingsLine(List<String> lines) {
+    for (int i = lines.size() - 1; i >= 0; i--) {
+      String line = lines.get(i);
+      if ((i == lines.size() - 1 || line.startsWith("Steps: "))
+          && settings(line).size() >= MIN_SETTINGS) {
+        return i;
+      }
+    }
+    return lines.size();
+  }
+
   private static Map<String, String> settings(String line) {
     Map<String, String> settings = new LinkedHashMap<>();
-    Matcher matcher = SETTING.matcher(line);
-    while (matcher.find()) {
-      settings.put(matcher.group(1), unquoted(matcher.group(2)));
+    Matcher name = NAME.matcher(line);
+    int at = 0;
+    while (at < line.length() && name.find(at)) {
+      int end = endOfValue(line, name.end());
+      settings.putIfAbsent(name.group(1), unquoted(line.substring(name.end(), end).strip()));
+      at = end + 1;
     }
     return settings;
+  }
+
+  /** A value ends at a comma; a text in quotes or JSON in brackets may have commas inside. */
+  private static int endOfValue(String line, int begin) {
+    int depth = 0;
+    boolean quoted = false;
+    for (int i = begin; i < line.length(); i++) {
+      char c = line.charAt(i);
+      if (i == begin && "\"[{".indexOf(c) < 0) {
+        break;
+      } else if (quoted && c == '\\') {
+        i++;
+      } else if (c == '"') {
+        quoted = !quoted;
+      } else if (!quoted) {
+        depth += "[{".indexOf(c) >= 0 ? 1 : "]}".indexOf(c) >= 0 ? -1 : 0;
+        if (c == ',' && depth <= 0) {
+          return i;
+        }
+      }
+      if (i == line.length() - 1 && !quoted && depth <= 0) {
+        return line.length();
+      }
+    }
+    int comma = line.indexOf(',', begin);
+    return comma < 0 ? line.length() : comma;
   }
 
   private static String quoted(String value) {

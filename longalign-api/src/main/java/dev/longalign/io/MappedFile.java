@@ -15,10 +15,10 @@ import java.util.Locale;
 
 /**
  * A file read piece by piece, which must stay what it was when it was opened: every piece is what
- * the file held then, or an error. Nothing is mapped into memory: where a mapped file is cut short, by
- * a download or {@code cp} over it, whoever reads on gets no error but SIGBUS, which ends the process
- * in native code and comes late and anywhere in Java. No channel is kept open: an interrupted thread
- * would close it under the others.
+ * the file held then, or an error. Nothing is mapped into memory: where a mapped file is cut short,
+ * by a download or {@code cp} over it, whoever reads on gets no error but SIGBUS, which ends the
+ * process in native code and comes late and anywhere in Java. No channel is kept open: an
+ * interrupted thread would close it under the others.
  */
 final class MappedFile {
   /** Read at once: what Java copies through a buffer of its own has this size. */

@@ -10,7 +10,7 @@ import java.util.Locale;
 import java.util.Optional;
 import java.util.stream.Collectors;
 
-/** Names from files: how messages show them, and what paths they stand for. */
+/** Names and texts from files: how they are shown, and what paths they stand for. */
 public final class Names {
   private static final int MAX_COMPARED = 20_000;
   private static final int MAX_LENGTH = 200;
@@ -127,10 +127,33 @@ public final class Names {
 
   /** A name from an untrusted file, shortened and without control characters. */
   public static String printable(String text) {
-    String shown = text.length() > MAX_LENGTH ? text.substring(0, MAX_LENGTH) + "..." : text;
+    return shown(text, MAX_LENGTH, "");
+  }
+
+  /**
+   * A text from an untrusted file with its lines: nothing in it moves a terminal's cursor, sets its
+   * colours or turns the direction of writing.
+   *
+   * @param most characters that are shown
+   */
+  public static String printableText(String text, int most) {
+    return shown(text, most, "\n\t");
+  }
+
+  private static String shown(String text, int most, String kept) {
+    String shown = text.length() > most ? text.substring(0, most) + "..." : text;
     StringBuilder out = new StringBuilder(shown.length());
-    shown.codePoints().forEach(c -> out.appendCodePoint(Character.isISOControl(c) ? '?' : c));
+    shown
+        .codePoints()
+        .forEach(c -> out.appendCodePoint(harmless(c) || kept.indexOf(c) >= 0 ? c : '?'));
     return out.toString();
+  }
+
+  /** Not: controls, marks that reorder what is written, halves of pairs. */
+  private static boolean harmless(int c) {
+    boolean reorders = c >= 0x202A && c <= 0x202E || c >= 0x2066 && c <= 0x2069;
+    boolean half = c >= Character.MIN_SURROGATE && c <= Character.MAX_SURROGATE;
+    return !Character.isISOControl(c) && !reorders && !half;
   }
 
   private record Ranked(String name, int distance) {}

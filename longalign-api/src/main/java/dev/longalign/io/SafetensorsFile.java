@@ -8,9 +8,8 @@ import java.util.Map;
 import java.util.Set;
 
 /**
- * A safetensors file: eight bytes of header length, a JSON header, the data. Tensors
- * are read when they are asked for. The whole header is checked before the
- * constructor returns.
+ * A safetensors file: eight bytes of header length, a JSON header, the data. Tensors are read when
+ * they are asked for. The whole header is checked before the constructor returns.
  */
 public final class SafetensorsFile implements TensorFile {
   private final MappedFile file;

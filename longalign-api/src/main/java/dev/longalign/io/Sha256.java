@@ -34,6 +34,11 @@ public final class Sha256 {
     return this;
   }
 
+  public Sha256 update(byte[] bytes) {
+    digest.update(bytes);
+    return this;
+  }
+
   /** The digits; begins anew. */
   public String hex() {
     return HexFormat.of().formatHex(digest.digest());

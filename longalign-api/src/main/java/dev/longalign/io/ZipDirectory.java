@@ -10,8 +10,8 @@ import java.util.zip.Inflater;
 
 /**
  * The central directory of a zip file (with zip64), for reading parts of stored entries, which
- * {@link java.util.zip.ZipFile} does not offer. Names that leave the archive are
- * refused; nothing is ever unpacked.
+ * {@link java.util.zip.ZipFile} does not offer. Names that leave the archive are refused; nothing
+ * is ever unpacked.
  */
 final class ZipDirectory {
   private static final int END = 0x06054b50;

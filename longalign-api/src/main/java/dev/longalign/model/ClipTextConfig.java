@@ -60,7 +60,7 @@ public record ClipTextConfig(
         Sizes.atLeast(text, "vocab_size", 49408, 1),
         width,
         Sizes.atLeast(text, "intermediate_size", 2048, 1),
-        Sizes.atLeast(text, "num_hidden_layers", 12, 0),
+        Sizes.within(text, "num_hidden_layers", 12, 0, 1000),
         heads,
         Sizes.atLeast(text, "max_position_embeddings", 77, 1),
         Sizes.positive(text, "layer_norm_eps", 1e-5f),

@@ -62,7 +62,7 @@ public record ClipVisionConfig(
         root.source(),
         width,
         Sizes.atLeast(vision, "intermediate_size", 3072, 1),
-        Sizes.atLeast(vision, "num_hidden_layers", 12, 0),
+        Sizes.within(vision, "num_hidden_layers", 12, 0, 1000),
         heads,
         Sizes.atLeast(vision, "image_size", 224, patchSize),
         patchSize,

@@ -25,6 +25,7 @@ import java.util.Map;
 /**
  * A diffusers directory that needs no LoRA any more: the UNet is that of {@link ModelFiles} with
  * all of its LoRAs merged, everything else is copied, the text adapter, T5 and Denscore included.
+ * Its scheduler, steps and guidance lie beside ({@link SamplingDefaults}).
  *
  * <pre>{@code
  * try (Backend backend = Device.cpu().open(0)) {
@@ -52,11 +53,17 @@ public final class MergedModel {
    *     dtype}, or the directory cannot be written
    */
   public static void write(ModelFiles files, DType dtype, Backend backend, Path directory) {
-    AtomicDirectories.write(directory, bytes(files), beside -> fill(files, dtype, backend, beside));
+    AtomicDirectories.write(
+        directory, bytes(files), beside -> fill(files, files.defaults(), dtype, backend, beside));
   }
 
-  /** Writes into a directory that is there. */
-  public static void fill(ModelFiles files, DType dtype, Backend backend, Path directory)
+  /**
+   * Writes into a directory that is there.
+   *
+   * @param defaults what the merged model is sampled with
+   */
+  public static void fill(
+      ModelFiles files, SamplingDefaults defaults, DType dtype, Backend backend, Path directory)
       throws IOException {
     MergedModel merged = new MergedModel(files);
     for (Map.Entry<String, Path> file : files.files().entrySet()) {
@@ -67,6 +74,7 @@ public final class MergedModel {
       }
     }
     merged.writeUNet(dtype, backend, directory.resolve(UNET_WEIGHTS));
+    defaults.write(directory);
   }
 
   /** About how much {@link #write} writes. */

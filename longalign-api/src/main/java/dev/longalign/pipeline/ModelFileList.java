@@ -7,6 +7,7 @@ import dev.longalign.io.Names;
 import dev.longalign.io.Reasons;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.nio.file.FileVisitOption;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
@@ -25,6 +26,8 @@ final class ModelFileList {
   private static final Pattern PART = Pattern.compile("[A-Za-z0-9][A-Za-z0-9_]*");
   private static final Pattern WEIGHTS =
       Pattern.compile(".*\\.(safetensors|bin|pt|pth|ckpt|h5|msgpack|ot|onnx)(\\.index.*\\.json)?");
+
+  private static final Pattern PAPERS = Pattern.compile("(?i).*\\.md|(.*/)?licen[cs]e.*");
 
   private ModelFileList() {}
 
@@ -52,11 +55,24 @@ final class ModelFileList {
     return copies;
   }
 
+  /** Those that pictures depend on: not what tells people about them. */
+  static Map<String, Path> usedFiles(String part, Path directory) {
+    Map<String, Path> used = new LinkedHashMap<>();
+    filesOf(part, directory)
+        .forEach(
+            (name, file) -> {
+              if (!PAPERS.matcher(name).matches()) {
+                used.put(part.isEmpty() ? name.substring(1) : name, file);
+              }
+            });
+    return used;
+  }
+
   /** All files but weights that the library does not read: other variants, other formats. */
   private static Map<String, Path> filesOf(String part, Path directory) {
     Set<Path> used = usedWeights(directory);
     Map<String, Path> copies = new LinkedHashMap<>();
-    try (Stream<Path> all = Files.walk(directory)) {
+    try (Stream<Path> all = Files.walk(directory, FileVisitOption.FOLLOW_LINKS)) {
       for (Path file : all.filter(Files::isRegularFile).sorted().toList()) {
         String name = directory.relativize(file).toString().replace('\\', '/');
         if (!name.startsWith(".") && (!isWeights(name) || used.contains(file))) {

@@ -75,13 +75,18 @@ public record ModelFiles(
               + "; name it (--t5, or t5(...) on the builder)");
     }
     List<LoraFile> used = loras;
-    Path own = directory.resolve(OWN_LORA);
+    Path own = ownLora(directory);
     if (loras.isEmpty() && ownLora && Files.isRegularFile(own)) {
       used = List.of(new LoraFile(own, 1));
     }
     List<LoraFile> files =
         used.stream().map(lora -> new LoraFile(Lora.file(lora.file()), lora.scale())).toList();
     return new ModelFiles(model, foundAdapter, foundT5, files);
+  }
+
+  /** Where the LoRA of the align stage lies in a complete directory. */
+  public static Path ownLora(Path directory) {
+    return directory.resolve(OWN_LORA);
   }
 
   private static Optional<Path> given(Path path) {
@@ -99,6 +104,11 @@ public record ModelFiles(
    */
   public Map<String, Path> files() {
     return ModelFileList.of(this);
+  }
+
+  /** What requests that do not say are sampled with. */
+  public SamplingDefaults defaults() {
+    return SamplingDefaults.read(model.path());
   }
 
   /** The side of the pictures that the UNet was trained on. */

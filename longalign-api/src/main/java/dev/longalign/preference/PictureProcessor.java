@@ -61,9 +61,7 @@ public record PictureProcessor(
   public ImagePreprocessing training() {
     float unit = (float) (255 * factor); // training's pictures lie in [0, 1]
     return new ImagePreprocessing(
-        size,
-        mean.stream().map(m -> m / unit).toList(),
-        std.stream().map(s -> s / unit).toList());
+        size, mean.stream().map(m -> m / unit).toList(), std.stream().map(s -> s / unit).toList());
   }
 
   /**

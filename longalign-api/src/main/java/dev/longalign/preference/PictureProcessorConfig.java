@@ -1,6 +1,5 @@
 package dev.longalign.preference;
 
-import dev.longalign.LongAlignException;
 import dev.longalign.io.Config;
 import dev.longalign.io.ResampleFilter;
 import dev.longalign.preference.PictureProcessor.Fit;
@@ -22,14 +21,32 @@ public final class PictureProcessorConfig {
   /** Of no effect on the result, or handled before: pictures are RGB when they come here. */
   private static final Set<String> INERT =
       Set.of(
-          "do_convert_rgb", "feature_extractor_type", "processor_class", "_valid_processor_keys",
-          "data_format", "input_data_format", "return_tensors", "device", "disable_grouping",
-          "auto_map", "image_seq_length", "default_to_square");
+          "do_convert_rgb",
+          "feature_extractor_type",
+          "processor_class",
+          "_valid_processor_keys",
+          "data_format",
+          "input_data_format",
+          "return_tensors",
+          "device",
+          "disable_grouping",
+          "auto_map",
+          "image_seq_length",
+          "default_to_square");
 
   private static final Set<String> READ =
       Set.of(
-          "image_processor_type", "do_resize", "size", "resample", "do_center_crop", "crop_size",
-          "do_rescale", "rescale_factor", "do_normalize", "image_mean", "image_std");
+          "image_processor_type",
+          "do_resize",
+          "size",
+          "resample",
+          "do_center_crop",
+          "crop_size",
+          "do_rescale",
+          "rescale_factor",
+          "do_normalize",
+          "image_mean",
+          "image_std");
 
   private PictureProcessorConfig() {}
 
@@ -156,7 +173,8 @@ public final class PictureProcessorConfig {
       throw config.refusal("mode", "RGB");
     }
     if (config.has("size")) {
-      for (int side : config.isList("size") ? config.getIntList("size") : List.of(config.getInt("size"))) {
+      for (int side :
+          config.isList("size") ? config.getIntList("size") : List.of(config.getInt("size"))) {
         if (side != size) {
           throw config.refusal("size", "the " + size + " pixels that the model reads");
         }
@@ -186,8 +204,8 @@ public final class PictureProcessorConfig {
   }
 
   /**
-   * What HPSv2's own code does (xswu/HPSv2, torchvision from 0.17 on): a float picture, bicubic, its
-   * longer side as the model reads, the rest black.
+   * What HPSv2's own code does (xswu/HPSv2, torchvision from 0.17 on): a float picture, bicubic,
+   * its longer side as the model reads, the rest black.
    *
    * @param size rows and columns that the model reads
    */

@@ -3,9 +3,9 @@ package dev.longalign.preference;
 import dev.longalign.io.ResampleFilter;
 
 /**
- * Antialiased resize along one axis, bilinear if nothing else is asked for, as torch's {@code interpolate(mode="bilinear",
- * antialias=True, align_corners=False)} and torchvision's tensor Resize do it; linear, so that
- * gradients go back by the transpose.
+ * Antialiased resize along one axis, bilinear if nothing else is asked for, as torch's {@code
+ * interpolate(mode="bilinear", antialias=True, align_corners=False)} and torchvision's tensor
+ * Resize do it; linear, so that gradients go back by the transpose.
  */
 final class Resampling {
   private final int in;

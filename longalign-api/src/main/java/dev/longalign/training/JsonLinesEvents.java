@@ -7,17 +7,21 @@ import com.google.gson.JsonParseException;
 import com.google.gson.JsonParser;
 import dev.longalign.LongAlignException;
 import dev.longalign.data.Skip;
+import dev.longalign.io.Config;
 import dev.longalign.io.Reasons;
 import java.io.BufferedInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
+import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Instant;
 import java.util.HashSet;
+import java.util.Optional;
 import java.util.Set;
+import java.util.stream.Stream;
 
 /**
  * Writes {@value #FILE}: a JSON object a line, whose {@code event} is {@code start}, {@code step},
@@ -51,6 +55,27 @@ public final class JsonLinesEvents implements TrainingListener {
   public void onStart(long step) {
     out = new EventFile(file, lengthUntil(step));
     write("start", step, new JsonObject());
+  }
+
+  /** How far a run came, over all processes that worked on it. */
+  record Totals(double smoothedLoss, double seconds) {}
+
+  /** What the file in a run's directory adds up to; empty if it is not there or damaged. */
+  static Optional<Totals> totals(Path run) {
+    double loss = Double.NaN;
+    double seconds = 0;
+    try (Stream<String> lines = Files.lines(run.resolve(FILE))) {
+      for (String line : (Iterable<String>) lines::iterator) {
+        Config event = Config.parse(FILE, line);
+        if (event.getString("event").equals("step")) {
+          loss = event.getDouble("smoothed_loss");
+          seconds += event.getDouble("seconds");
+        }
+      }
+    } catch (IOException | UncheckedIOException | LongAlignException damaged) {
+      return Optional.empty();
+    }
+    return Double.isNaN(loss) ? Optional.empty() : Optional.of(new Totals(loss, seconds));
   }
 
   /** The length of the lines that are whole and of no later step; notes what they skipped. */

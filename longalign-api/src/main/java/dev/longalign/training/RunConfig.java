@@ -27,6 +27,8 @@ import java.util.Set;
  * @param settings of the trainer
  * @param validation what is sampled on its schedule; null without one
  * @param formats of the export
+ * @param baseModel the base's name for the model card, such as owner/name; empty: its directory's
+ * @param license an identifier for the model card; empty: not said
  * @param align of that stage, else null
  * @param lcm of that stage, else null; the prediction type is the model's
  * @param reward of the stages reward and reward-lcm, else null
@@ -46,6 +48,8 @@ public record RunConfig(
     TrainerSettings settings,
     ValidationSettings validation,
     Set<ExportFormat> formats,
+    String baseModel,
+    String license,
     AlignObjective.Settings align,
     LcmObjective.Settings lcm,
     RewardSettings reward) {

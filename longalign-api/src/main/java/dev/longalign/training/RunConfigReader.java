@@ -50,7 +50,9 @@ final class RunConfigReader {
           "validationPrompts",
           "validationSteps",
           "validationGuidance",
-          "formats");
+          "formats",
+          "baseModel",
+          "license");
   private static final List<String> ALIGN =
       List.of("adapter", "adapterWidth", "captionDropout", "huber");
   private static final List<String> LCM =
@@ -107,6 +109,8 @@ final class RunConfigReader {
             settings(),
             config.getInt("validateEvery", 0) > 0 ? validation() : null,
             formats(),
+            config.getString("baseModel", ""),
+            config.getString("license", ""),
             stage == Stage.ALIGN ? align() : null,
             stage == Stage.LCM ? lcm() : null,
             stage.rewarded() ? reward() : null);

@@ -21,6 +21,7 @@ import dev.longalign.nn.FileWeights;
 import dev.longalign.nn.RandomDropout;
 import dev.longalign.nn.RandomWeights;
 import dev.longalign.pipeline.ModelFiles;
+import dev.longalign.pipeline.SamplingDefaults;
 import dev.longalign.random.TorchGenerator;
 import dev.longalign.scheduler.NoiseSchedule;
 import dev.longalign.scheduler.PredictionType;
@@ -39,6 +40,7 @@ import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.OptionalLong;
 import java.util.function.Consumer;
 import java.util.function.Function;
@@ -446,12 +448,31 @@ public final class TrainingRun implements AutoCloseable {
         ExportSettings.DEFAULT
             .withFormats(config.formats())
             .withName(config.stage().loraFile().replace(".pt", ""));
+    Map<String, String> summary = config.summary();
+    JsonLinesEvents.totals(config.output())
+        .ifPresent(
+            totals -> {
+              summary.put("smoothedLoss", Double.toString(totals.smoothedLoss()));
+              summary.put("trainingSeconds", Long.toString(Math.round(totals.seconds())));
+            });
     ModelCard card =
         ModelCard.of("LongAlign, stage " + config.stage().key())
             .withTraining(
-                config.stage().key(), trainer.step(), config.data().description(), config.summary())
-            .withBackend(autograd.name());
+                config.stage().key(), trainer.step(), config.data().description(), summary)
+            .withBackend(autograd.name())
+            .withBaseModel(config.baseModel())
+            .withLicense(config.license())
+            .withSampling(sampling());
     trainer.withAverages(() -> Exports.write(model, files, settings, card, directory));
+  }
+
+  /** What the trained model is sampled with. */
+  private SamplingDefaults sampling() {
+    return switch (config.stage()) {
+      case ALIGN, REWARD -> files.defaults();
+      case LCM -> SamplingDefaults.distilled(SamplingDefaults.usualSteps(Scheduler.LCM));
+      case REWARD_LCM -> SamplingDefaults.distilled(config.reward().samplingSteps());
+    };
   }
 
   @Override

@@ -113,7 +113,7 @@ class ExportsTest {
     assertThat(Files.readString(out.resolve("README.md")))
         .startsWith("---\nlicense: \"apache-2.0\"\nbase_model: \"someone/tiny-longsd\"\n")
         .contains("# Tiny \"long\" captions", "| stage | align |", "| steps | 1234 |")
-        .contains("--lora DIR/lora_vis.pt --adapter DIR/adapter", "sd15-reward-3750.pt")
+        .contains("--adapter adapter --lora ", "sd15-reward-3750.pt --lora lora_vis.pt 'A long")
         .contains("PeftModel.from_pretrained", "load_lora_weights")
         .doesNotContain(folder.toString());
     assertThat(list(folder)).allMatch(name -> name.startsWith("deep/export/"));

@@ -1,5 +1,6 @@
 package dev.longalign.cli;
 
+import dev.longalign.io.ShellCommand;
 import java.io.PrintWriter;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
@@ -7,6 +8,9 @@ import picocli.CommandLine.Spec;
 
 /** What every command takes, and where its output goes: results to stdout, all else to stderr. */
 final class CommonOptions {
+  /** What commands of the library begin with. */
+  private static final String LAUNCHER = "longalign";
+
   private static final long STAGE_NANOS = 2_000_000_000L;
 
   @Spec(Spec.Target.MIXEE)
@@ -35,6 +39,12 @@ final class CommonOptions {
   void printJson(Object value) {
     out().println(Json.write(value));
     out().flush();
+  }
+
+  /** A command as it is pasted here: the launcher may have another name. */
+  static String pasteable(String command) {
+    String launcher = System.getProperty("longalign.command", LAUNCHER);
+    return new ShellCommand(launcher) + command.substring(LAUNCHER.length());
   }
 
   private LongAlignCommand root() {

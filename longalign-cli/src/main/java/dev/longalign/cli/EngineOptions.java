@@ -28,11 +28,18 @@ final class EngineOptions {
       names = "--lora",
       paramLabel = "FILE[:SCALE]",
       converter = LoraOption.Converter.class,
-      description = "Merge a LoRA; may be repeated, merged in this order.")
+      description =
+          "Merge a LoRA; may be repeated, merged in this order. The lora_vis.pt in the model's"
+              + " directory is then left out, unless there is --own-lora.")
   List<LoraOption> loras = new ArrayList<>();
 
-  @Option(names = "--no-own-lora", description = "Leave out the LoRA in the model's directory.")
-  boolean noOwnLora;
+  @Option(
+      names = "--own-lora",
+      negatable = true,
+      description =
+          "Merge the lora_vis.pt in the model's directory, before others, or leave it out."
+              + " Default: merge it if there is no --lora.")
+  Boolean ownLora;
 
   @Option(names = "--t5", paramLabel = "DIR", description = "T5's tokenizer and encoder.")
   Path t5;
@@ -47,15 +54,11 @@ final class EngineOptions {
   @ArgGroup(validate = false)
   DeviceOption on = new DeviceOption();
 
-  @Option(
-      names = "--precision",
-      defaultValue = "f32",
-      description = "One of: ${COMPLETION-CANDIDATES}. Default: f32.")
+  @Option(names = "--precision", description = "One of: ${COMPLETION-CANDIDATES}. Default: f32.")
   Precision precision;
 
   @Option(
       names = "--vae-tiling",
-      defaultValue = "auto",
       description =
           "Large pictures through the autoencoder in tiles, one of: ${COMPLETION-CANDIDATES}."
               + " Default: auto, only where memory does not suffice for the whole.")
@@ -63,13 +66,22 @@ final class EngineOptions {
 
   /** Opens everything, and shows what is being loaded. */
   LongAlign open(CommonOptions common) {
+    return builder(common).build();
+  }
+
+  /** An engine with what these options name; all else may still be said. */
+  LongAlignBuilder builder(CommonOptions common) {
     LongAlignBuilder builder =
         LongAlign.builder()
             .device(on.device)
-            .precision(precision)
             .threads(on.threads)
-            .vaeTiling(vaeTiling)
             .onLoading(part -> common.stage("loading " + part));
+    if (precision != null) {
+      builder.precision(precision);
+    }
+    if (vaeTiling != null) {
+      builder.vaeTiling(vaeTiling);
+    }
     if (model != null) {
       builder.model(model);
     }
@@ -79,13 +91,15 @@ final class EngineOptions {
     if (t5 != null) {
       builder.t5(t5);
     }
-    if (noOwnLora) {
+    if (ownLora != null && ownLora) {
+      builder.withOwnLora();
+    } else if (ownLora != null) {
       builder.withoutOwnLora();
     }
     if (encoding != null) {
       builder.textEncoding(encoding);
     }
     loras.forEach(lora -> builder.lora(lora.path(), lora.scale()));
-    return builder.build();
+    return builder;
   }
 }

@@ -164,7 +164,7 @@ final class EvaluateCommand implements Callable<Integer> {
       if (longAlign.nativeSize() != PanelsWorld.SIDE) {
         builder.size(PanelsWorld.SIDE, PanelsWorld.SIDE);
       }
-      SampleRequest settings = builder.build();
+      SampleRequest settings = longAlign.resolve(builder.build());
       List<BufferedImage> made =
           longAlign.sampleAll(
               scenes.stream().map(CaptionedScene::caption).toList(),
@@ -176,9 +176,9 @@ final class EvaluateCommand implements Callable<Integer> {
       return new Made(
           made,
           new Sampled(
-              settings.scheduler().toString(),
-              settings.effectiveSteps(),
-              settings.effectiveGuidanceScale(longAlign.guidanceScale()),
+              settings.scheduler().orElseThrow().toString(),
+              settings.steps().orElseThrow(),
+              settings.guidanceScale().orElseThrow(),
               settings.seeds().get(0),
               longAlign.textEncoding().name().toLowerCase(Locale.ROOT),
               longAlign.provenance()));

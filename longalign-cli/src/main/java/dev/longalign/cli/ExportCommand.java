@@ -1,7 +1,7 @@
 package dev.longalign.cli;
 
 import dev.longalign.EmbeddedModel;
-import dev.longalign.LongAlignException;
+import dev.longalign.model.Lora;
 import dev.longalign.pipeline.ModelFiles;
 import dev.longalign.tensor.Backend;
 import dev.longalign.tensor.DType;
@@ -11,7 +11,6 @@ import dev.longalign.training.export.ExportSettings;
 import dev.longalign.training.export.ExportedFile;
 import dev.longalign.training.export.Exports;
 import dev.longalign.training.export.ModelCard;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.EnumSet;
@@ -49,8 +48,8 @@ final class ExportCommand implements Callable<Integer> {
   @Option(
       names = "--from",
       required = true,
-      paramLabel = "FILE",
-      description = "The LoRA, in any of the formats.")
+      paramLabel = "PATH",
+      description = "The LoRA, in any of the formats; also a directory of PEFT or diffusers.")
   Path from;
 
   @Option(
@@ -121,14 +120,11 @@ final class ExportCommand implements Callable<Integer> {
   int threads;
 
   /** What is printed at the end. */
-  record Result(Path directory, List<ExportedFile> files) {}
+  record Result(Path directory, List<ExportedFile> files, String command) {}
 
   @Override
   public Integer call() {
-    if (!Files.isRegularFile(from)) {
-      throw new LongAlignException(
-          "--from " + from + ": expected a LoRA file, found none; check the path");
-    }
+    Path lora = Lora.file(from);
     DType dtype = WeightPrecision.dtype(precision);
     Set<ExportFormat> wanted = EnumSet.copyOf(formats);
     String stem = from.getFileName().toString().replaceFirst("\\.[^.]*$", "");
@@ -152,14 +148,16 @@ final class ExportCommand implements Callable<Integer> {
     common.stage("exporting");
     try (Signals.Work work = common.interruptible();
         Backend backend = Device.cpu().open(threads)) {
-      files = Exports.convert(from, adapter, base, settings, card, backend, out);
+      files = Exports.convert(lora, adapter, base, settings, card, backend, out);
     }
+    String command = Exports.command(out, base);
     if (common.json) {
-      common.printJson(new Result(out, files));
+      common.printJson(new Result(out, files, command));
     } else {
       files.forEach(
           file ->
               common.out().printf(Locale.ROOT, "%,14d  %s/%s%n", file.bytes(), out, file.file()));
+      common.out().println("sample with:\n" + CommonOptions.pasteable(command));
       common.out().flush();
     }
     return ExitCode.OK;

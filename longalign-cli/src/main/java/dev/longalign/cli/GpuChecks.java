@@ -117,7 +117,7 @@ final class GpuChecks {
     try {
       NativeLibrary.getInstance(soname);
       return null;
-    } catch (UnsatisfiedLinkError e) {
+    } catch (LinkageError e) {
       return e.getMessage() == null ? "unknown" : e.getMessage().lines().findFirst().orElse("");
     }
   }

@@ -2,8 +2,11 @@ package dev.longalign.cli;
 
 import dev.longalign.LongAlignException;
 import dev.longalign.PictureSettings;
+import dev.longalign.Provenance;
 import dev.longalign.io.ComponentDirectory;
+import dev.longalign.io.Names;
 import dev.longalign.io.PictureFile;
+import dev.longalign.io.ShellCommand;
 import dev.longalign.model.Lora;
 import java.io.IOException;
 import java.io.PrintWriter;
@@ -27,6 +30,8 @@ import picocli.CommandLine.Parameters;
             + " checkpoint, training data, a feature cache or a picture is, and what is missing.")
 final class InspectCommand implements Callable<Integer> {
   private static final List<String> PICTURES = List.of(".png", ".jpg", ".jpeg");
+
+  private static final int MAX_TEXT = 8000;
 
   @Mixin CommonOptions common;
 
@@ -156,17 +161,44 @@ final class InspectCommand implements Callable<Integer> {
     }
     PrintWriter out = common.out();
     out.println(file + ": picture, " + image.width() + " x " + image.height());
-    settings.ifPresentOrElse(
-        s -> {
-          s.provenance()
-              .ifPresent(p -> out.println("made by " + p.software() + " with " + p.model()));
-          out.println("repeat it with: longalign sample --from-png " + file);
-        },
-        () -> {});
+    settings.ifPresent(found -> print(found, file, out));
     if (!unreadable.isEmpty()) {
       out.println(unreadable);
     }
-    texts.forEach((keyword, text) -> out.println("[" + keyword + "]\n" + text));
+    texts.forEach(
+        (keyword, text) ->
+            out.println(
+                "[" + Names.printable(keyword) + "]\n" + Names.printableText(text, MAX_TEXT)));
     out.flush();
+  }
+
+  private static void print(PictureSettings settings, Path file, PrintWriter out) {
+    settings
+        .provenance()
+        .ifPresent(
+            made -> {
+              out.println("made by " + Names.printable(made.software()));
+              print("model", made.model(), "", out);
+              made.adapter().ifPresent(part -> print("adapter", part, "", out));
+              made.t5().ifPresent(part -> print("T5", part, "", out));
+              made.loras()
+                  .forEach(lora -> print("LoRA", lora.file(), ", scale " + lora.scale(), out));
+            });
+    settings.notHonoured().forEach(line -> out.println("  " + line));
+    RepeatCommand command = new RepeatCommand(settings, file);
+    String shortly = new ShellCommand("longalign", "sample", "--from-png").add(file).toString();
+    out.println("repeat it with: " + CommonOptions.pasteable(shortly));
+    out.println("or, every setting by itself: " + CommonOptions.pasteable(command.toString()));
+    command.notFound().forEach(line -> out.println("  in place of " + line));
+  }
+
+  private static void print(String what, Provenance.Part part, String more, PrintWriter out) {
+    out.printf(
+        Locale.ROOT,
+        "  %-8s %s%s, %s%n",
+        what,
+        Names.printable(part.name()),
+        more,
+        part.sha256().map(hash -> "SHA-256 " + hash).orElse("no hash noted"));
   }
 }

@@ -1,5 +1,7 @@
 package dev.longalign.cli;
 
+import dev.longalign.LongAlign;
+import dev.longalign.LongAlignBuilder;
 import dev.longalign.LongAlignException;
 import dev.longalign.PictureSettings;
 import dev.longalign.SampleRequest;
@@ -44,7 +46,10 @@ final class RequestOptions extends SamplerOptions {
   @Option(
       names = "--from-png",
       paramLabel = "FILE",
-      description = "Repeat the settings inside a PNG; other options change them.")
+      description =
+          "Repeat the settings inside a picture; other options change them. Model, LoRAs and"
+              + " adapter are found by their hashes where this machine has used them, and beside the"
+              + " picture; what differs is said on stderr.")
   Path fromPng;
 
   @Option(names = "--negative", paramLabel = "TEXT", description = "What to move away from.")
@@ -77,8 +82,15 @@ final class RequestOptions extends SamplerOptions {
       description = "How prompts are cut, one of: ${COMPLETION-CANDIDATES}. Default: reference.")
   Splitter splitter;
 
-  @Option(names = "--strict", description = "Fail if a token of the prompt would be cut.")
+  @Option(
+      names = "--strict",
+      description =
+          "Fail if a token of the prompt would be cut, or if a picture to repeat might look"
+              + " otherwise.")
   boolean strict;
+
+  /** What --from-png says, once it has been read. */
+  private PictureSettings earlier;
 
   /** Whether there may be many prompts, so that pictures are numbered. */
   boolean numbered() {
@@ -113,6 +125,34 @@ final class RequestOptions extends SamplerOptions {
   }
 
   private List<SampleRequest> requests(SampleRequestBuilder builder) {
+    if (promptFile != null) {
+      return prompts().stream().map(text -> builder.prompt(text).build()).toList();
+    }
+    return List.of(builder.build());
+  }
+
+  private SampleRequestBuilder base() {
+    if (prompt == null && promptFile == null && fromPng == null) {
+      throw new IllegalArgumentException(
+          "expected a prompt, --prompt-file or --from-png, found none of them");
+    } else if (prompt != null && promptFile != null) {
+      throw new IllegalArgumentException("expected a prompt or --prompt-file, found both");
+    }
+    SampleRequestBuilder said = said();
+    if (fromPng == null) {
+      return said;
+    }
+    earlier = PictureSettings.read(fromPng, said);
+    if (earlier.fromInitImage() && initImage == null) {
+      throw new IllegalArgumentException(
+          fromPng + ": made from another picture, which is not inside; give it with --init-image");
+    }
+    return earlier.request().toBuilder();
+  }
+
+  /** What the options say; the rest is for a picture's settings or the defaults. */
+  private SampleRequestBuilder said() {
+    SampleRequestBuilder builder = SampleRequest.builder();
     apply(builder);
     set(negative, builder::negativePrompt);
     set(images, builder::images);
@@ -128,29 +168,35 @@ final class RequestOptions extends SamplerOptions {
     } else if (strength != null && fromPng == null) {
       throw new IllegalArgumentException("--strength: expected --init-image with it, found none");
     }
-    if (promptFile != null) {
-      return prompts().stream().map(text -> builder.prompt(text).build()).toList();
-    }
     set(prompt, text -> builder.prompt(StandardInput.orText(text)));
-    return List.of(builder.build());
+    return builder;
   }
 
-  private SampleRequestBuilder base() {
-    if (prompt == null && promptFile == null && fromPng == null) {
-      throw new IllegalArgumentException(
-          "expected a prompt, --prompt-file or --from-png, found none of them");
-    } else if (prompt != null && promptFile != null) {
-      throw new IllegalArgumentException("expected a prompt or --prompt-file, found both");
+  /** An engine for the requests: with --from-png, like the one that made the picture. */
+  LongAlign open(EngineOptions with, CommonOptions common) {
+    LongAlignBuilder builder = with.builder(common);
+    if (earlier != null && earlier.provenance().isPresent()) {
+      Path beside = fromPng.toAbsolutePath().getParent();
+      builder.like(earlier.provenance().get(), beside, Path.of(""));
     }
-    if (fromPng == null) {
-      return SampleRequest.builder();
+    return builder.build();
+  }
+
+  /**
+   * Says why a repeated picture may look otherwise.
+   *
+   * @throws LongAlignException with --strict, if there is a reason
+   */
+  void compare(LongAlign longAlign, SampleRequest request, CommonOptions common) {
+    List<String> differences =
+        earlier == null ? List.of() : earlier.differences(request, longAlign.provenance());
+    if (strict && !differences.isEmpty()) {
+      throw new LongAlignException(
+          fromPng
+              + ": the picture might look otherwise (--strict): "
+              + String.join("; ", differences));
     }
-    PictureSettings settings = PictureSettings.read(fromPng);
-    if (settings.fromInitImage() && initImage == null) {
-      throw new IllegalArgumentException(
-          fromPng + ": made from another picture, which is not inside; give it with --init-image");
-    }
-    return settings.request().toBuilder();
+    differences.forEach(line -> common.say("longalign: " + fromPng + ": " + line));
   }
 
   private List<String> prompts() {

@@ -98,8 +98,9 @@ final class SampleCommand implements Callable<Integer> {
     AtomicReference<SampleCall> running = new AtomicReference<>();
     Thread samples = Thread.currentThread();
     try (Signals.Work work = common.cancellable(() -> cancel(running.get(), samples));
-        LongAlign longAlign = with.open(common);
+        LongAlign longAlign = what.open(with, common);
         Scoring scoring = bestOf.active() ? openScorer() : null) {
+      what.compare(longAlign, requests.get(0), common);
       int[] index = {0};
       for (int i = 0; i < requests.size(); i++) {
         String task =

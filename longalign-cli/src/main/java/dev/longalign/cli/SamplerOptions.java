@@ -8,18 +8,34 @@ import picocli.CommandLine.Option;
 
 /** How to sample, whatever the prompts are. */
 class SamplerOptions {
-  @Option(names = "--scheduler", description = "One of: ${COMPLETION-CANDIDATES}. Default: unipc.")
+  @Option(
+      names = "--scheduler",
+      description =
+          "One of: ${COMPLETION-CANDIDATES}. Default: the model's own, unipc if it has none.")
   Scheduler scheduler;
 
-  @Option(names = "--steps", description = "1 to 1000. Default: 25, for lcm 4.")
+  @Option(
+      names = "--karras",
+      negatable = true,
+      description =
+          "Noise levels after Karras et al. (unipc, euler, euler_ancestral, dpmpp_2m), or not."
+              + " Default: as the model's scheduler_config.json says.")
+  Boolean karras;
+
+  @Option(
+      names = "--steps",
+      description = "1 to 1000. Default: the model's own, else 25, for lcm 4.")
   Integer steps;
 
   @Option(
       names = "--guidance",
-      description = "Guidance scale. Default: the model's own, for lcm 0.")
+      description = "Guidance scale. Default: the model's own, else 7.5, for lcm 0.")
   Float guidance;
 
-  @Option(names = "--seed", description = "The first picture's seed. Default: 42.")
+  @Option(
+      names = "--seed",
+      converter = SeedOption.class,
+      description = "The first picture's seed, to 2^64-1; after that comes 0. Default: 42.")
   Long seed;
 
   @Option(names = "--batch", description = "Pictures at once. Default: as fits.")
@@ -45,6 +61,7 @@ class SamplerOptions {
           "--eta: expected --scheduler ddim with it, which is the only one that has an eta");
     }
     set(scheduler, builder::scheduler);
+    set(karras, builder::karrasSigmas);
     set(steps, builder::steps);
     set(guidance, builder::guidanceScale);
     set(seed, builder::seed);

@@ -1,6 +1,7 @@
 package dev.longalign.cli;
 
 import dev.longalign.EmbeddedModel;
+import dev.longalign.io.ShellCommand;
 import dev.longalign.preference.PreferenceModel;
 import dev.longalign.training.DenscoreEvaluation;
 import dev.longalign.training.DenscoreRun;
@@ -141,12 +142,7 @@ final class TrainDenscoreCommand implements Callable<Integer> {
     }
     common
         .out()
-        .printf(
-            Locale.ROOT,
-            "%d steps%s; score with --scorer %s%n",
-            result.steps(),
-            TrainerDisplay.Loss.words(loss),
-            result.export());
+        .printf(Locale.ROOT, "%d steps%s%n", result.steps(), TrainerDisplay.Loss.words(loss));
     if (result.trained() != null) {
       common
           .out()
@@ -158,6 +154,14 @@ final class TrainDenscoreCommand implements Callable<Integer> {
       line("trained", result.trained());
       line("in the jar", result.embedded());
     }
+    common
+        .out()
+        .println(
+            "score with:\n"
+                + CommonOptions.pasteable(
+                    new ShellCommand("longalign", "score", "out.png")
+                        .option("--scorer", result.export())
+                        .toString()));
     common.out().flush();
   }
 

@@ -5,6 +5,7 @@ import dev.longalign.pipeline.ModelFiles;
 import dev.longalign.training.RunConfig;
 import dev.longalign.training.Stage;
 import dev.longalign.training.TrainingRun;
+import dev.longalign.training.export.Exports;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -71,8 +72,10 @@ abstract class TrainStageCommand implements Callable<Integer> {
    * What is printed at the end.
    *
    * @param loss of the last step, and smoothed over about fifty; null if none was left to make
+   * @param command samples with what was trained
    */
-  record Result(String stage, long steps, Double loss, Double smoothedLoss, String export) {}
+  record Result(
+      String stage, long steps, Double loss, Double smoothedLoss, String export, String command) {}
 
   @Override
   public Integer call() {
@@ -101,7 +104,8 @@ abstract class TrainStageCommand implements Callable<Integer> {
               training.trainer().step(),
               loss == null ? null : loss.last(),
               loss == null ? null : loss.smoothed(),
-              export.toString()),
+              export.toString(),
+              Exports.command(export, files)),
           loss);
     }
     return ExitCode.OK;
@@ -146,17 +150,14 @@ abstract class TrainStageCommand implements Callable<Integer> {
       common.printJson(result);
       return;
     }
-    String adapterOption = stage == Stage.ALIGN ? " --adapter " + result.export() + "/adapter" : "";
     common
         .out()
         .printf(
             Locale.ROOT,
-            "%d steps%s; sample with --lora %s/%s%s%n",
+            "%d steps%s; sample with:%n%s%n",
             result.steps(),
             TrainerDisplay.Loss.words(loss),
-            result.export(),
-            stage.loraFile(),
-            adapterOption);
+            CommonOptions.pasteable(result.command()));
     common.out().flush();
   }
 

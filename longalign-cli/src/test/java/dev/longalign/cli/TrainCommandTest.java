@@ -4,12 +4,24 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import com.google.gson.JsonObject;
 import com.google.gson.JsonParser;
+import dev.longalign.LongAlign;
+import dev.longalign.LongAlignBuilder;
+import dev.longalign.SampleRequest;
+import dev.longalign.SampleRequestBuilder;
 import dev.longalign.io.LockFile;
+import dev.longalign.io.PictureFile;
+import dev.longalign.scheduler.Scheduler;
+import java.awt.image.BufferedImage;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.UnaryOperator;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -38,7 +50,7 @@ final class TrainCommandTest {
   }
 
   @Test
-  void trainsResumesAndSamples() throws IOException {
+  void trainsResumesAndSamples() throws Exception {
     String settings = ", \"resolution\": 64, \"rank\": 4, \"warmupSteps\": 0, \"saveEvery\": 1";
     for (int steps : new int[] {1, 2}) {
       Path config = config("\"steps\": " + steps + settings);
@@ -54,6 +66,13 @@ final class TrainCommandTest {
     assertThat(temp.resolve("run/step-00000002/manifest.json")).exists();
     assertThat(err.toString())
         .contains("loading model files ...", "parameters (rank 4)", "64 x 64");
+    pastedCommandDrawsLike(
+        LongAlign.builder().lora(export.resolve("lora_vis.pt")).adapter(export.resolve("adapter")),
+        export,
+        request -> request.steps(2),
+        "--steps",
+        "2");
+    BufferedImage one = PictureFile.readRgb(temp.resolve("o.png"));
     String changed = config("\"steps\": 3, \"learningRate\": 1" + settings).toString();
     assertThat(run("train", "align", "--config", changed)).isEqualTo(ExitCode.FAILED);
     assertThat(err.toString())
@@ -63,33 +82,86 @@ final class TrainCommandTest {
           .isEqualTo(ExitCode.FAILED);
       assertThat(err.toString()).contains("run is being written by this process ");
     }
-    String[] sample = {
-      "sample",
-      "A red circle.",
-      "--steps",
-      "1",
-      "--width",
-      "64",
-      "--height",
-      "64",
-      "--lora",
+    // Merged, the directory alone gives the same picture: its guidance lies in it.
+    Path merged = temp.resolve("merged");
+    String[] asMerged = {
+      "export",
+      "--from",
       export + "/lora_vis.pt",
       "--adapter",
       export + "/adapter",
+      "--json",
+      "--format",
+      "merged",
+      "--precision",
+      "F32",
       "--out",
-      temp + "/o.png"
+      merged.toString()
     };
-    assertThat(run(sample)).as(err.toString()).isEqualTo(ExitCode.OK);
+    assertThat(run(asMerged)).as(err.toString()).isEqualTo(ExitCode.OK);
+    List<String> words = Shell.words(json().get("command").getAsString());
+    assertThat(words).containsSequence("sample", "--model", merged.toString());
+    runPasted(words, "--steps", "2");
+    assertThat(largestDifference(PictureFile.readRgb(temp.resolve("o.png")), one))
+        .isLessThanOrEqualTo(1);
+  }
+
+  /** Both the last line and the card of an export. */
+  private void pastedCommandDrawsLike(
+      LongAlignBuilder like,
+      Path export,
+      UnaryOperator<SampleRequestBuilder> settings,
+      String... more)
+      throws Exception {
+    List<String> words = Shell.words(json().get("command").getAsString());
+    String prompt = words.get(words.size() - 1);
+    BufferedImage expected;
+    try (LongAlign longAlign = like.build()) {
+      expected =
+          longAlign.sample(settings.apply(SampleRequest.of(prompt).toBuilder()).build()).image();
+    }
+    runPasted(words, more);
+    assertThat(largestDifference(PictureFile.readRgb(temp.resolve("o.png")), expected)).isZero();
+    String card = Files.readString(export.resolve("README.md"));
+    Matcher command = Pattern.compile("```sh\n(longalign .*)\n").matcher(card);
+    assertThat(command.find()).as(card).isTrue();
+    List<String> inExport = new ArrayList<>();
+    for (String word : Shell.words(command.group(1))) {
+      boolean path = !inExport.isEmpty() && inExport.get(inExport.size() - 1).startsWith("--");
+      boolean file = path && Files.exists(export.resolve(word));
+      inExport.add(file ? export.resolve(word).normalize().toString() : word);
+    }
+    assertThat(inExport).isEqualTo(words);
+  }
+
+  private void runPasted(List<String> words, String... more) {
+    List<String> arguments = new ArrayList<>(words);
+    arguments.addAll(words.size() - 1, List.of(more));
+    arguments.addAll(words.size() - 1, List.of("--out", temp + "/o.png"));
+    assertThat(run(arguments.toArray(String[]::new))).as(err.toString()).isEqualTo(ExitCode.OK);
+  }
+
+  private static int largestDifference(BufferedImage one, BufferedImage two) {
+    int largest = 0;
+    for (int y = 0; y < one.getHeight(); y++) {
+      for (int x = 0; x < one.getWidth(); x++) {
+        for (int shift = 0; shift < 24; shift += 8) {
+          int a = one.getRGB(x, y) >> shift & 255;
+          largest = Math.max(largest, Math.abs(a - (two.getRGB(x, y) >> shift & 255)));
+        }
+      }
+    }
+    return largest;
   }
 
   @ParameterizedTest
   @CsvSource({
-    "lcm, lora_lcm.pt, 'batchSize: 2'",
-    "reward, lora_reward.pt, 'batchSize: 2, samplingSteps: 2, every: 2, guidanceScale: 3'",
-    "reward-lcm, lora_reward_lcm.pt, 'batchSize: 1, commonDirection: data, samplingSteps: 2'"
+    "lcm, lora_lcm.pt, LCM, 4, 'batchSize: 2'",
+    "reward, lora_reward.pt, UNIPC, 2, 'batchSize: 2, samplingSteps: 2, every: 2, guidanceScale: 3'",
+    "reward-lcm, lora_reward_lcm.pt, LCM, 2, 'batchSize: 1, commonDirection: data, samplingSteps: 2'"
   })
-  void laterStagesTrainALoraOnTopOfTheFirst(String stage, String lora, String settings)
-      throws IOException {
+  void laterStagesTrainALoraOnTopOfTheFirst(
+      String stage, String lora, Scheduler scheduler, int steps, String settings) throws Exception {
     Path config =
         Files.writeString(
             temp.resolve("run.yaml"),
@@ -103,6 +175,13 @@ final class TrainCommandTest {
     assertThat(json().get("loss").getAsDouble()).isFinite();
     assertThat(temp.resolve("run/export").resolve(lora)).isRegularFile();
     assertThat(temp.resolve("run/export/adapter")).doesNotExist();
+    assertThat(json().get("command").getAsString().contains("--scheduler lcm --steps " + steps))
+        .isEqualTo(scheduler == Scheduler.LCM);
+    pastedCommandDrawsLike(
+        LongAlign.builder().withOwnLora().lora(temp.resolve("run/export").resolve(lora)),
+        temp.resolve("run/export"),
+        request -> request.scheduler(scheduler).steps(steps),
+        scheduler == Scheduler.LCM ? new String[0] : new String[] {"--steps", "2"});
   }
 
   @Test

@@ -26,9 +26,8 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * A CLIP on ONNX Runtime, computing in f32. The text side, the
- * vision side and the vision side's gradient are three graphs, opened when they are first needed.
- * Thread-safe.
+ * A CLIP on ONNX Runtime, computing in f32. The text side, the vision side and the vision side's
+ * gradient are three graphs, opened when they are first needed. Thread-safe.
  */
 public final class OnnxPreferenceModel implements PreferenceModel {
   /** Bounds the memory that activations take in a run. */
@@ -160,7 +159,7 @@ public final class OnnxPreferenceModel implements PreferenceModel {
         opened -> {
           TextReader.checkRows(opened, tokenizer, text.vocabSize(), model.path(), false);
           return new OnnxPreferenceModel(
-                model.toString(), opened, text, vision, processor, weights, threads, device);
+              model.toString(), opened, text, vision, processor, weights, threads, device);
         });
   }
 

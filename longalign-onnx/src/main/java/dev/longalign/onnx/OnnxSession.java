@@ -34,10 +34,7 @@ final class OnnxSession implements AutoCloseable {
   private boolean closed;
 
   private OnnxSession(
-      String description,
-      OrtSession session,
-      Map<String, OnnxTensorLike> weights,
-      String arenas) {
+      String description, OrtSession session, Map<String, OnnxTensorLike> weights, String arenas) {
     this.description = description;
     this.session = session;
     this.weights = weights;

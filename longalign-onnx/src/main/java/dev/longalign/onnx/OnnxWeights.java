@@ -16,9 +16,9 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 
 /**
- * The weights of one checkpoint in native memory, where ONNX Runtime reads them in place; sessions of
- * several graphs share them. They are not read from the files while graphs run: a file that is cut
- * short or written to would end the process. Thread-safe.
+ * The weights of one checkpoint in native memory, where ONNX Runtime reads them in place; sessions
+ * of several graphs share them. They are not read from the files while graphs run: a file that is
+ * cut short or written to would end the process. Thread-safe.
  */
 final class OnnxWeights implements AutoCloseable {
   private final Map<String, Loaded> loaded = new LinkedHashMap<>();

@@ -138,7 +138,8 @@ final class OpenClipCheckpoint {
       Matcher scale = LAYER_SCALE.matcher(name);
       if (scale.matches()) {
         float[] gamma = tensors.remove(name).toFloats();
-        String output = scale.group(1) + (scale.group(2).equals("1") ? "attn.out_proj." : "mlp.c_proj.");
+        String output =
+            scale.group(1) + (scale.group(2).equals("1") ? "attn.out_proj." : "mlp.c_proj.");
         for (String kind : List.of("weight", "bias")) {
           tensors.computeIfPresent(output + kind, (key, weight) -> scaled(weight, gamma));
         }
@@ -247,9 +248,7 @@ final class OpenClipCheckpoint {
     Shape tokens = shape("text_model.embeddings.token_embedding.weight", 2);
     int width = text.agreeing("width", tokens.intDim(1));
     int heads =
-        text.exists()
-            ? text.config().getInt("heads", TEXT_HEADS)
-            : Math.max(1, width / HEAD_WIDTH);
+        text.exists() ? text.config().getInt("heads", TEXT_HEADS) : Math.max(1, width / HEAD_WIDTH);
     return new ClipTextConfig(
         path.toString(),
         text.agreeing("vocab_size", tokens.intDim(0)),

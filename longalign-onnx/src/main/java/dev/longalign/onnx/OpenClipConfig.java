@@ -6,8 +6,8 @@ import java.util.Map;
 import java.util.Set;
 
 /**
- * One tower of {@code open_clip_config.json}, with open_clip's defaults for what it leaves out; keys
- * that change what the tower computes to something that is not computed here are refused.
+ * One tower of {@code open_clip_config.json}, with open_clip's defaults for what it leaves out;
+ * keys that change what the tower computes to something that is not computed here are refused.
  *
  * @param config the tower's part; null where there is no file
  * @param quickGelu whether the model has OpenAI's nonlinearity
@@ -17,13 +17,34 @@ record OpenClipConfig(Config config, boolean quickGelu) {
   /** Sizes that the tensors tell themselves, and what does not change a feature. */
   private static final Set<String> READ =
       Set.of(
-          "width", "layers", "heads", "head_width", "mlp_ratio", "patch_size", "image_size",
-          "context_length", "vocab_size", "act_kwargs", "norm_kwargs", "ls_init_value",
+          "width",
+          "layers",
+          "heads",
+          "head_width",
+          "mlp_ratio",
+          "patch_size",
+          "image_size",
+          "context_length",
+          "vocab_size",
+          "act_kwargs",
+          "norm_kwargs",
+          "ls_init_value",
           // Normalising all states and taking one, or taking one and normalising it, is the same.
           "final_ln_after_pool",
-          "patch_dropout", "pad_id", "eos_id", "attn_pooler_queries", "attn_pooler_heads",
-          "timm_model_pretrained", "timm_pool", "timm_proj", "timm_proj_bias", "timm_drop",
-          "timm_drop_path", "hf_model_pretrained", "hf_proj_type", "hf_pooler_type");
+          "patch_dropout",
+          "pad_id",
+          "eos_id",
+          "attn_pooler_queries",
+          "attn_pooler_heads",
+          "timm_model_pretrained",
+          "timm_pool",
+          "timm_proj",
+          "timm_proj_bias",
+          "timm_drop",
+          "timm_drop_path",
+          "hf_model_pretrained",
+          "hf_proj_type",
+          "hf_pooler_type");
 
   /** Keys with one value that is computed. */
   private static final Map<String, String> ONLY =
@@ -31,8 +52,15 @@ record OpenClipConfig(Config config, boolean quickGelu) {
 
   private static final Set<String> MODEL_KEYS =
       Set.of(
-          "embed_dim", "vision_cfg", "text_cfg", "quick_gelu", "custom_text", "init_logit_scale",
-          "init_logit_bias", "nonscalar_logit_scale", "cast_dtype");
+          "embed_dim",
+          "vision_cfg",
+          "text_cfg",
+          "quick_gelu",
+          "custom_text",
+          "init_logit_scale",
+          "init_logit_bias",
+          "nonscalar_logit_scale",
+          "cast_dtype");
 
   /** The text tower's part, whose state at the largest id is taken. */
   static OpenClipConfig text(Config root) {

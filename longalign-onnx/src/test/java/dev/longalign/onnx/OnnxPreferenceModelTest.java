@@ -49,7 +49,8 @@ class OnnxPreferenceModelTest {
         "relu_one_patch",
         "silu_no_layers",
         "open_clip",
-        "open_clip_f16"
+        "open_clip_f16",
+        "open_clip_config"
       })
   void featuresAndGradientsOfRandomModels(String name) {
     Path directory = MODELS.resolve(name);

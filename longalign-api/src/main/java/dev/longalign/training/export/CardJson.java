@@ -5,6 +5,7 @@ import com.google.gson.GsonBuilder;
 import com.google.gson.JsonArray;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
+import com.google.gson.JsonPrimitive;
 import dev.longalign.LongAlignException;
 import dev.longalign.io.AtomicFiles;
 import dev.longalign.io.Config;
@@ -12,7 +13,11 @@ import dev.longalign.io.Sha256;
 import dev.longalign.io.Software;
 import dev.longalign.model.Lora;
 import dev.longalign.pipeline.ModelFiles;
+import dev.longalign.pipeline.SamplingDefaults;
+import dev.longalign.scheduler.Scheduler;
+import dev.longalign.training.TrainedModel;
 import java.io.IOException;
+import java.math.BigDecimal;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -21,6 +26,8 @@ import java.time.temporal.ChronoUnit;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.Objects;
+import java.util.Optional;
 import java.util.Set;
 
 /** The model card for programs, and what the one for people is made of. */
@@ -38,11 +45,19 @@ final class CardJson {
 
   private final ExportSettings settings;
   private final ModelCard card;
+  private final ModelFiles base;
   private final JsonObject head;
 
-  CardJson(ModelFiles base, ExportSettings settings, ModelCard card, Lora lora, Path origin) {
+  CardJson(
+      ModelFiles base,
+      ExportSettings settings,
+      ModelCard card,
+      SamplingDefaults sampled,
+      Lora lora,
+      Path origin) {
     this.settings = settings;
     this.card = card;
+    this.base = base;
     head = new JsonObject();
     head.addProperty("format", FORMAT);
     head.addProperty("version", VERSION);
@@ -54,6 +69,7 @@ final class CardJson {
     }
     head.add("base", base(base));
     head.add("lora", lora(lora));
+    head.add("sampling", sampled.json());
     if (origin != null) {
       head.add("from", from(origin));
     }
@@ -83,9 +99,16 @@ final class CardJson {
     json.addProperty("steps", card.steps());
     json.addProperty("data", card.data());
     JsonObject with = new JsonObject();
-    card.settings().forEach(with::addProperty);
+    card.settings().forEach((name, value) -> with.add(name, number(value)));
     json.add("settings", with);
     return json;
+  }
+
+  /** A number if the text is one. */
+  private static JsonPrimitive number(String text) {
+    return text.matches("-?\\d{1,18}(\\.\\d{1,18})?(E-?\\d{1,3})?")
+        ? new JsonPrimitive(new BigDecimal(text))
+        : new JsonPrimitive(text);
   }
 
   private JsonObject base(ModelFiles base) {
@@ -106,8 +129,9 @@ final class CardJson {
     return json;
   }
 
-  private static JsonObject lora(Lora lora) {
+  private JsonObject lora(Lora lora) {
     JsonObject json = new JsonObject();
+    settings.samplingFile().ifPresent(file -> json.addProperty("file", file));
     json.addProperty("layers", lora.entries().size());
     JsonArray ranks = new JsonArray();
     lora.entries().values().stream().map(Lora.Entry::rank).distinct().sorted().forEach(ranks::add);
@@ -138,16 +162,64 @@ final class CardJson {
     return list;
   }
 
-  /** Writes both cards beside the files that they describe. */
-  List<ExportedFile> write(Path directory) throws IOException {
+  /**
+   * Writes both cards beside the files that they describe.
+   *
+   * @param place where the directory will be
+   */
+  List<ExportedFile> write(Path directory, Path place) throws IOException {
     List<ExportedFile> files = ExportedFile.below(directory);
     JsonObject json = head.deepCopy();
     json.add("files", list(files));
     write(directory.resolve(FILE), PRETTY.toJson(json) + "\n");
-    boolean model = Files.isRegularFile(directory.resolve("model_index.json"));
-    String page = new CardPage(settings, card, json, files, model).markdown();
+    String command = command(directory, base, place).map(c -> c.textIn(place)).orElseThrow();
+    String page = new CardPage(settings, card, json, files, command).markdown();
     write(directory.resolve(README), page);
     return files;
+  }
+
+  /**
+   * What samples with an export; nothing if there is none.
+   *
+   * @param place the directory's own, where that is still being written
+   */
+  static Optional<SamplingCommand> command(Path directory, ModelFiles base, Path place) {
+    if (Files.isRegularFile(directory.resolve("model_index.json"))) {
+      return Optional.of(SamplingCommand.ofModel(place, base));
+    }
+    return Optional.ofNullable(read(directory))
+        .map(
+            json ->
+                SamplingCommand.ofLora(
+                    base,
+                    place.resolve(json.getConfig("lora").getString("file")),
+                    Files.isDirectory(directory.resolve(TrainedModel.ADAPTER_DIRECTORY))
+                        ? Optional.of(place.resolve(TrainedModel.ADAPTER_DIRECTORY))
+                        : Optional.empty(),
+                    SamplingDefaults.of(json.getConfig("sampling"))));
+  }
+
+  /** What a LoRA is sampled with: with its base, or as distilled ones are if it or that is one. */
+  static SamplingDefaults sampling(Path origin, ModelFiles base) {
+    List<Path> loras = new ArrayList<>(base.loras().stream().map(l -> l.file()).toList());
+    if (origin != null) {
+      loras.add(origin);
+    }
+    return loras.stream()
+        .map(lora -> read(lora.toAbsolutePath().getParent()))
+        .filter(Objects::nonNull)
+        .flatMap(json -> distilled(json).stream())
+        .findFirst()
+        .orElseGet(base::defaults);
+  }
+
+  private static Optional<SamplingDefaults> distilled(Config json) {
+    if (json.has("sampling")) {
+      return Optional.of(SamplingDefaults.of(json.getConfig("sampling")))
+          .filter(sampled -> sampled.scheduler() == Scheduler.LCM);
+    }
+    String stage = json.has("training") ? json.getConfig("training").getString("stage") : "";
+    return stage.contains("lcm") ? Optional.of(SamplingDefaults.distilled(4)) : Optional.empty();
   }
 
   private static void write(Path file, String text) {

@@ -15,24 +15,26 @@ final class CardPage {
   private final ModelCard card;
   private final JsonObject json;
   private final List<ExportedFile> files;
+  private final String command;
   private final boolean model;
   private final StringBuilder text = new StringBuilder();
 
   /**
    * @param json the card for programs
-   * @param model whether this is a model directory, not one with LoRAs
+   * @param command samples with the files, in their directory
    */
   CardPage(
       ExportSettings settings,
       ModelCard card,
       JsonObject json,
       List<ExportedFile> files,
-      boolean model) {
+      String command) {
     this.settings = settings;
     this.card = card;
     this.json = json;
     this.files = files;
-    this.model = model;
+    this.command = command;
+    this.model = has("model_index.json");
   }
 
   String markdown() {
@@ -101,32 +103,21 @@ final class CardPage {
     line("## Use");
     line("");
     boolean adapter = has(TrainedModel.ADAPTER_DIRECTORY + "/");
-    String base = json.getAsJsonObject("base").get("name").getAsString();
+    line("In this directory:");
+    line("");
+    code("sh", command);
     if (model) {
-      code("sh", "longalign sample \"A long prompt. With many sentences.\" --model DIR");
       code("java", "LongAlign.builder().model(Path.of(\"DIR\")).build();");
       line("Diffusers loads the directory too, but reads the first 77 tokens of a prompt only:");
       line("");
       code("python", "pipe = StableDiffusionPipeline.from_pretrained(\"DIR\")");
       return;
     }
-    line("On " + oneLine(base) + ", with `DIR` for this directory:");
+    line(
+        "It samples on "
+            + oneLine(json.getAsJsonObject("base").get("name").getAsString())
+            + " as the training did. Paths in it are those of the machine that wrote this card.");
     line("");
-    String lora = longAlignFile();
-    if (lora != null) {
-      code(
-          "sh",
-          "longalign sample \"A long prompt. With many sentences.\" --model BASE --lora DIR/"
-              + lora
-              + (adapter ? " --adapter DIR/adapter" : ""));
-      code(
-          "java",
-          "LongAlign.builder()\n    .model(Path.of(\"BASE\"))\n    .lora(Path.of(\"DIR/"
-              + lora
-              + "\"))"
-              + (adapter ? "\n    .adapter(Path.of(\"DIR/adapter\"))" : "")
-              + "\n    .build();");
-    }
     if (has(ExportFormat.DIFFUSERS.file(""))) {
       code(
           "python",
@@ -141,7 +132,7 @@ final class CardPage {
       line("");
     }
     if (has(ExportFormat.MERGED.file("") + "/")) {
-      line("`merged` is a complete model: `--model DIR/merged`.");
+      line("`merged` is a complete model, and has its own card.");
       line("");
     }
     line(
@@ -149,21 +140,6 @@ final class CardPage {
             + " not use the text adapter"
             + (adapter ? "" : " of the base")
             + ": the LoRA helps them less.");
-  }
-
-  /** The first file that the library's examples can name. */
-  private String longAlignFile() {
-    for (ExportFormat format :
-        List.of(
-            ExportFormat.LONGALIGN,
-            ExportFormat.KOHYA,
-            ExportFormat.DIFFUSERS,
-            ExportFormat.PEFT)) {
-      if (settings.formats().contains(format)) {
-        return format.file(settings.name());
-      }
-    }
-    return null;
   }
 
   private void code(String language, String code) {

@@ -6,7 +6,9 @@ import dev.longalign.training.TrainedModel;
 import java.util.EnumSet;
 import java.util.List;
 import java.util.Objects;
+import java.util.Optional;
 import java.util.Set;
+import java.util.stream.Stream;
 
 /**
  * What is written, and how.
@@ -56,6 +58,15 @@ public record ExportSettings(
 
   public ExportSettings withPrecision(DType lora, DType merged) {
     return new ExportSettings(formats, name, lora, merged);
+  }
+
+  /** The LoRA file of an export that this library samples with; empty if there is none. */
+  Optional<String> samplingFile() {
+    return Stream.of(
+            ExportFormat.LONGALIGN, ExportFormat.KOHYA, ExportFormat.DIFFUSERS, ExportFormat.PEFT)
+        .filter(formats::contains)
+        .map(format -> format.file(name))
+        .findFirst();
   }
 
   /** Whether the directory of the export is a model itself. */

@@ -12,6 +12,7 @@ import dev.longalign.model.UNet2DConditionConfig;
 import dev.longalign.nn.LayerSpec;
 import dev.longalign.pipeline.MergedModel;
 import dev.longalign.pipeline.ModelFiles;
+import dev.longalign.pipeline.SamplingDefaults;
 import dev.longalign.tensor.Backend;
 import dev.longalign.tensor.DType;
 import dev.longalign.training.TrainedModel;
@@ -50,6 +51,7 @@ public final class Exports {
   private final Optional<Path> givenAdapter;
   private final Backend backend;
   private final Path origin;
+  private final SamplingDefaults sampled;
 
   private Exports(
       ModelFiles base,
@@ -69,6 +71,7 @@ public final class Exports {
     this.givenAdapter = givenAdapter;
     this.backend = backend;
     this.origin = origin;
+    this.sampled = card.sampling().orElseGet(() -> CardJson.sampling(origin, base));
   }
 
   /** The UNet's, for {@link Lora#read}. */
@@ -166,13 +169,26 @@ public final class Exports {
     }
   }
 
+  /**
+   * The command that samples with an export, to be pasted into a shell; paths are as they are given
+   * here.
+   *
+   * @param base that the export was made with
+   * @throws LongAlignException if there is no export
+   */
+  public static String command(Path export, ModelFiles base) {
+    return CardJson.command(export, base, export)
+        .orElseThrow(() -> new LongAlignException(export + ": expected an export, found none"))
+        .text();
+  }
+
   private List<ExportedFile> write(Path directory) {
     check(directory);
     boolean merged = settings.formats().contains(ExportFormat.MERGED);
     if (merged && backend == null) {
       throw new LongAlignException("export: merging computes: expected a backend, found none");
     }
-    CardJson json = new CardJson(base, settings, card, lora, origin);
+    CardJson json = new CardJson(base, settings, card, sampled, lora, origin);
     long bytes = (merged ? MergedModel.bytes(base) : 0) + loraBytes();
     List<ExportedFile> written = new ArrayList<>();
     AtomicDirectories.write(
@@ -181,9 +197,9 @@ public final class Exports {
         beside -> {
           writeLora(beside);
           if (merged) {
-            writeMerged(beside, json);
+            writeMerged(beside, json, directory);
           }
-          written.addAll(json.write(beside));
+          written.addAll(json.write(beside, directory));
         });
     return written;
   }
@@ -227,7 +243,7 @@ public final class Exports {
   }
 
   /** The same numbers as base, {@code <name>.pt} and adapter: half precision before merging. */
-  private void writeMerged(Path directory, CardJson json) throws IOException {
+  private void writeMerged(Path directory, CardJson json, Path place) throws IOException {
     Path own = settings.onlyMerged() ? directory : directory.resolve(ExportFormat.MERGED.file(""));
     Files.createDirectories(own);
     Path work = Files.createDirectory(directory.resolve(".merging"));
@@ -245,10 +261,10 @@ public final class Exports {
             Files.isDirectory(adapter) ? Optional.of(adapter) : base.adapter(),
             base.t5(),
             loras);
-    MergedModel.fill(all, settings.mergedPrecision(), backend, own);
+    MergedModel.fill(all, sampled, settings.mergedPrecision(), backend, own);
     AtomicDirectories.remove(work);
     if (!own.equals(directory)) {
-      json.write(own);
+      json.write(own, place.resolve(ExportFormat.MERGED.file("")));
     }
   }
 }

@@ -1,9 +1,11 @@
 package dev.longalign.training.export;
 
+import dev.longalign.pipeline.SamplingDefaults;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Optional;
 
 /**
  * Where a model comes from, as far as {@link Exports} cannot see it by itself. Names only, no
@@ -25,6 +27,8 @@ import java.util.Objects;
  *     Face Hub; empty: the name of its directory
  * @param backend that computed; empty if nothing is known
  * @param license an identifier of the Hugging Face Hub; empty: not said
+ * @param sampling what the files are sampled with; empty: as the card of the file that was
+ *     converted says, or the base's own
  * @param notes Markdown for the readers; may be empty
  */
 public record ModelCard(
@@ -36,6 +40,7 @@ public record ModelCard(
     String baseModel,
     String backend,
     String license,
+    Optional<SamplingDefaults> sampling,
     String notes) {
 
   public ModelCard {
@@ -46,12 +51,13 @@ public record ModelCard(
     Objects.requireNonNull(baseModel, "baseModel");
     Objects.requireNonNull(backend, "backend");
     Objects.requireNonNull(license, "license");
+    Objects.requireNonNull(sampling, "sampling");
     Objects.requireNonNull(notes, "notes");
   }
 
   /** A card that says nothing yet. */
   public static ModelCard of(String title) {
-    return new ModelCard(title, "", 0, "", Map.of(), "", "", "", "");
+    return new ModelCard(title, "", 0, "", Map.of(), "", "", "", Optional.empty(), "");
   }
 
   public ModelCard withTraining(
@@ -65,24 +71,32 @@ public record ModelCard(
         baseModel,
         backend,
         license,
+        sampling,
         notes);
   }
 
   public ModelCard withBaseModel(String name) {
-    return new ModelCard(title, stage, steps, data, settings, name, backend, license, notes);
+    return new ModelCard(
+        title, stage, steps, data, settings, name, backend, license, sampling, notes);
   }
 
   public ModelCard withBackend(String name) {
-    return new ModelCard(title, stage, steps, data, settings, baseModel, name, license, notes);
+    return new ModelCard(
+        title, stage, steps, data, settings, baseModel, name, license, sampling, notes);
   }
 
   public ModelCard withLicense(String identifier) {
     return new ModelCard(
-        title, stage, steps, data, settings, baseModel, backend, identifier, notes);
+        title, stage, steps, data, settings, baseModel, backend, identifier, sampling, notes);
+  }
+
+  public ModelCard withSampling(SamplingDefaults with) {
+    return new ModelCard(
+        title, stage, steps, data, settings, baseModel, backend, license, Optional.of(with), notes);
   }
 
   public ModelCard withNotes(String markdown) {
     return new ModelCard(
-        title, stage, steps, data, settings, baseModel, backend, license, markdown);
+        title, stage, steps, data, settings, baseModel, backend, license, sampling, markdown);
   }
 }

@@ -44,6 +44,8 @@ final class CudaDriver {
       return count[0] > 0 ? null : "the NVIDIA driver has no GPU; check CUDA_VISIBLE_DEVICES";
     } catch (LinkageError e) {
       return whyNotLinked(e);
+    } catch (LongAlignException e) {
+      return e.getMessage(); // nothing can be unpacked
     }
   }
 

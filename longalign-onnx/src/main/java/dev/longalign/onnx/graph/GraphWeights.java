@@ -78,7 +78,8 @@ public final class GraphWeights {
   }
 
   /**
-   * @param f32 whether to convert all of it; 8-bit floats always are: ONNX Runtime does not know them
+   * @param f32 whether to convert all of it; 8-bit floats always are: ONNX Runtime does not know
+   *     them
    */
   private Value weight(String name, boolean f32, long... dims) {
     String full = prefix + name;

@@ -25,8 +25,8 @@ import java.util.Objects;
 
 /**
  * Builds one ONNX model node by node. {@link GraphOps} speaks its operators, {@link GraphWeights}
- * brings a checkpoint's tensors in. Weights are not in the model's bytes: who opens it hands them over
- * in memory.
+ * brings a checkpoint's tensors in. Weights are not in the model's bytes: who opens it hands them
+ * over in memory.
  *
  * <pre>{@code
  * OnnxGraph graph = new OnnxGraph("twice");
@@ -197,8 +197,8 @@ public final class OnnxGraph {
   /**
    * The model's bytes.
    *
-   * @param weightsAreInputs whether weights are given at every run, which then reads them where they
-   *     are; else once, as external initializers, of which ONNX Runtime makes a copy
+   * @param weightsAreInputs whether weights are given at every run, which then reads them where
+   *     they are; else once, as external initializers, of which ONNX Runtime makes a copy
    */
   public byte[] toBytes(boolean weightsAreInputs) {
     GraphProto.Builder complete = graph.clone();

@@ -53,7 +53,7 @@ public record T5Config(
           config.has("dense_act_fn") ? "dense_act_fn" : "feed_forward_proj",
           "relu, gelu, silu or one of them after \"gated-\"");
     }
-    int buckets = Sizes.atLeast(config, "relative_attention_num_buckets", 32, 4);
+    int buckets = Sizes.within(config, "relative_attention_num_buckets", 32, 4, 4096);
     int maxDistance = Sizes.atLeast(config, "relative_attention_max_distance", 128, 1);
     if (maxDistance <= buckets / 4) {
       throw config.refusal(
@@ -65,7 +65,7 @@ public record T5Config(
         Sizes.atLeast(config, "d_model", 512, 1),
         Sizes.atLeast(config, "d_kv", 64, 1),
         Sizes.atLeast(config, "d_ff", 2048, 1),
-        Sizes.atLeast(config, "num_layers", 6, 1),
+        Sizes.within(config, "num_layers", 6, 1, 1000),
         Sizes.atLeast(config, "num_heads", 8, 1),
         buckets,
         maxDistance,
