@@ -64,6 +64,8 @@ final class TrainCommandTest {
     Path export = temp.resolve("run/export");
     assertThat(json().get("export").getAsString()).isEqualTo(export.toString());
     assertThat(temp.resolve("run/step-00000002/manifest.json")).exists();
+    assertThat(err.toString())
+        .contains("loading model files ...", "parameters (rank 4)", "64 x 64");
     pastedCommandDrawsLike(
         LongAlign.builder().lora(export.resolve("lora_vis.pt")).adapter(export.resolve("adapter")),
         export,
@@ -71,8 +73,6 @@ final class TrainCommandTest {
         "--steps",
         "2");
     BufferedImage one = PictureFile.readRgb(temp.resolve("o.png"));
-    assertThat(err.toString())
-        .contains("loading model files ...", "parameters (rank 4)", "64 x 64");
     String changed = config("\"steps\": 3, \"learningRate\": 1" + settings).toString();
     assertThat(run("train", "align", "--config", changed)).isEqualTo(ExitCode.FAILED);
     assertThat(err.toString())
