@@ -149,7 +149,9 @@ public final class PromptEncoder implements AutoCloseable {
     }
   }
 
-  /** Encoders that are opened late, or again, are those that this was made for, before and after. */
+  /**
+   * Encoders that are opened late, or again, are those that this was made for, before and after.
+   */
   private void checkUnchanged() {
     try {
       stamps.forEach(FileStamp::check);
