@@ -109,7 +109,8 @@ class RuntimeCompilerTest {
   }
 
   private List<Path> cache() throws IOException {
-    try (Stream<Path> files = Files.list(temp.resolve("cache/longalign/kernels"))) {
+    Path kernels = Files.createDirectories(temp.resolve("cache/longalign/kernels"));
+    try (Stream<Path> files = Files.list(kernels)) {
       return files.toList();
     }
   }
