@@ -164,6 +164,9 @@ class DenscoreTrainingTest {
         open(config("run", 2, SMALL.replace("textWidth: 32", "textWidth: 64")))) {
       assertThatThrownBy(() -> other.trainer().resume())
           .isInstanceOf(LongAlignException.class)
+          .hasMessageContaining("textWidth was 32, is 64");
+      assertThatThrownBy(() -> other.trainer().resume(true))
+          .isInstanceOf(LongAlignException.class)
           .hasMessageContaining("another model")
           .hasMessageContaining("[716, 64]")
           .hasMessageContaining("[716, 32]");
@@ -176,7 +179,7 @@ class DenscoreTrainingTest {
     "'omega: 2', omega, '[0, 1]'",
     "'omega: -0.1', omega, '[0, 1]'",
     "'segmentWeight: -1', segmentWeight, at least 0",
-    "'textWidth: 0', textWidth, at least 1",
+    "'textWidth: 0', textWidth, a positive number",
     "'init: somewhere\ntextWidth: 64', textWidth, init says which model it is",
     "'init: somewhere\ntokenizer: there', tokenizer, init has its own",
     "'evaluation: 65', evaluation, a multiple of 64",
