@@ -123,6 +123,7 @@ public final class PromptEncoder implements AutoCloseable {
 
   private Encoding compute(String prompt, TextEncoding encoding, boolean sentences) {
     if (clip == null) {
+      checkUnchanged();
       clip = Clip.open(provider, files, threads);
       checkUnchanged();
     }
@@ -148,7 +149,9 @@ public final class PromptEncoder implements AutoCloseable {
     }
   }
 
-  /** Encoders that are opened late, or again, are those that this was made for. */
+  /**
+   * Encoders that are opened late, or again, are those that this was made for, before and after.
+   */
   private void checkUnchanged() {
     try {
       stamps.forEach(FileStamp::check);

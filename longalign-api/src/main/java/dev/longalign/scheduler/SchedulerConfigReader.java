@@ -2,11 +2,8 @@ package dev.longalign.scheduler;
 
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
-import com.google.gson.JsonParseException;
-import com.google.gson.JsonParser;
 import dev.longalign.LongAlignException;
-import dev.longalign.io.Reasons;
-import dev.longalign.io.TextFile;
+import dev.longalign.io.Config;
 import dev.longalign.scheduler.SchedulerConfig.BetaSchedule;
 import dev.longalign.scheduler.SchedulerConfig.FinalSigma;
 import dev.longalign.scheduler.SchedulerConfig.SolverType;
@@ -30,13 +27,7 @@ final class SchedulerConfigReader {
   }
 
   static SchedulerConfigReader open(Path file) {
-    try {
-      return new SchedulerConfigReader(
-          file.toString(), JsonParser.parseString(TextFile.read(file)).getAsJsonObject());
-    } catch (JsonParseException | IllegalStateException e) {
-      throw new LongAlignException(
-          file + ": expected a scheduler_config.json of diffusers; " + Reasons.of(e), e);
-    }
+    return new SchedulerConfigReader(file.toString(), Config.read(file).json());
   }
 
   SchedulerConfig read(Scheduler scheduler) {

@@ -49,7 +49,8 @@ final class Json {
   static String write(Object value) {
     return CONTROLS
         .matcher(GSON.toJson(tree(value)))
-        .replaceAll(found -> String.format(Locale.ROOT, "\\\\u%04x", (int) found.group().charAt(0)));
+        .replaceAll(
+            found -> String.format(Locale.ROOT, "\\\\u%04x", (int) found.group().charAt(0)));
   }
 
   static JsonElement tree(Object value) {

@@ -220,6 +220,7 @@ public final class OnnxPreferenceModel implements PreferenceModel {
 
   @Override
   public Features textFeatures(List<int[]> ids) {
+    OnnxSession session = texts.get(); // has compared the config's sizes with the weights
     float[] values = new float[ids.size() * width()];
     int perRun = Math.max(1, TOKENS_PER_RUN / text.maxPositions());
     for (int first = 0; first < ids.size(); first += perRun) {
@@ -235,7 +236,7 @@ public final class OnnxPreferenceModel implements PreferenceModel {
       }
       boolean last = first + some.size() == ids.size();
       long[] shape = {some.size(), length};
-      float[] features = texts.get().run(ClipTextGraph.INPUT, chunk.flip(), shape, last);
+      float[] features = session.run(ClipTextGraph.INPUT, chunk.flip(), shape, last);
       System.arraycopy(features, 0, values, first * width(), features.length);
     }
     return new Features(values, ids.size(), width()).normalised();
@@ -271,16 +272,15 @@ public final class OnnxPreferenceModel implements PreferenceModel {
 
   @Override
   public Features imageFeatures(PixelValues images) {
-    float[] values = new float[images.count() * width()];
     int perRun = picturesPerRun(images);
+    OnnxSession session = pictures.get();
+    float[] values = new float[images.count() * width()];
     for (int first = 0; first < images.count(); first += perRun) {
       int count = Math.min(perRun, images.count() - first);
       Map<String, float[]> outputs =
-          pictures
-              .get()
-              .run(
-                  Map.of(ClipVisionGraph.PIXELS, pixels(images, first, count)),
-                  first + count == images.count());
+          session.run(
+              Map.of(ClipVisionGraph.PIXELS, pixels(images, first, count)),
+              first + count == images.count());
       copy(outputs.get(ClipVisionGraph.FEATURES), values, first * width());
     }
     return new Features(values, images.count(), width());

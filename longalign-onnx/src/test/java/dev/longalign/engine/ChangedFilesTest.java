@@ -85,7 +85,7 @@ final class ChangedFilesTest {
       truncate(file);
       assertThatThrownBy(() -> sample(longAlign, 0))
           .isInstanceOf(LongAlignException.class)
-          .hasMessageContaining(file);
+          .hasMessageContaining(file + " changed while it was open");
     }
   }
 

@@ -7,6 +7,7 @@ import dev.longalign.Generator;
 import dev.longalign.LongAlign;
 import dev.longalign.LongAlignException;
 import dev.longalign.PictureSettings;
+import dev.longalign.ProgressListener;
 import dev.longalign.SampleCall;
 import dev.longalign.SampleRequest;
 import dev.longalign.SampleResult;
@@ -14,6 +15,7 @@ import dev.longalign.Splitter;
 import dev.longalign.data.panels.PanelObject;
 import dev.longalign.data.panels.PanelsReader;
 import dev.longalign.io.PictureFile;
+import dev.longalign.pipeline.VaeTiling;
 import dev.longalign.scheduler.Scheduler;
 import java.awt.image.BufferedImage;
 import java.nio.file.Files;
@@ -118,6 +120,25 @@ final class RequestTest {
     assertThat(Images.same(image, again)).isTrue();
   }
 
+  @Test
+  void tilesAreTold() {
+    SampleRequest large = Engines.quick(0, 1).size(200, 104).images(2).build();
+    assertThat(longAlign.sample(large).tiled()).isFalse();
+    List<String> told = new ArrayList<>();
+    ProgressListener listener =
+        new ProgressListener() {
+          @Override
+          public void onTiles(String message) {
+            told.add(message);
+          }
+        };
+    try (LongAlign tiles = LongAlign.builder().vaeTiling(VaeTiling.ALWAYS).build()) {
+      assertThat(tiles.newCall(large, listener).execute().tiled()).isTrue();
+      assertThat(tiles.sample(Engines.quick(0, 1).build()).tiled()).isFalse();
+    }
+    assertThat(told).singleElement().asString().contains("200 x 104", "tiles", "as asked for");
+  }
+
   /** A whole picture, so that a scheduler that goes wrong shows; LCM wants a distilled network. */
   @ParameterizedTest
   @EnumSource(Scheduler.class)
@@ -201,6 +222,22 @@ final class RequestTest {
         .isInstanceOf(LongAlignException.class)
         .hasMessageContaining("strength")
         .hasMessageContaining("raise");
+  }
+
+  /** Before anything is encoded, by the call itself. */
+  @Test
+  void stepsThatTheModelDoesNotHaveAreRefusedAtOnce() {
+    SampleRequest unipc = Engines.quick(0, 1000).build();
+    assertThatThrownBy(() -> longAlign.newCall(unipc))
+        .isInstanceOf(LongAlignException.class)
+        .hasMessageContaining("one noise level")
+        .hasMessageContaining("use fewer steps");
+    BufferedImage any = new BufferedImage(96, 96, BufferedImage.TYPE_INT_RGB);
+    for (Scheduler scheduler : List.of(Scheduler.DDIM, Scheduler.DDPM, Scheduler.UNIPC)) {
+      SampleRequest some =
+          unipc.toBuilder().scheduler(scheduler).initImage(any).strength(0.002f).build();
+      assertThat(longAlign.sample(some).timings().steps()).isEqualTo(2);
+    }
   }
 
   @Test
