@@ -14,6 +14,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
@@ -145,9 +146,8 @@ public final class Trainer<E> implements AutoCloseable {
   // ---- steps
 
   /**
-   * Makes steps until there are so many; saves on the way as the settings say, and at the end. A
-   * stopped trainer or an interrupted thread ends after the step it is in, and saves. A validation
-   * that was due after the last step before a resumed one, and was not made, is made first.
+   * Makes steps until there are so many; first validates what a killed run did not any more; saves
+   * on the way and at the end, also where the trainer is stopped or its thread interrupted.
    *
    * <p>A step that fails, whatever the reason, leaves the trainer as it was before it; that is
    * saved, and training can go on from there.
@@ -160,14 +160,13 @@ public final class Trainer<E> implements AutoCloseable {
     requireOwnValues("trainTo");
     if (last < step) {
       throw new LongAlignException(
-          run
-              + ": "
-              + step
-              + " steps are made already, and steps says "
-              + last
-              + "; set steps to "
-              + step
-              + " or more, or use another directory");
+          String.format(
+              Locale.ROOT,
+              "%s: %d steps are made already, and steps says %d; set steps to %2$d or more, or use"
+                  + " another directory",
+              run,
+              step,
+              last));
     }
     start();
     long begin = System.nanoTime();
@@ -476,13 +475,9 @@ public final class Trainer<E> implements AutoCloseable {
 
   private void restore(Checkpoint checkpoint, boolean allowChanges) {
     if (!checkpoint.stage().equals(objective.stage())) {
+      String both = objective.stage() + ", found " + checkpoint.stage();
       throw new LongAlignException(
-          run
-              + ": expected checkpoints of stage "
-              + objective.stage()
-              + ", found "
-              + checkpoint.stage()
-              + "; use another directory");
+          run + ": expected checkpoints of stage " + both + "; use another directory");
     }
     boolean sameData = RunIdentity.sameData(checkpoint, identity, run, allowChanges);
     optimizer.restore(checkpoint.tensors(), run.toString());
