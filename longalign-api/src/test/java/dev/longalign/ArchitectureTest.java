@@ -42,7 +42,17 @@ final class ArchitectureTest {
 
   @ArchTest
   static final ArchRule pipelineIsBelowTheHouse =
-      mayUse("pipeline", "model", "text", "scheduler", "nn", "autograd", "tensor", "io", "random");
+      mayUse(
+          "pipeline",
+          "model",
+          "data",
+          "text",
+          "scheduler",
+          "nn",
+          "autograd",
+          "tensor",
+          "io",
+          "random");
 
   @ArchTest
   static final ArchRule preferenceUsesLayers =

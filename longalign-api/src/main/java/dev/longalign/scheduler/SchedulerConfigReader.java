@@ -4,6 +4,7 @@ import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import dev.longalign.LongAlignException;
 import dev.longalign.io.Config;
+import dev.longalign.io.TextFile;
 import dev.longalign.scheduler.SchedulerConfig.BetaSchedule;
 import dev.longalign.scheduler.SchedulerConfig.FinalSigma;
 import dev.longalign.scheduler.SchedulerConfig.SolverType;
@@ -27,7 +28,8 @@ final class SchedulerConfigReader {
   }
 
   static SchedulerConfigReader open(Path file) {
-    return new SchedulerConfigReader(file.toString(), Config.read(file).json());
+    String source = file.toString();
+    return new SchedulerConfigReader(source, Config.parse(source, TextFile.read(file)).json());
   }
 
   SchedulerConfig read(Scheduler scheduler) {
