@@ -158,10 +158,14 @@ class FuzzTest {
         new Kind(
             "parquet",
             Path.of("x.parquet"),
-            files(
-                PICTURES,
-                path -> path.getFileName().toString().matches("paths-(gzip|lz4|snappy|zstd).*")),
-            f -> examples(ParquetDataset.open(f))));
+            files(PICTURES, path -> path.endsWith("embedded.parquet")),
+            f ->
+                examples(
+                    ParquetDataset.open(
+                        f,
+                        f.getParent(),
+                        new ParquetColumns("text", "image"),
+                        CaptionPolicy.DEFAULT))));
     return kinds;
   }
 
