@@ -12,12 +12,12 @@ import java.util.Set;
  * they are asked for. The whole header is checked before the constructor returns.
  */
 public final class SafetensorsFile implements TensorFile {
-  private final MappedFile file;
+  private final InputFile file;
   private final Map<String, StoredTensor> tensors = new LinkedHashMap<>();
   private final Map<String, String> unsupported = new LinkedHashMap<>();
   private final SafetensorsHeader header;
 
-  private SafetensorsFile(MappedFile file, Path path, SafetensorsHeader header, long dataStart) {
+  private SafetensorsFile(InputFile file, Path path, SafetensorsHeader header, long dataStart) {
     this.file = file;
     this.header = header;
     header
@@ -33,7 +33,7 @@ public final class SafetensorsFile implements TensorFile {
   }
 
   private static StoredTensor stored(
-      MappedFile file, Path path, String name, SafetensorsHeader.Entry entry, long offset) {
+      InputFile file, Path path, String name, SafetensorsHeader.Entry entry, long offset) {
     long bytes = entry.end() - entry.begin();
     return StoredTensor.inFile(
         name,
@@ -51,7 +51,7 @@ public final class SafetensorsFile implements TensorFile {
    *     wrong
    */
   public static SafetensorsFile open(Path path) {
-    MappedFile file = MappedFile.open(path);
+    InputFile file = InputFile.open(path);
     if (file.size() < 8) {
       throw refusal(file, "it has " + file.size() + " bytes, the header length alone takes 8");
     }
@@ -87,7 +87,7 @@ public final class SafetensorsFile implements TensorFile {
         dataStart);
   }
 
-  private static LongAlignException refusal(MappedFile file, String reason) {
+  private static LongAlignException refusal(InputFile file, String reason) {
     return new LongAlignException(file.source() + ": not a valid safetensors file: " + reason);
   }
 

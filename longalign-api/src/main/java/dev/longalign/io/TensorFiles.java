@@ -27,7 +27,7 @@ public final class TensorFiles {
     } else if (name.endsWith(".safetensors")) {
       return SafetensorsFile.open(path);
     }
-    MappedFile file = MappedFile.open(path);
+    InputFile file = InputFile.open(path);
     if (TorchFile.looksLikeTorch(file)) {
       return TorchFile.open(path);
     } else if (looksLikeSafetensors(file)) {
@@ -70,7 +70,7 @@ public final class TensorFiles {
     throw Names.missing(file.source(), name, file.names());
   }
 
-  private static boolean looksLikeSafetensors(MappedFile file) {
+  private static boolean looksLikeSafetensors(InputFile file) {
     if (file.size() < 10) {
       return false;
     }

@@ -30,10 +30,10 @@ public final class TorchFile implements TensorFile {
   private static final long MAX_PICKLE = 64L << 20;
   private static final String PICKLE = "/data.pkl";
 
-  private final MappedFile file;
+  private final InputFile file;
   private final TorchTree tree;
 
-  private TorchFile(MappedFile file, TorchTree tree) {
+  private TorchFile(InputFile file, TorchTree tree) {
     this.file = file;
     this.tree = tree;
   }
@@ -45,7 +45,7 @@ public final class TorchFile implements TensorFile {
    *     tensors, or made to do harm
    */
   public static TorchFile open(Path path) {
-    MappedFile file = MappedFile.open(path);
+    InputFile file = InputFile.open(path);
     if (!looksLikeTorch(file)) {
       throw refusal(
           file,
@@ -55,15 +55,15 @@ public final class TorchFile implements TensorFile {
   }
 
   /** Whether a file begins as a zip archive or a pickle. */
-  static boolean looksLikeTorch(MappedFile file) {
+  static boolean looksLikeTorch(InputFile file) {
     return isZip(file) || file.size() >= 2 && (file.slice(0, 1).get() & 0xff) == 0x80;
   }
 
-  private static boolean isZip(MappedFile file) {
+  private static boolean isZip(InputFile file) {
     return file.size() >= 4 && file.slice(0, 4).getInt() == 0x04034b50;
   }
 
-  private static TorchTree readZip(MappedFile file) {
+  private static TorchTree readZip(InputFile file) {
     ZipDirectory zip = ZipDirectory.read(file);
     Map<String, ZipDirectory.Entry> entries = zip.entries();
     List<String> pickles =
@@ -98,7 +98,7 @@ public final class TorchFile implements TensorFile {
     return new TorchTree(file.source(), new TorchStorages(file, zip, storages), value);
   }
 
-  private static void checkByteOrder(MappedFile file, ZipDirectory zip, ZipDirectory.Entry entry) {
+  private static void checkByteOrder(InputFile file, ZipDirectory zip, ZipDirectory.Entry entry) {
     if (entry == null) {
       return; // older torch did not write it
     }
@@ -116,7 +116,7 @@ public final class TorchFile implements TensorFile {
    * Five pickles (magic number, protocol, system, value, storage keys), then each storage's length
    * and bytes.
    */
-  private static TorchTree readLegacy(MappedFile file) {
+  private static TorchTree readLegacy(InputFile file) {
     PickleInput in =
         new PickleInput(file.source(), file.slice(0, Math.min(file.size(), MAX_PICKLE)));
     if (!LEGACY_MAGIC.equals(new PickleMachine(in).run())) {
@@ -139,7 +139,7 @@ public final class TorchFile implements TensorFile {
 
   /** Lengths are in elements, whose type only the views know. */
   private static TorchStorages legacyStorages(
-      MappedFile file, Map<String, StorageRef> used, Object keys, long start) {
+      InputFile file, Map<String, StorageRef> used, Object keys, long start) {
     if (!(keys instanceof List<?> list)) {
       throw refusal(file, "its storage keys are no list");
     }
@@ -174,13 +174,13 @@ public final class TorchFile implements TensorFile {
     return new TorchStorages(file, null, storages);
   }
 
-  private static String beginning(MappedFile file) {
+  private static String beginning(InputFile file) {
     byte[] start = new byte[(int) Math.min(file.size(), 16)];
     file.slice(0, start.length).get(start);
     return "'" + Names.printable(new String(start, StandardCharsets.ISO_8859_1)) + "'";
   }
 
-  private static LongAlignException refusal(MappedFile file, String reason) {
+  private static LongAlignException refusal(InputFile file, String reason) {
     return new LongAlignException(file.source() + ": not a readable torch file: " + reason);
   }
 

@@ -12,7 +12,7 @@ import java.util.concurrent.ConcurrentHashMap;
 
 /** The storages of a torch file by key, and the tensors that view them. */
 final class TorchStorages {
-  private final MappedFile file;
+  private final InputFile file;
   private final ZipDirectory zip;
   private final Map<String, ZipDirectory.Entry> located;
   private final Map<String, SoftReference<ByteBuffer>> inflated = new ConcurrentHashMap<>();
@@ -21,7 +21,7 @@ final class TorchStorages {
    * @param zip null for the legacy format
    * @param located where each key's bytes lie
    */
-  TorchStorages(MappedFile file, ZipDirectory zip, Map<String, ZipDirectory.Entry> located) {
+  TorchStorages(InputFile file, ZipDirectory zip, Map<String, ZipDirectory.Entry> located) {
     this.file = file;
     this.zip = zip;
     this.located = located;

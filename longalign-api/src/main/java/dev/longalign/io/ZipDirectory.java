@@ -28,7 +28,7 @@ final class ZipDirectory {
    */
   static final long MAX_INFLATED = 64L << 20;
 
-  private final MappedFile file;
+  private final InputFile file;
   private final Map<String, Entry> entries = new LinkedHashMap<>();
 
   /**
@@ -38,11 +38,11 @@ final class ZipDirectory {
 
   private record End(long entries, long size, long offset) {}
 
-  private ZipDirectory(MappedFile file) {
+  private ZipDirectory(InputFile file) {
     this.file = file;
   }
 
-  static ZipDirectory read(MappedFile file) {
+  static ZipDirectory read(InputFile file) {
     ZipDirectory zip = new ZipDirectory(file);
     End end = zip.findEnd();
     if (end.size() < 0

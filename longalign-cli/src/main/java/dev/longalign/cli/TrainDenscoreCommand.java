@@ -100,10 +100,6 @@ final class TrainDenscoreCommand implements Callable<Integer> {
   }
 
   private static List<String> facts(DenscoreRunConfig run, DenscoreRun denscore) {
-    String examples =
-        denscore.examples().isPresent()
-            ? String.format(Locale.ROOT, "%,d examples", denscore.examples().getAsLong())
-            : "endless";
     return List.of(
         String.format(
             Locale.ROOT,
@@ -114,7 +110,7 @@ final class TrainDenscoreCommand implements Callable<Integer> {
             Locale.ROOT,
             "data: %s, %s, %d x %d in a step",
             run.data(),
-            examples,
+            TrainerDisplay.examples(denscore.examples()),
             run.batchSize(),
             run.settings().accumulation()),
         String.format(

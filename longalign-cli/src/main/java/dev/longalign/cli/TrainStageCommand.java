@@ -115,10 +115,6 @@ abstract class TrainStageCommand implements Callable<Integer> {
     RunConfig run = training.config();
     StringBuilder base = new StringBuilder(files.model().path().toString());
     files.loras().forEach(lora -> base.append(" + ").append(lora.file().getFileName()));
-    String examples =
-        training.examples().isPresent()
-            ? String.format(Locale.ROOT, "%,d examples", training.examples().getAsLong())
-            : "endless";
     return List.of(
         String.format(
             Locale.ROOT,
@@ -131,7 +127,7 @@ abstract class TrainStageCommand implements Callable<Integer> {
             Locale.ROOT,
             "data: %s, %s, %d x %d, %d x %d in a step",
             run.data(),
-            examples,
+            TrainerDisplay.examples(training.examples()),
             training.side(),
             training.side(),
             run.batchSize(),

@@ -7,6 +7,7 @@ import dev.longalign.training.TrainingListener;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
+import java.util.OptionalLong;
 
 /** What a person sees of a training on stderr: what it is made of, how it goes, what is skipped. */
 final class TrainerDisplay {
@@ -29,6 +30,13 @@ final class TrainerDisplay {
           : String.format(
               Locale.ROOT, ", last loss %.4f (smoothed %.4f)", loss.last(), loss.smoothed());
     }
+  }
+
+  /** How much data there is, in words. */
+  static String examples(OptionalLong count) {
+    return count.isPresent()
+        ? String.format(Locale.ROOT, "%,d examples", count.getAsLong())
+        : "endless";
   }
 
   /** Before what takes a while. */

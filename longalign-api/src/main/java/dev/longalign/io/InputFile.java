@@ -20,23 +20,23 @@ import java.util.Locale;
  * process in native code and comes late and anywhere in Java. No channel is kept open: an
  * interrupted thread would close it under the others.
  */
-final class MappedFile {
+final class InputFile {
   /** Read at once: what Java copies through a buffer of its own has this size. */
   private static final int PIECE = 1 << 20;
 
   private final FileStamp stamp;
 
-  private MappedFile(FileStamp stamp) {
+  private InputFile(FileStamp stamp) {
     this.stamp = stamp;
   }
 
-  static MappedFile open(Path path) {
+  static InputFile open(Path path) {
     if (Files.isDirectory(path)) {
       throw new LongAlignException(path + " is a directory, expected a file");
     }
     try (FileChannel channel = FileChannel.open(path, StandardOpenOption.READ)) {
       channel.size(); // may be read
-      return new MappedFile(FileStamp.of(path));
+      return new InputFile(FileStamp.of(path));
     } catch (NoSuchFileException missing) {
       throw new LongAlignException(path + ": no such file", missing);
     } catch (IOException failure) {
